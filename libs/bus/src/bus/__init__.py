@@ -1,0 +1,1 @@
+"""JetStream the way Everthread uses it: fenced run log, attach, subscriber, dead letters, reconcile."""

@@ -1,0 +1,1 @@
+"""The everthread command: run the mesh on one machine and talk to it."""

@@ -1,0 +1,1 @@
+"""What an internal service installs to publish chat events and to follow runs."""

@@ -1,0 +1,1 @@
+"""Ids, events, commands, facts, subjects and topology: what the services say to each other."""

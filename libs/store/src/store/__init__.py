@@ -1,0 +1,1 @@
+"""MongoDB the way Everthread uses it: client, transactions, outbox and relay."""

@@ -1,0 +1,1 @@
+"""Threads, messages, runs and the ledger: the only writer of MongoDB."""

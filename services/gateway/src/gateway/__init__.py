@@ -1,0 +1,1 @@
+"""Client connections, authentication, choice of path, one adapter per client protocol."""

@@ -1,0 +1,1 @@
+"""Tells people and systems that are not watching."""

@@ -1,1 +1,1 @@
-"""Ids, events, commands, facts, subjects and topology: what the services say to each other."""
+"""What the services say to each other: ids, events, commands, facts, subjects and topology. Pure: no I/O, no SDK."""

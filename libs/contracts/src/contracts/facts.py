@@ -1,0 +1,82 @@
+"""Facts about threads, on THREADS: what others may rely on. Written by conversation through its outbox.
+
+`id` is unique per fact and is the `Nats-Msg-Id`; a subscriber that has seen it does nothing again.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class _Fact(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
+    id: str
+    thread_id: str
+    user_id: str
+    at: str
+
+
+class ThreadCreated(_Fact, tag="thread.created"):
+    """A thread exists. `user_id` is its owner in every fact."""
+
+    title: str
+
+
+class ThreadUpdated(_Fact, tag="thread.updated"):
+    """Title, flags, tags or model changed; `changes` holds the new values of what changed."""
+
+    changes: dict[str, Any]
+
+
+class ThreadDeleted(_Fact, tag="thread.deleted"):
+    """The thread and its messages are gone from MongoDB; whoever keeps more of it deletes it now."""
+
+
+class MessageAccepted(_Fact, tag="message.accepted"):
+    """A user's message and its pending answer are stored; the run will finish."""
+
+    message_id: str
+    assistant_message_id: str
+    run_id: str
+
+
+class RunEnded(_Fact, tag="run.ended"):
+    """The run's result is stored. `status` is `complete`, `error` or `cancelled`; `code` says which error."""
+
+    run_id: str
+    message_id: str
+    status: str
+    code: str | None = None
+    preview: str = ""
+
+
+Fact = ThreadCreated | ThreadUpdated | ThreadDeleted | MessageAccepted | RunEnded
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
+
+
+def encode_fact(fact: Fact) -> bytes:
+    """The bytes that go into the outbox and onto THREADS."""
+    return _encoder.encode(fact)
+
+
+def decode_fact(data: bytes) -> Fact:
+    """Read a fact back; unknown fields are ignored; raises msgspec.ValidationError."""
+    return _decoder.decode(data)
+
+
+class FeedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One entry of a user's feed, on FEEDS and on `GET /v1/me/events`.
+
+    `type` is `thread.changed`, `thread.deleted`, `message.accepted`, `run.completed`, `run.failed` or `run.cancelled`.
+    """
+
+    id: str
+    type: str
+    thread_id: str
+    at: str
+    run_id: str | None = None
+    message_id: str | None = None
+    code: str | None = None
+    preview: str = ""
+    changes: dict[str, Any] | None = None

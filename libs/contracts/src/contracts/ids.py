@@ -1,0 +1,43 @@
+"""Ids: a lower-case prefix that says what it names, an underscore, a ULID (sortable by time of creation).
+
+An id is checked before it reaches a subject or a query: `.`, `*` and `>` would be an injection into a NATS subject.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+from ulid import ULID
+
+THREAD: Final = "thr"
+MESSAGE: Final = "msg"
+RUN: Final = "run"
+USER: Final = "usr"
+FACT: Final = "fct"
+
+_FORM: Final = re.compile(r"[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}")
+
+
+class InvalidIdError(ValueError):
+    """The text is no id of the kind asked for. Nothing was looked up."""
+
+
+def new_id(prefix: str) -> str:
+    """A new id such as `run_01JABC…`. Ids made later sort later (to the millisecond)."""
+    return f"{prefix}_{ULID()}"
+
+
+def check_id(prefix: str, text: str) -> str:
+    """Return `text` when it is a well-formed id with that prefix, else raise InvalidIdError."""
+    if not text.startswith(prefix + "_") or _FORM.fullmatch(text) is None:
+        raise InvalidIdError(f"not a {prefix}_ id: {text[:40]!r}")
+    return text
+
+
+def user_id_of(issuer: str, subject: str) -> str:
+    """The user's id, derived from the token's `iss` and `sub`: the same person always gets the same id, with no look-up.
+
+    128 bits of SHA-256, written as a ULID, so that it is one subject token whatever characters the subject has.
+    """
+    digest = hashlib.sha256(f"{issuer}\x00{subject}".encode()).digest()[:16]
+    return f"{USER}_{ULID(bytes([digest[0] & 0x7F]) + digest[1:])}"

@@ -1,0 +1,117 @@
+"""The model registry: which models there are, where they are asked, what they cost."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from importlib.resources import files
+from typing import Any, Literal
+
+from contracts.usage import Usage
+
+Continuation = Literal["prefix", "retract"]
+DEFAULT_WITH_OPENAI = "openai:gpt-4o-mini"
+DEFAULT_EMBEDDED = "embedded:smollm2-135m"
+
+
+class RegistryError(ValueError):
+    """models.toml cannot be used; the sentence names the entry and what was expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """Where a provider is asked. `base_url` already has the environment's override; empty when it is not configured."""
+
+    name: str
+    base_url: str
+    api_key_env: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One model. Prices in USD per million tokens, None where unknown."""
+
+    id: str
+    provider: Provider
+    upstream_name: str
+    context_window: int
+    input: Decimal | None
+    cached_input: Decimal | None
+    output: Decimal | None
+    continuation: Continuation
+    max_output_tokens: int | None
+
+    @property
+    def available(self) -> bool:
+        """Its provider has an address."""
+        return bool(self.provider.base_url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """All models by id, and the one used when nobody chooses."""
+
+    models: Mapping[str, Model]
+    default: str
+
+    def find(self, model_id: str) -> Model | None:
+        """The model, or None where it is unknown or its provider has no address."""
+        model = self.models.get(model_id)
+        return model if model is not None and model.available else None
+
+
+def load_registry(environment: Mapping[str, str], text: str | None = None) -> Registry:
+    """Read models.toml (the packaged one unless `text` is given) with the environment's overrides; raises RegistryError."""
+    source = files("contracts").joinpath("models.toml").read_text("utf-8") if text is None else text
+    try:
+        data = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise RegistryError(f"models.toml is no TOML: {error}") from error
+    providers = {
+        name: Provider(
+            name=name,
+            base_url=(environment.get(entry.get("base_url_env") or "") or entry.get("base_url", "")).rstrip("/"),
+            api_key_env=entry.get("api_key_env", ""),
+        )
+        for name, entry in data.get("providers", {}).items()
+    }
+    models = {model_id: _model(model_id, entry, providers) for model_id, entry in data.get("models", {}).items()}
+    default = DEFAULT_WITH_OPENAI if environment.get("OPENAI_BASE_URL") else DEFAULT_EMBEDDED
+    return Registry(models=models, default=default)
+
+
+def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Provider]) -> Model:
+    provider_name, colon, name = model_id.partition(":")
+    if not colon or provider_name not in providers:
+        raise RegistryError(f"models.toml: {model_id!r} must be provider:name with a provider from [providers]")
+    continuation = entry.get("continuation", "retract")
+    if continuation not in ("prefix", "retract"):
+        raise RegistryError(f"models.toml: {model_id!r}: continuation is {continuation!r}, expected prefix or retract")
+    return Model(
+        id=model_id,
+        provider=providers[provider_name],
+        upstream_name=entry.get("upstream_name", name),
+        context_window=int(entry.get("context_window", 8192)),
+        input=_price(entry, "input"),
+        cached_input=_price(entry, "cached_input"),
+        output=_price(entry, "output"),
+        continuation=continuation,
+        max_output_tokens=entry.get("max_output_tokens"),
+    )
+
+
+def _price(entry: Mapping[str, Any], key: str) -> Decimal | None:
+    return Decimal(str(entry[key])) if key in entry else None
+
+
+def cost_microusd(model: Model, usage: Usage) -> int | None:
+    """What a call cost, in whole micro-dollars, half up; None where a price is unknown.
+
+    A price of p USD per million tokens is p micro-dollars per token, so no conversion is needed.
+    """
+    if model.input is None or model.output is None:
+        return None
+    cached_price = model.input if model.cached_input is None else model.cached_input
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    total = (usage.input_tokens - cached) * model.input + cached * cached_price + usage.output_tokens * model.output
+    return int(total.quantize(Decimal(1), rounding=ROUND_HALF_UP))

@@ -1,0 +1,63 @@
+"""Every NATS subject of Everthread. No other file spells one."""
+
+from typing import Final
+
+from contracts.ids import RUN, THREAD, USER, check_id
+
+LIVE: Final = "live."
+"""Prefix of what RUNS and FEEDS republish once it is stored. Viewers subscribe here, never to the ingest subject."""
+
+ALL_CLAIMS: Final = "run.*.*.claim"
+ALL_EVENTS: Final = "run.*.*.event"
+ALL_SNAPSHOTS: Final = "run.*.*.snapshot"
+LIVE_CLAIMS: Final = LIVE + ALL_CLAIMS
+EXECUTE_ALL: Final = "cmd.run.*.execute"
+THREAD_FACTS: Final = "thread.>"
+MAX_DELIVERIES_ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
+DEATH_NOTICES: Final = "sys.disconnect"
+"""Where the system account's `$SYS.ACCOUNT.*.DISCONNECT` is imported for the services (deploy/nats)."""
+
+
+def run_subject(thread_id: str, run_id: str, entry: str) -> str:
+    """`run.<thread>.<run>.<entry>`; entry is claim, event, command, snapshot or timer. Raises InvalidIdError."""
+    return f"run.{check_id(THREAD, thread_id)}.{check_id(RUN, run_id)}.{entry}"
+
+
+def thread_events_subject(thread_id: str) -> str:
+    """The events of every run of a thread."""
+    return f"run.{check_id(THREAD, thread_id)}.*.event"
+
+
+def live(subject: str) -> str:
+    """Where the stream republishes what it stored under `subject`."""
+    return LIVE + subject
+
+
+def execute_subject(run_id: str) -> str:
+    """Where the command to execute a run goes."""
+    return f"cmd.run.{check_id(RUN, run_id)}.execute"
+
+
+def fact_subject(thread_id: str, fact_type: str) -> str:
+    """`thread.<thread>.<fact type>`, the type's dot kept: `thread.thr_….run.ended`."""
+    return f"thread.{check_id(THREAD, thread_id)}.{fact_type}"
+
+
+def feed_subject(user_id: str) -> str:
+    """A user's feed."""
+    return f"feed.{check_id(USER, user_id)}"
+
+
+def dead_letter_subject(stream: str, consumer: str) -> str:
+    """Where a delivery goes that could not be handled."""
+    return f"dead.{stream}.{consumer}"
+
+
+def adopt_subject(worker: str) -> str:
+    """Request to a worker: do you execute this run, and will you beat for this delivery from now on?"""
+    return f"worker.{worker}.adopt"
+
+
+def token_at(subject: str, index: int) -> str:
+    """The token of a subject at `index`, counted from 0 without a leading `live.`: thread is 1, run is 2."""
+    return subject.removeprefix(LIVE).split(".")[index]

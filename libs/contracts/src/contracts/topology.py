@@ -1,0 +1,129 @@
+"""Streams and consumers as data. `bus.reconcile` makes the server match; nothing else creates or changes one."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from contracts import subjects
+
+MINIMUM_SERVER: Final = (2, 12, 0)
+"""Message schedules and counters of the design need this nats-server; an older one is refused at start."""
+
+DAY: Final = 24 * 3600.0
+GIB: Final = 1024**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One JetStream stream. Seconds and bytes. `discard="new"` refuses when full, so that nothing is lost silently."""
+
+    name: str
+    subjects: tuple[str, ...]
+    why: str
+    retention: Literal["limits", "workqueue"] = "limits"
+    discard: Literal["new", "old"] = "new"
+    max_age: float = 0.0
+    max_bytes: int = -1
+    max_msgs_per_subject: int = -1
+    duplicate_window: float = 120.0
+    republish: bool = False
+    allow_rollup: bool = False
+    allow_msg_ttl: bool = False
+    allow_msg_schedules: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """One durable pull consumer with explicit acknowledgement. `backoff` is the wait before each redelivery, in seconds."""
+
+    name: str
+    stream: str
+    filter: str
+    why: str
+    ack_wait: float = 30.0
+    max_deliver: int = 10
+    backoff: tuple[float, ...] = field(default=())
+    max_ack_pending: int = 1000
+
+
+RUNS: Final = Stream(
+    name="RUNS",
+    subjects=("run.>",),
+    why="The run log: claims, events, commands, snapshots and timers of every run.",
+    max_age=7 * DAY,
+    max_bytes=8 * GIB,
+    republish=True,
+    allow_rollup=True,
+    allow_msg_ttl=True,
+    allow_msg_schedules=True,
+)
+COMMANDS: Final = Stream(
+    name="COMMANDS",
+    subjects=("cmd.>",),
+    why="Work to do, each item until it is acknowledged.",
+    retention="workqueue",
+    max_bytes=1 * GIB,
+)
+THREADS: Final = Stream(
+    name="THREADS",
+    subjects=(subjects.THREAD_FACTS,),
+    why="Facts about threads, for whoever relies on them.",
+    max_age=7 * DAY,
+    max_bytes=2 * GIB,
+)
+FEEDS: Final = Stream(
+    name="FEEDS",
+    subjects=("feed.*",),
+    why="What each user's devices show, kept for those who are away.",
+    discard="old",
+    max_age=30 * DAY,
+    max_msgs_per_subject=5000,
+    max_bytes=2 * GIB,
+    republish=True,
+)
+DEAD_LETTERS: Final = Stream(
+    name="DEAD_LETTERS",
+    subjects=("dead.>",),
+    why="Deliveries that could not be handled, with the reason, until somebody decides.",
+    max_bytes=1 * GIB,
+)
+ADVISORIES: Final = Stream(
+    name="ADVISORIES",
+    subjects=(subjects.MAX_DELIVERIES_ADVISORY,),
+    why="The server's notice that a delivery was tried often enough; core NATS would forget it.",
+    retention="workqueue",
+    discard="old",
+    max_age=7 * DAY,
+    max_bytes=64 * 1024**2,
+)
+STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, DEAD_LETTERS, ADVISORIES)
+
+EXECUTE: Final = Consumer(
+    name="inference-execute",
+    stream="COMMANDS",
+    filter=subjects.EXECUTE_ALL,
+    why="Workers take runs. A stuck worker's run is redelivered after ack_wait, a dead one's at once.",
+    ack_wait=8.0,
+    max_deliver=50,
+    max_ack_pending=20_000,
+)
+RECORD: Final = Consumer(
+    name="conversation-record",
+    stream="RUNS",
+    filter=subjects.ALL_SNAPSHOTS,
+    why="Conversation keeps checkpoints and results.",
+    max_deliver=50,
+    max_ack_pending=1000,
+)
+FEED: Final = Consumer(
+    name="notifier-feed",
+    stream="THREADS",
+    filter=subjects.THREAD_FACTS,
+    why="The notifier turns facts into feed entries.",
+)
+DEAD: Final = Consumer(
+    name="dead-letter-mover",
+    stream="ADVISORIES",
+    filter=subjects.MAX_DELIVERIES_ADVISORY,
+    why="Moves what was delivered too often to DEAD_LETTERS.",
+)
+CONSUMERS: Final = (EXECUTE, RECORD, FEED, DEAD)

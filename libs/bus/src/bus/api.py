@@ -1,0 +1,185 @@
+"""The bus as services see it: shapes and obligations. `bus.jetstream` is the real one, `bus.memory` its twin; one
+conformance suite (tests/conformance) holds both to this page."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from contracts.topology import Consumer
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored entry of a stream. `previous` is the stream sequence of the entry before it on the same subject, 0 if none
+    and None where it is not known (read from the past rather than live)."""
+
+    subject: str
+    data: bytes
+    stream_sequence: int
+    previous: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The last claim of a run: who holds it, since which stream sequence (`fence`), as which attempt, and the reply subject
+    of the delivery it works on (`delivery`: whoever knows it may nak it for a dead worker)."""
+
+    worker: str
+    attempt: int
+    fence: int
+    delivery: str
+    released: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """This worker's hold on a run. Every append names `fence`; the broker rejects it once a newer claim is stored."""
+
+    thread_id: str
+    run_id: str
+    worker: str
+    attempt: int
+    fence: int
+
+
+class RunLog(Protocol):
+    """The log of runs on the stream RUNS. One append of a run is in flight at a time; that is the caller's obligation."""
+
+    async def holder(self, thread_id: str, run_id: str) -> Holder | None:
+        """The last claim, or None where the run was never claimed (or its released claim has expired)."""
+
+    async def claim(self, thread_id: str, run_id: str, *, worker: str, delivery: str, after: Holder | None) -> Claim:
+        """Take the run by compare-and-set on the claim seen as `after`. Raises ClaimLostError, UnavailableError."""
+
+    async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
+        """Store an event and return its stream sequence. Retries with the same message id for up to 30 s, so that an entry
+        is stored once whatever was lost on the way. Raises FencedError, StreamFullError, UnavailableError."""
+
+    async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
+        """Replace the run's snapshot (rollup), fenced like an event. Raises as append."""
+
+    async def release(self, claim: Claim) -> None:
+        """Mark the claim as released; the marker expires by itself. Fences the caller out as well. Raises as append."""
+
+    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
+        """Store a command for a run, unfenced, durable when this returns; the same message_id is stored once (2 min)."""
+
+    def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        """The stored entries with a stream sequence above `after`, in order, up to the end as of the call. By direct get:
+        no consumer is made."""
+
+    async def last(self, subject: str) -> Entry | None:
+        """The last stored entry of one subject."""
+
+    def follow(
+        self, subject_filter: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
+        """Attach: every entry above `after`, past and future, in order, none missing, none twice. Yields what has arrived as
+        one batch. Live entries come from the republished subject (stored, then shown); a gap (reconnect, slow consumer) is
+        filled by direct get before anything after it is yielded. Ends only when the context is left."""
+
+    async def purge_thread(self, thread_id: str) -> None:
+        """Delete everything of a thread from RUNS. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Handled: acknowledge (awaits the server's confirmation)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Not now: redeliver after `delay` seconds."""
+
+    delay: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Never: move to the dead letters with the reason, then terminate the delivery."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Another worker beats for this delivery and will acknowledge it: do neither."""
+
+
+Outcome = Done | RetryLater | Poison | HandedOver
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One delivery of a durable consumer. `reply` is where it is acknowledged; `adopt` replaces it when the same item is
+    delivered again and this worker keeps working on it."""
+
+    subject: str
+    data: bytes
+    stream_sequence: int
+    delivered: int
+    reply: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def adopt(self, reply: str) -> None:
+        """From now on beat for, and acknowledge, this newer delivery of the same item."""
+        self.reply = reply
+
+
+Subscriber = Callable[[Delivery], Awaitable[Outcome]]
+
+
+class Bus(Protocol):
+    """One connection to the broker."""
+
+    @property
+    def run_log(self) -> RunLog:
+        """The run log over this connection."""
+
+    @property
+    def name(self) -> str:
+        """The connection's name, as death notices carry it: instance name, a dash, a ULID."""
+
+    async def publish(
+        self, subject: str, data: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> int:
+        """Store a message once per message_id within the duplicate window; retries up to 30 s. Returns the stream sequence.
+        Injects the current trace context into the headers. Raises StreamFullError, UnavailableError."""
+
+    async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:
+        """Hand deliveries to `subscriber`, at most `concurrency` at once, until cancelled or `stop_consuming`. While a
+        subscriber runs, in_progress beats go out every third of ack_wait. An exception counts as RetryLater with the
+        consumer's backoff and is logged; it never terminates a delivery. The subscriber runs under the trace of its message."""
+
+    def stop_consuming(self) -> None:
+        """Fetch nothing new; what is being handled goes on."""
+
+    async def nak(self, reply: str) -> None:
+        """Give a dead worker's delivery back to the broker, which redelivers it at once. Harmless if it is settled."""
+
+    async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
+        """Ask a core subject; None when nobody listens or nobody answers in time."""
+
+    async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        """Answer requests on a core subject."""
+
+    async def on_disconnect(self, heard: Callable[[str], Awaitable[None]]) -> None:
+        """Call `heard` with the name of every client whose connection the server lost (death notices). Does nothing where
+        the server gives none; redelivery after ack_wait remains."""
+
+    def follow_stream(
+        self, stream: str, subject_filter: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
+        """`RunLog.follow` for any republished stream, such as FEEDS."""
+
+    def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AbstractAsyncContextManager[None]:
+        """Live entries only, best effort, no past and no gap filling: for claims of other workers and for commands, whose
+        past is read apart."""
+
+    @property
+    def connected(self) -> bool:
+        """The connection stands now."""
+
+    async def drain(self) -> None:
+        """Finish what is in flight and close."""

@@ -1,0 +1,25 @@
+"""What can go wrong on the bus, as one small tree."""
+
+
+class BusError(Exception):
+    """Any failure of the bus."""
+
+
+class ServerTooOldError(BusError):
+    """The NATS server lacks what the run log is built on. Final: the process must not start."""
+
+
+class UnavailableError(BusError):
+    """The broker did not answer within the budget. The write may or may not be stored; repeating it with the same id is safe."""
+
+
+class FencedError(BusError):
+    """A newer claim holds the run. Nothing was stored; this worker must stop working on it."""
+
+
+class ClaimLostError(BusError):
+    """Somebody else claimed first. Nothing was stored; look at the holder again."""
+
+
+class StreamFullError(BusError):
+    """The stream is at its limit and refused the entry. Nothing was stored."""

@@ -81,7 +81,7 @@ class ToolCall(_Event, tag="tool.call"):
     tool_call_id: str
     name: str
     input: Any
-    state: ToolState = "pending"
+    state: ToolState
 
 
 class ToolProgress(_Event, tag="tool.progress"):
@@ -89,7 +89,7 @@ class ToolProgress(_Event, tag="tool.progress"):
 
     tool_call_id: str
     name: str
-    state: ToolState = "running"
+    state: ToolState
     progress: Any = None
     started_at: str | None = None
 

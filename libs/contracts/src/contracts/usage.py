@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Usage(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+class Usage(msgspec.Struct, kw_only=True, frozen=True):
     """Token counts of one or more model calls.
 
     `cached_tokens` are part of `input_tokens`; `reasoning_tokens` are part of `output_tokens`: each is billed once.
@@ -26,7 +26,7 @@ class Usage(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
         )
 
 
-class LedgerEntry(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+class LedgerEntry(msgspec.Struct, kw_only=True, frozen=True):
     """What one model call of one attempt used and cost. `cost_microusd` is null where the model's price is unknown."""
 
     attempt: int

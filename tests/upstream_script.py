@@ -1,0 +1,124 @@
+"""What the scripted upstream shall do, read from the last user message, and the text it then says.
+
+A message made of directives, such as `tokens=200 rate=50 cut_after=20`, is a script; any other text is answered with
+DEFAULT_TOKENS deterministic tokens. Directives:
+
+tokens=N          how many tokens of text (20)                     rate=R       tokens a second, 0 is at once (0)
+seed=N            another text of the same length (0)              delay=S      seconds before the first chunk (0)
+reasoning=N       reasoning tokens before the text (0)             reasoning_key=reasoning_content|reasoning|typed
+usage=last|every|groq|never   where the token counts come (last)   finish=stop|length|content_filter|error|…  (stop)
+status=N          answer with this HTTP status and an error body   times=N      only the first N calls of this message
+retry_after=S|date   the header that goes with it                  message=…    its error message, _ for a space
+cut_after=N       break off after N tokens                         cut=reset|mid_utf8|mid_json|no_finish  how (reset)
+stall_after=N     say nothing more after N tokens                  error_after=N   an error object after N tokens
+hang              accept the request and never answer              error_body   200 with an error as the body
+echo              the text is the conversation, a line a message   stamp        each token is `<index>:<monotonic ns> `
+prefix=accept|refuse|anew   a trailing assistant message is continued, answered 400, or ignored (accept)
+tool=name         ends with a call of that tool                    refusal=…    refuse with these words, _ for a space
+crlf              CRLF line ends                                   keepalive    a comment line before each chunk
+no_done           leave out `data: [DONE]`                         split        send every chunk in two pieces
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+DEFAULT_TOKENS: Final = 20
+WORDS: Final = (
+    "river", "stone", "cloud", "amber", "quiet", "lantern", "orbit", "meadow", "copper", "signal", "winter", "harbor",
+    "velvet", "prism", "timber", "echo", "saffron", "ridge", "canvas", "ember", "willow", "garden", "summit", "marble",
+)  # fmt: skip
+FLAGS: Final = frozenset({"hang", "error_body", "echo", "stamp", "crlf", "keepalive", "no_done", "split"})
+_DIRECTIVE: Final = re.compile(r"([a-z_]+)=(\S+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """One parsed message; the fields are the directives of the module's docstring."""
+
+    content: str = ""
+    tokens: int = DEFAULT_TOKENS
+    rate: float = 0.0
+    seed: int = 0
+    delay: float = 0.0
+    reasoning: int = 0
+    reasoning_key: str = "reasoning_content"
+    usage: str = "last"
+    finish: str = "stop"
+    status: int = 200
+    times: int | None = None
+    retry_after: str = ""
+    message: str = ""
+    cut_after: int | None = None
+    cut: str = "reset"
+    stall_after: int | None = None
+    error_after: int | None = None
+    prefix: str = "accept"
+    tool: str = ""
+    refusal: str = ""
+    flags: frozenset[str] = field(default_factory=frozenset)
+
+
+def parse_script(content: str) -> Script:
+    """The script of a message. A text with any word that is no directive is no script, but plain text with its own seed."""
+    values: dict[str, Any] = {}
+    flags: set[str] = set()
+    for word in content.split():
+        match = _DIRECTIVE.fullmatch(word)
+        if word in FLAGS:
+            flags.add(word)
+        elif match and match[1] in Script.__dataclass_fields__ and match[1] not in {"content", "flags"}:
+            values[match[1]] = match[2]
+        else:
+            return Script(content=content, seed=sum(content.encode()))
+    for name in ("tokens", "seed", "reasoning", "status", "times", "cut_after", "stall_after", "error_after"):
+        if name in values:
+            values[name] = int(values[name])
+    for name in ("rate", "delay"):
+        if name in values:
+            values[name] = float(values[name])
+    for name in ("message", "refusal"):
+        if name in values:
+            values[name] = values[name].replace("_", " ")
+    return Script(content=content, flags=frozenset(flags), **values)
+
+
+def token(index: int, seed: int) -> str:
+    """The token at `index`. Each is unlike its neighbours, so that one lost or doubled shows; every seventh is not ASCII."""
+    word = WORDS[(index * 7 + seed * 5) % len(WORDS)]
+    return f"{word}{'·é' if index % 7 == 6 else ''}{index} "
+
+
+def tokens_of(script: Script, messages: list[dict[str, Any]] | None = None) -> list[str]:
+    """Every token of the text, in order (empty strings of `stamp` scripts are filled in when they are sent)."""
+    if "echo" in script.flags:
+        said = "".join(f"{entry['role']}: {entry['content']}\n" for entry in messages or ())
+        return re.findall(r"\s*\S+\s*?|\s+", said)
+    return [token(index, script.seed) for index in range(script.tokens)]
+
+
+def remaining(tokens: list[str], prefix: str) -> list[str]:
+    """What is left to say after `prefix`, whose end may lie within a token; all of it again where it is no prefix."""
+    if not "".join(tokens).startswith(prefix):
+        return ["[this is no prefix of the answer] ", *tokens]
+    left = len(prefix)
+    for index, piece in enumerate(tokens):
+        if left < len(piece):
+            return [piece[left:], *tokens[index + 1 :]]
+        left -= len(piece)
+    return []
+
+
+def expected_text(content: str) -> str:
+    """The whole text that a complete answer to the user message `content` has (no `echo`, no `stamp`)."""
+    return "".join(tokens_of(parse_script(content)))
+
+
+def expected_reasoning(content: str) -> str:
+    """The whole reasoning that goes before it."""
+    return "".join(reasoning_of(parse_script(content)))
+
+
+def reasoning_of(script: Script) -> list[str]:
+    """The reasoning tokens."""
+    return [f"think{index} " for index in range(script.reasoning)]

@@ -1,0 +1,157 @@
+"""The life of a process: event loop, logs, traces, signals, health, drain, exit code.
+
+Exit codes: 0 stopped in time, 1 could not start or failed, 78 wrong settings (runtime.settings), 128 + n a second signal n.
+"""
+
+import asyncio
+import errno
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+import uvloop
+
+from runtime import logging as runtime_logging
+from runtime import telemetry
+from runtime.health import Health
+from runtime.settings import ServiceSettings
+
+logger = structlog.get_logger()
+
+HEALTH_HOST: Final = "127.0.0.1"
+_CLEAN_UP_SECONDS: Final = 3.0
+"""What `main` gets for its `finally` blocks once the drain budget is used up."""
+
+
+class StartupError(Exception):
+    """The process cannot start; its text is the sentence for the person who started it: what is wrong, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What `main` is given. It adds its checks to `health`, works until `stopping` is set, then drains and returns."""
+
+    service: str
+    instance: str
+    health: Health = field(default_factory=Health)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Main = Callable[[Process], Awaitable[None]]
+
+
+def run(service: str, settings: ServiceSettings, main: Main) -> None:
+    """Run `main` until it returns or a signal stops it; returns after a clean stop, else raises SystemExit.
+
+    SIGTERM or SIGINT: not ready at once, `stopping` is set, and `main` has `drain_seconds` to return before it is
+    cancelled. A second signal ends the process at once.
+    """
+    runtime_logging.configure(service, settings.instance, log_format=settings.log_format, log_level=settings.log_level)
+    telemetry.configure(service, settings.instance, settings.otlp_endpoint)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            code = runner.run(_live(service, settings, main))
+    finally:
+        telemetry.shutdown()
+    if code:
+        raise SystemExit(code)
+
+
+async def _live(service: str, settings: ServiceSettings, main: Main) -> int:
+    process = Process(service=service, instance=settings.instance)
+    try:
+        port = await process.health.serve(HEALTH_HOST, settings.health_port)
+    except OSError as error:
+        _tell(process, _taken(error, HEALTH_HOST, settings.health_port, "EVERTHREAD_HEALTH_PORT"))
+        return 1
+    work = asyncio.ensure_future(_call(main, process))
+    _listen_for_signals(process, settings.drain_seconds, work)
+    logger.info("process.started", pid=os.getpid(), health_port=port)
+    # What was built while starting lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    try:
+        return await _outcome(process, settings.drain_seconds, work)
+    finally:
+        await process.health.close()
+
+
+async def _call(main: Main, process: Process) -> None:
+    await main(process)
+
+
+async def _outcome(process: Process, drain_seconds: float, work: "asyncio.Future[None]") -> int:
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if process.stopping.is_set():
+            sentence = f"did not drain within {drain_seconds:g} s; what was under way is left to others"
+        else:
+            sentence = "was cancelled"
+        _tell(process, sentence)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last frame of the process: whatever it is becomes a sentence
+        _fail(process, error)
+        return 1
+    logger.info("process.stopped")
+    return 0
+
+
+def _listen_for_signals(process: Process, drain_seconds: float, work: "asyncio.Future[None]") -> None:
+    loop = asyncio.get_running_loop()
+
+    def heard(number: signal.Signals) -> None:
+        if process.stopping.is_set():
+            sys.stdout.flush()
+            os._exit(128 + number)
+        logger.info("process.stopping", signal=number.name, drain_seconds=drain_seconds)
+        process.health.set_draining()
+        process.stopping.set()
+        loop.call_later(drain_seconds, cut_off)
+
+    def cut_off() -> None:
+        if not work.done():
+            work.cancel()
+            loop.call_later(_CLEAN_UP_SECONDS, os._exit, 1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heard, number)
+
+
+def _fail(process: Process, error: BaseException) -> None:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, StartupError):
+        sentence = str(error)
+    elif isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        sentence = _taken(error, "", 0, "the address's variable")
+    else:
+        sentence = f"{error}" if str(error) else type(error).__name__
+    # Before it was ever ready, a failure of the outside world is the reader's to mend: a sentence is all they need.
+    # Afterwards, or where the fault can only be ours, the log gets the traceback too.
+    if process.health.was_ready or _is_bug(error):
+        sentence = f"{type(error).__name__}: {sentence}"
+        logger.critical("process.failed", exc_info=error)
+    _tell(process, sentence)
+
+
+def _is_bug(error: BaseException) -> bool:
+    return type(error).__module__ == "builtins" and not isinstance(error, OSError)
+
+
+def _taken(error: OSError, host: str, port: int, variable: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        where = f"{host}:{port}" if port else (error.strerror or str(error))
+        return f"the address {where} is taken; stop what listens there or set {variable} to another port"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}"
+
+
+def _tell(process: Process, sentence: str) -> None:
+    sys.stdout.flush()
+    line = " ".join(sentence.split()).rstrip(".")
+    print(f"everthread-{process.service} ({process.instance}): {line}.", file=sys.stderr, flush=True)

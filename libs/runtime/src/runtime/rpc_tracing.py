@@ -1,0 +1,181 @@
+"""Interceptors of grpc.aio: one span per call on each side, W3C trace context in the metadata, unexpected errors made plain.
+
+Our own, since the instrumentation packages for grpc.aio are all pre-releases, and these are shorter than their set-up.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import grpc
+import structlog
+from contracts.codes import Code
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
+
+from runtime import telemetry
+
+logger = structlog.get_logger()
+_tracer = telemetry.tracer("runtime.rpc")
+CODE_KEY: Final = "everthread-code"
+"""Trailing metadata: the stable code (contracts.codes) of an error."""
+_OUR_FAULT: Final = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+
+
+def _text(method: str | bytes) -> str:
+    return (method.decode() if isinstance(method, bytes) else method).lstrip("/")
+
+
+def _start(method: str, kind: SpanKind, context: Any = None) -> Span:
+    service, _, name = method.rpartition("/")
+    return _tracer.start_span(
+        method,
+        kind=kind,
+        context=context,
+        attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
+    )
+
+
+def _end(span: Span, status: grpc.StatusCode, *, failed: bool) -> None:
+    span.set_attribute("rpc.grpc.status_code", int(status.value[0]))
+    if failed:
+        span.set_status(StatusCode.ERROR, status.name)
+    span.end()
+
+
+def _with_context(details: grpc.aio.ClientCallDetails, span: Span) -> grpc.aio.ClientCallDetails:
+    metadata = grpc.aio.Metadata(*(details.metadata or ()))
+    with trace.use_span(span):
+        for key, value in telemetry.inject().items():
+            metadata.add(key, value)
+    return grpc.aio.ClientCallDetails(
+        details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
+    )
+
+
+class UnaryClientTracing(grpc.aio.UnaryUnaryClientInterceptor):
+    """A client span around each unary call."""
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        span = _start(_text(client_call_details.method), SpanKind.CLIENT)
+        status = grpc.StatusCode.CANCELLED
+        try:
+            call = await continuation(_with_context(client_call_details, span), request)
+            status = await call.code()
+            return call
+        finally:
+            _end(span, status, failed=status is not grpc.StatusCode.OK)
+
+
+class StreamClientTracing(grpc.aio.UnaryStreamClientInterceptor):
+    """A client span around each server stream, from the call to its end."""
+
+    def __init__(self) -> None:
+        self._endings: set[asyncio.Task[None]] = set()
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        span = _start(_text(client_call_details.method), SpanKind.CLIENT)
+        call = await continuation(_with_context(client_call_details, span), request)
+        ending = asyncio.ensure_future(_end_with(call, span))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return call
+
+
+async def _end_with(call: Any, span: Span) -> None:
+    status = await call.code()
+    _end(span, status, failed=status is not grpc.StatusCode.OK)
+
+
+class ServerTracing(grpc.aio.ServerInterceptor):
+    """A server span around each unary call and server stream. An exception that a servicer did not foresee is logged here
+    and answered as INTERNAL with the code `internal`, so that nothing of it reaches the caller."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        handler = await continuation(handler_call_details)
+        method = _text(handler_call_details.method)
+        if handler is None or method.startswith("grpc."):
+            return handler
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                _traced_unary(method, handler.unary_unary),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                _traced_stream(method, handler.unary_stream),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return handler
+
+
+def _traced_unary(method: str, serve: Any) -> Any:
+    async def traced(request: Any, context: Any) -> Any:
+        async with _server_span(method, context):
+            return await serve(request, context)
+
+    return traced
+
+
+def _traced_stream(method: str, serve: Any) -> Any:
+    async def traced(request: Any, context: Any) -> AsyncIterator[Any]:
+        async with _server_span(method, context):
+            async for response in serve(request, context):
+                yield response
+
+    return traced
+
+
+@asynccontextmanager
+async def _server_span(method: str, context: Any) -> AsyncIterator[None]:
+    headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    span = _start(method, SpanKind.SERVER, telemetry.extract(headers))
+    status = grpc.StatusCode.CANCELLED
+    try:
+        with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            try:
+                yield
+                status = grpc.StatusCode.OK
+            except grpc.aio.AbortError:
+                status = _aborted_with(context)
+                raise
+            except Exception:
+                status = grpc.StatusCode.INTERNAL
+                logger.exception("rpc.failed", method=method)
+                await context.abort(status, "Something went wrong here.", ((CODE_KEY, Code.INTERNAL.value),))
+    finally:
+        _end(span, status, failed=status in _OUR_FAULT)
+
+
+def _aborted_with(context: Any) -> grpc.StatusCode:
+    code = context.code()
+    return code if isinstance(code, grpc.StatusCode) else _STATUSES.get(code, grpc.StatusCode.UNKNOWN)
+
+
+_STATUSES: Final = {status.value[0]: status for status in grpc.StatusCode}

@@ -1,0 +1,37 @@
+"""Every EVERTHREAD_ environment variable and who reads it. A name that is not here is refused at start, as a slip of the pen.
+
+A new setting: the field in its service's settings.py, and its name here (tests/unit/runtime compares the two).
+"""
+
+from typing import Final
+
+SHARED: Final = frozenset(
+    {
+        "EVERTHREAD_DRAIN_SECONDS",
+        "EVERTHREAD_HEALTH_PORT",
+        "EVERTHREAD_HOST",
+        "EVERTHREAD_INSTANCE",
+        "EVERTHREAD_LOG_FORMAT",
+        "EVERTHREAD_LOG_LEVEL",
+        "EVERTHREAD_MODELS_FILE",
+    }
+)
+"""Read by every service (runtime.settings)."""
+
+GATEWAY: Final = frozenset(
+    {
+        "EVERTHREAD_CONVERSATION_ADDRESS",
+        "EVERTHREAD_DEV_KEY_FILE",
+        "EVERTHREAD_JWKS_URL",
+        "EVERTHREAD_JWT_AUDIENCE",
+        "EVERTHREAD_JWT_ISSUER",
+        "EVERTHREAD_PORT",
+    }
+)
+CONVERSATION: Final = frozenset({"EVERTHREAD_GRPC_PORT"})
+INFERENCE: Final = frozenset({"EVERTHREAD_CONVERSATION_ADDRESS", "EVERTHREAD_EMBEDDED_MODEL_URL"})
+NOTIFIER: Final = frozenset[str]()
+COMMAND: Final = frozenset({"EVERTHREAD_HOME"})
+"""Read by the `everthread` command and its children's parent only."""
+
+KNOWN: Final = SHARED | GATEWAY | CONVERSATION | INFERENCE | NOTIFIER | COMMAND

@@ -27,7 +27,10 @@ class StatePart(msgspec.Struct, kw_only=True):
 
 
 class OpenStep(msgspec.Struct, kw_only=True):
-    """The step that has begun and not finished; a takeover repeats or continues it."""
+    """The step that has begun and not finished; a takeover repeats or continues it.
+
+    `sequence` is that of its first `step.started` (a takeover starts the same step again), `attempt` that of its last.
+    """
 
     step: int
     kind: Literal["model", "tool"]
@@ -104,8 +107,10 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
         case e.AttemptStarted():
             state.worker = event.worker
         case e.StepStarted():
+            before = state.open_step
+            first = before.sequence if before is not None and before.step == event.step else event.sequence
             state.open_step = OpenStep(
-                step=event.step, kind=event.kind, name=event.name, sequence=event.sequence, attempt=event.attempt
+                step=event.step, kind=event.kind, name=event.name, sequence=first, attempt=event.attempt
             )
         case e.StepFinished():
             state.open_step, state.steps_finished = None, event.step

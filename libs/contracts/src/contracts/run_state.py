@@ -30,6 +30,7 @@ class OpenStep(msgspec.Struct, kw_only=True):
     """The step that has begun and not finished; a takeover repeats or continues it.
 
     `sequence` is that of its first `step.started` (a takeover starts the same step again), `attempt` that of its last.
+    `carried` counts the characters that its parts already had at the last start: earlier attempts wrote them.
     """
 
     step: int
@@ -37,6 +38,7 @@ class OpenStep(msgspec.Struct, kw_only=True):
     name: str
     sequence: int
     attempt: int
+    carried: int = 0
 
 
 class Waiting(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -107,11 +109,7 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
         case e.AttemptStarted():
             state.worker = event.worker
         case e.StepStarted():
-            before = state.open_step
-            first = before.sequence if before is not None and before.step == event.step else event.sequence
-            state.open_step = OpenStep(
-                step=event.step, kind=event.kind, name=event.name, sequence=first, attempt=event.attempt
-            )
+            state.open_step = _start_step(state, event)
         case e.StepFinished():
             state.open_step, state.steps_finished = None, event.step
         case e.TextRetracted():
@@ -151,6 +149,23 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
         case e.RunCancelled():
             _end(state, "cancelled", event)
             state.cancelled_by = event.by
+
+
+def _start_step(state: RunState, event: e.StepStarted) -> OpenStep:
+    before = state.open_step
+    first = before.sequence if before is not None and before.step == event.step else event.sequence
+    return OpenStep(
+        step=event.step,
+        kind=event.kind,
+        name=event.name,
+        sequence=first,
+        attempt=event.attempt,
+        carried=sum(
+            len(part.value.text)
+            for part in state.parts.values()
+            if part.opened_at >= first and isinstance(part.value, TextPart | ReasoningPart)
+        ),
+    )
 
 
 def _open_part(state: RunState, number: int, sequence: int, value: Part) -> None:

@@ -1,0 +1,68 @@
+"""Becomes another program that dies with the process that started it. Run by path, with `python -I -S`.
+
+    leash.py {kernel|pipe} PARENT_PID PIPE_FD PROGRAM [ARGUMENT...]
+
+kernel: Linux sends SIGKILL when the parent's thread is gone. pipe: a small watcher waits for the end of a pipe whose other
+end only the parent holds. Either way the pid stays the one the parent knows. Standard library only: this runs before every
+child and must be quick.
+"""
+
+import os
+import select
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+CANNOT_EXECUTE = 127
+
+
+def main(arguments: list[str]) -> None:
+    how, parent, descriptor, program = arguments[0], int(arguments[1]), int(arguments[2]), arguments[3:]
+    if how == "kernel":
+        _ask_kernel()
+    else:
+        _start_watcher(descriptor)
+    if os.getppid() != parent:
+        # The parent died before it could be watched.
+        os._exit(CANNOT_EXECUTE)
+    try:
+        os.execvp(program[0], program)
+    except OSError as error:
+        print(f"cannot start {program[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(CANNOT_EXECUTE)
+
+
+def _ask_kernel() -> None:
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+        print("cannot ask the kernel to end this process with its parent", file=sys.stderr, flush=True)
+        os._exit(CANNOT_EXECUTE)
+
+
+def _start_watcher(descriptor: int) -> None:
+    program = os.getpid()
+    if os.fork() != 0:
+        os.close(descriptor)
+        return
+    os.setsid()
+    _let_go_of_everything_but(descriptor)
+    while os.getppid() == program:
+        readable, _, _ = select.select([descriptor], [], [], 0.5)
+        if readable and os.read(descriptor, 1) == b"":
+            if os.getppid() == program:
+                os.kill(program, signal.SIGKILL)
+            break
+    os._exit(0)
+
+
+def _let_go_of_everything_but(descriptor: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, 256)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -173,6 +173,9 @@ class Bus(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
         """`RunLog.follow` for any republished stream, such as FEEDS."""
 
+    async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
+        """`RunLog.last` for any republished stream, such as FEEDS."""
+
     def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AbstractAsyncContextManager[None]:
         """Live entries only, best effort, no past and no gap filling: for claims of other workers and for commands, whose
         past is read apart."""

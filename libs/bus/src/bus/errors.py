@@ -14,7 +14,8 @@ class UnavailableError(BusError):
 
 
 class FencedError(BusError):
-    """A newer claim holds the run. Nothing was stored; this worker must stop working on it."""
+    """A newer claim holds the run; this worker must stop working on it. The entry is not stored, unless an earlier try
+    of the same call was stored and only its acknowledgement was lost: whoever took over has read it then."""
 
 
 class ClaimLostError(BusError):
@@ -23,3 +24,8 @@ class ClaimLostError(BusError):
 
 class StreamFullError(BusError):
     """The stream is at its limit and refused the entry. Nothing was stored."""
+
+
+class ConflictError(BusError):
+    """Other bytes are already stored under this message id, by an earlier call whose outcome was unknown. Nothing was
+    stored now; fold the log again before writing on."""

@@ -48,13 +48,13 @@ class Consumer:
 RUNS: Final = Stream(
     name="RUNS",
     subjects=("run.>",),
-    why="The run log: claims, events, commands, snapshots and timers of every run.",
+    why="The run log: claims, events, commands and snapshots of every run. (No timers: the server refuses schedules on a"
+    " stream that refuses when full.)",
     max_age=7 * DAY,
     max_bytes=8 * GIB,
     republish=True,
     allow_rollup=True,
     allow_msg_ttl=True,
-    allow_msg_schedules=True,
 )
 COMMANDS: Final = Stream(
     name="COMMANDS",

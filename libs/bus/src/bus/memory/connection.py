@@ -1,0 +1,213 @@
+"""One process's connection in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from contracts import subjects, topology
+from contracts.topology import Consumer
+from ulid import ULID
+
+from bus import tracing
+from bus.api import Delivery, Entry, Subscriber
+from bus.errors import BusError, UnavailableError
+from bus.handling import handle, shortest_lease
+from bus.letters import dead_letter_headers, dead_letter_id
+from bus.memory.broker import Broker
+from bus.memory.consumer import MemoryConsumer
+from bus.memory.follow import follow
+from bus.memory.run_log import MemoryRunLog
+from bus.memory.stream import MemoryStream
+
+
+class MemoryBus:
+    """Bus over a Broker. Without a broker it has one of its own. Set `reachable` to False and nothing can be stored."""
+
+    def __init__(self, instance: str, broker: Broker | None = None, *, released_for: float = 600.0) -> None:
+        self.broker = broker or Broker()
+        self.reachable = True
+        self._name = f"{instance}-{ULID()}"
+        self._stopping = asyncio.Event()
+        self._served: list[str] = []
+        self._handling: set[asyncio.Task[None]] = set()
+        self._run_log = MemoryRunLog(self.broker.streams[topology.RUNS.name], released_for=released_for)
+
+    @property
+    def run_log(self) -> MemoryRunLog:
+        return self._run_log
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def connected(self) -> bool:
+        return self.reachable
+
+    async def publish(
+        self, subject: str, data: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> int:
+        stream = self.broker.stream_for(subject)
+        if stream is None:
+            raise UnavailableError(f"no stream stores {subject}")
+        if not self.reachable:
+            raise UnavailableError("the broker is away")
+        sent = dict(headers or {})
+        with tracing.sending(subject, sent, message_id):
+            sequence, _ = stream.append(subject, data, message_id=message_id, headers=sent)
+        return sequence
+
+    async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:
+        source = self.broker.consumers.get((consumer.stream, consumer.name))
+        if source is None:
+            raise BusError(f"the stream {consumer.stream} has no consumer {consumer.name}: it is not in the topology")
+        settlement = _MemorySettlement(self.broker, source, consumer)
+        slots = asyncio.Semaphore(concurrency)
+        stop = asyncio.create_task(self._stopping.wait())
+        running: set[asyncio.Task[None]] = set()
+        following: asyncio.Task[Delivery] | None = None
+        try:
+            while not stop.done():
+                slot = asyncio.create_task(slots.acquire())
+                await asyncio.wait({slot, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if not slot.done():
+                    slot.cancel()
+                    break
+                following = asyncio.create_task(source.next())
+                await asyncio.wait({following, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    break
+                task = asyncio.create_task(self._handle(following.result(), subscriber, consumer, settlement, slots))
+                running.add(task)
+                self._handling.add(task)
+                task.add_done_callback(running.discard)
+                task.add_done_callback(self._handling.discard)
+            if running:
+                await asyncio.wait(set(running))
+        finally:
+            stop.cancel()
+            if following is not None:
+                following.cancel()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def stop_consuming(self) -> None:
+        self._stopping.set()
+
+    async def nak(self, reply: str) -> None:
+        stream, consumer, sequence = _parse_reply(reply)
+        source = self.broker.consumers.get((stream, consumer))
+        if source is not None:
+            source.nak(sequence, 0.0)
+
+    async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
+        answer = self.broker.answers.get(subject)
+        if answer is None:
+            return None
+        try:
+            return await asyncio.wait_for(answer(data), timeout)
+        except TimeoutError:
+            return None
+
+    async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        self.broker.answers[subject] = answer
+        self._served.append(subject)
+
+    async def on_disconnect(self, heard: Callable[[str], Awaitable[None]]) -> None:
+        self.broker.death_listeners[self._name] = heard
+
+    def follow_stream(
+        self, stream: str, subject_filter: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
+        return follow(self._stream(stream), subject_filter, after)
+
+    @asynccontextmanager
+    async def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
+        inner = subject_filter.removeprefix(subjects.LIVE)
+        streams = [stream for stream in self.broker.streams.values() if stream.config.republish]
+        for stream in streams:
+            stream.heard[heard] = inner
+        try:
+            yield
+        finally:
+            for stream in streams:
+                stream.heard.pop(heard, None)
+
+    async def drain(self) -> None:
+        self.stop_consuming()
+        if self._handling:
+            await asyncio.wait(set(self._handling))
+        await self._leave()
+
+    async def kill(self) -> None:
+        """The process dies: nothing it did is settled, and the others hear its death notice."""
+        self._stopping.set()
+        for task in list(self._handling):
+            task.cancel()
+        await asyncio.gather(*self._handling, return_exceptions=True)
+        await self._leave()
+
+    async def _leave(self) -> None:
+        self.reachable = False
+        for subject in self._served:
+            self.broker.answers.pop(subject, None)
+        await self.broker.announce_death(self._name)
+
+    def _stream(self, name: str) -> MemoryStream:
+        return self.broker.streams[name]
+
+    async def _handle(
+        self,
+        delivery: Delivery,
+        subscriber: Subscriber,
+        consumer: Consumer,
+        settlement: "_MemorySettlement",
+        slots: asyncio.Semaphore,
+    ) -> None:
+        beats = asyncio.create_task(settlement.beat(delivery, shortest_lease(consumer) / 3))
+        try:
+            await handle(delivery, subscriber, consumer, settlement)
+        finally:
+            beats.cancel()
+            slots.release()
+
+
+class _MemorySettlement:
+    def __init__(self, broker: Broker, source: MemoryConsumer, consumer: Consumer) -> None:
+        self._broker = broker
+        self._source = source
+        self._consumer = consumer
+
+    async def beat(self, delivery: Delivery, every: float) -> None:
+        while True:
+            await asyncio.sleep(every)
+            self._source.beat(_parse_reply(delivery.reply)[2])
+
+    async def ack(self, reply: str) -> None:
+        self._source.ack(_parse_reply(reply)[2])
+
+    async def nak(self, reply: str, delay: float) -> None:
+        self._source.nak(_parse_reply(reply)[2], delay)
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        headers = dead_letter_headers(
+            reason=reason,
+            stream=self._consumer.stream,
+            consumer=self._consumer.name,
+            subject=delivery.subject,
+            stream_sequence=delivery.stream_sequence,
+            delivered=delivery.delivered,
+        )
+        self._broker.streams[topology.DEAD_LETTERS.name].append(
+            subjects.dead_letter_subject(self._consumer.stream, self._consumer.name),
+            delivery.data,
+            message_id=dead_letter_id(self._consumer.stream, self._consumer.name, delivery.stream_sequence),
+            headers={**delivery.headers, **headers},
+        )
+        self._source.ack(delivery.stream_sequence)
+
+
+def _parse_reply(reply: str) -> tuple[str, str, int]:
+    tokens = reply.split(".")
+    return tokens[2], tokens[3], int(tokens[5])

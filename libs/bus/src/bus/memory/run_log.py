@@ -1,0 +1,96 @@
+"""The run log in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from contracts.subjects import run_subject
+
+from bus.api import Claim, Entry, Holder
+from bus.claims import encode_claim, event_message_id, holder_of, snapshot_message_id
+from bus.errors import ClaimLostError, ConflictError, FencedError
+from bus.memory.follow import follow
+from bus.memory.stream import MemoryStream, WrongLastSequenceError
+
+
+class MemoryRunLog:
+    """RunLog over a MemoryStream. `released_for` is how long the marker of a released claim stays, in seconds."""
+
+    def __init__(self, stream: MemoryStream, *, released_for: float = 600.0) -> None:
+        self._stream = stream
+        self._released_for = released_for
+
+    async def holder(self, thread_id: str, run_id: str) -> Holder | None:
+        last = self._stream.last(run_subject(thread_id, run_id, "claim"))
+        return None if last is None else holder_of(last)
+
+    async def claim(self, thread_id: str, run_id: str, *, worker: str, delivery: str, after: Holder | None) -> Claim:
+        subject = run_subject(thread_id, run_id, "claim")
+        attempt = 1 if after is None else after.attempt + 1
+        expected = 0 if after is None else after.fence
+        try:
+            fence, _ = self._stream.append(
+                subject,
+                encode_claim(worker=worker, attempt=attempt, delivery=delivery),
+                expected=(subject, expected),
+            )
+        except WrongLastSequenceError:
+            raise ClaimLostError(f"{run_id}: another worker claimed after {expected}") from None
+        return Claim(thread_id=thread_id, run_id=run_id, worker=worker, attempt=attempt, fence=fence)
+
+    async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
+        return self._fenced(claim, "event", data, event_message_id(claim, sequence))
+
+    async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
+        return self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), rollup=True)
+
+    async def release(self, claim: Claim) -> None:
+        data = encode_claim(worker=claim.worker, attempt=claim.attempt, delivery="", released=True)
+        self._fenced(claim, "claim", data, None, rollup=True, ttl=self._released_for)
+
+    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
+        sequence, _ = self._stream.append(run_subject(thread_id, run_id, "command"), data, message_id=message_id)
+        return sequence
+
+    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        for entry in self._stream.after(after, subject_filter):
+            yield entry
+
+    async def last(self, subject: str) -> Entry | None:
+        entry = self._stream.last(subject)
+        return None if entry is None else Entry(entry.subject, entry.data, entry.stream_sequence)
+
+    def follow(
+        self, subject_filter: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
+        return follow(self._stream, subject_filter, after)
+
+    async def purge_thread(self, thread_id: str) -> None:
+        prefix = run_subject(thread_id, "run_" + "0" * 26, "claim").rsplit(".", 2)[0] + "."
+        self._stream.remove(lambda stored: stored.entry.subject.startswith(prefix))
+
+    def _fenced(
+        self,
+        claim: Claim,
+        entry: str,
+        data: bytes,
+        message_id: str | None,
+        *,
+        rollup: bool = False,
+        ttl: float | None = None,
+    ) -> int:
+        try:
+            sequence, known = self._stream.append(
+                run_subject(claim.thread_id, claim.run_id, entry),
+                data,
+                message_id=message_id,
+                expected=(run_subject(claim.thread_id, claim.run_id, "claim"), claim.fence),
+                rollup=rollup,
+                ttl=ttl,
+            )
+        except WrongLastSequenceError:
+            raise FencedError(f"{claim.run_id}: claim {claim.fence} of {claim.worker} is no longer the last") from None
+        if known:
+            stored = self._stream.get(sequence)
+            if stored is not None and stored.entry.data != data:
+                raise ConflictError(f"{message_id} is stored with other bytes")
+        return sequence

@@ -1,0 +1,137 @@
+"""The client: typed calls, and streams that survive the death of the gateway they came from."""
+
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+from contracts.events import RunEvent
+from contracts.facts import FeedEntry
+from contracts.ids import RUN, THREAD, check_id
+
+from everthread_client.answers import Accepted, Thread
+from everthread_client.errors import ProblemError
+from everthread_client.following import FeedSequel, RunSequel, Sequel, follow
+from everthread_client.transport import Token, Transport
+
+
+class EverthreadClient:
+    """A person's or a service's hold on Everthread over HTTP. Use as `async with`, or `close()` it.
+
+    `base_url`: one gateway or several; the next one is tried when one does not answer. `token`: a bearer JWT, or a function
+    that gives a fresh one for each request. `patience`: how long, in seconds, a call or a stream goes on trying while no
+    gateway answers. `idle_seconds`: a stream without even a heartbeat for so long is taken for dead and resumed elsewhere.
+    """
+
+    def __init__(
+        self,
+        base_url: str | Sequence[str],
+        token: Token,
+        *,
+        patience: float = 60.0,
+        idle_seconds: float = 45.0,
+        http: httpx2.AsyncClient | None = None,
+    ) -> None:
+        urls = [base_url] if isinstance(base_url, str) else list(base_url)
+        self._transport = Transport(urls, token, http=http, idle_seconds=idle_seconds)
+        self._patience = patience
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. Runs go on without us."""
+        await self._transport.close()
+
+    async def create_thread(
+        self, *, title: str | None = None, model: str | None = None, tags: Sequence[str] | None = None
+    ) -> Thread:
+        """A new thread. After UnreachableError it may or may not exist. Raises ProblemError, UnreachableError."""
+        body = _given(title=title, model=model, tags=None if tags is None else list(tags))
+        return msgspec.json.decode(await self._call("POST", "/v1/threads", body, repeatable=False), type=Thread)
+
+    async def send(
+        self,
+        thread_id: str,
+        content: str,
+        *,
+        model: str | None = None,
+        parent_message_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """Send a message; once this returns, it will be answered, whatever dies.
+
+        Repeated by itself with one idempotency key, so that it is accepted once. To repeat it yourself after
+        UnreachableError give the same `idempotency_key` again. Raises ProblemError, UnreachableError.
+        """
+        answer = await self._call(
+            "POST",
+            f"/v1/threads/{check_id(THREAD, thread_id)}/messages",
+            _given(content=content, model=model, parent_message_id=parent_message_id),
+            repeatable=True,
+            headers={"idempotency-key": idempotency_key or secrets.token_hex(16)},
+        )
+        return msgspec.json.decode(answer, type=Accepted)
+
+    async def cancel(self, run_id: str) -> bool:
+        """Stop a run; what it has written stays. False if it had ended before. Raises ProblemError, UnreachableError."""
+        try:
+            await self._call("POST", f"/v1/runs/{check_id(RUN, run_id)}/cancel", None, repeatable=True)
+        except ProblemError as error:
+            if error.code == "run_finished":
+                return False
+            raise
+        return True
+
+    async def follow(self, run_id: str, cursor: str | None = None) -> AsyncGenerator[RunEvent, None]:
+        """The run's events after `cursor` (all of them without one), in order, each once, up to its terminal event.
+
+        Works while the run lives and after it ended. Types of events that this version does not know are left out.
+        Raises ProblemError, UnreachableError, BrokenStreamError, InvalidCursorError. Whoever stops before the end closes
+        it (`contextlib.aclosing`), so that the connection is closed at once.
+        """
+        async with aclosing(self.follow_with_cursors(run_id, cursor)) as events:
+            async for _, event in events:
+                yield event
+
+    async def follow_with_cursors(
+        self, run_id: str, cursor: str | None = None
+    ) -> AsyncGenerator[tuple[str, RunEvent], None]:
+        """`follow`, with the cursor after each event: keep it to go on from there in another process."""
+        sequel: Sequel[RunEvent] = RunSequel(cursor or None)
+        path = f"/v1/runs/{check_id(RUN, run_id)}/events"
+        async with aclosing(follow(self._transport, path, cursor or None, sequel, patience=self._patience)) as items:
+            async for item in items:
+                yield item
+
+    async def me_events(self, cursor: str | None = None) -> AsyncGenerator[tuple[str, FeedEntry], None]:
+        """The caller's feed over all devices, with the cursor after each entry; goes on until it is closed.
+
+        Raises ProblemError (also when the token has run out), UnreachableError.
+        """
+        sequel: Sequel[FeedEntry] = FeedSequel()
+        async with aclosing(
+            follow(self._transport, "/v1/me/events", cursor or None, sequel, patience=self._patience)
+        ) as items:
+            async for item in items:
+                yield item
+
+    async def _call(
+        self, method: str, path: str, body: Any, *, repeatable: bool, headers: dict[str, str] | None = None
+    ) -> bytes:
+        return await self._transport.call(
+            method, quote(path), body=body, headers=headers or {}, repeatable=repeatable, patience=self._patience
+        )
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

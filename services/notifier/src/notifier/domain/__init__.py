@@ -1,0 +1,1 @@
+"""Pure: what a fact means to the person it concerns."""

@@ -1,0 +1,1 @@
+"""One verb per file; they know the domain and the ports."""

@@ -132,11 +132,13 @@ def load_models(settings: ServiceSettings) -> Registry:
 def unknown_variables(environment: Mapping[str, str], cls: type[ServiceSettings]) -> list[str]:
     """One sentence for each EVERTHREAD_ variable that nothing reads, with the nearest one that exists."""
     known = KNOWN | variables_of(cls).keys()
+    ours = sorted(variable.removeprefix(PREFIX) for variable in known if variable.startswith(PREFIX))
     sentences = []
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.6)
-            remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(KNOWN))}."
+            # Without the prefix, which would make every name resemble every other.
+            near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), ours, n=1, cutoff=0.6)
+            remedy = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(sorted(KNOWN))}."
             sentences.append(f"{name} is set, but no service reads it; {remedy}")
     return sentences
 

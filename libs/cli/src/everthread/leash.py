@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
         # The parent died before it could be watched.
         os._exit(CANNOT_EXECUTE)
     try:
-        os.execvp(program[0], program)
+        os.execvp(program[0], program)  # noqa: S606 - no shell is wanted
     except OSError as error:
         print(f"cannot start {program[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(CANNOT_EXECUTE)

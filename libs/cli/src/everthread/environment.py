@@ -1,0 +1,58 @@
+"""The environment each child gets: the contract between `everthread up` and the services, in one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from everthread.ports import LOOPBACK
+
+NATS_URL: Final = "NATS_URL"
+MONGODB_URI: Final = "MONGODB_URI"
+OPENAI_BASE_URL: Final = "OPENAI_BASE_URL"
+OPENAI_API_KEY: Final = "OPENAI_API_KEY"
+JWKS_URL: Final = "EVERTHREAD_JWKS_URL"
+DRAIN_SECONDS: Final = "EVERTHREAD_DRAIN_SECONDS"
+_DEFAULT_DRAIN: Final = "5"
+
+# Secrets go to the services that need them and to no other.
+_NEEDED_BY: Final[Mapping[str, str]] = {MONGODB_URI: "conversation", OPENAI_API_KEY: "inference"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """What the services must know of each other. `nats` is the address per service; `model_url` is None without a model;
+    `dev_key` is None where a JWKS URL is set."""
+
+    nats: Mapping[str, str]
+    mongodb_uri: str
+    model_url: str | None
+    dev_key: str | None
+    conversation_ports: tuple[int, ...]
+
+
+def service_environment(
+    service: str, instance: str, *, port: int, health_port: int, wiring: Wiring, outer: Mapping[str, str]
+) -> dict[str, str]:
+    """The whole environment of one service process. `port` is where it serves: HTTP of a gateway, gRPC of conversation."""
+    environment = {name: value for name, value in outer.items() if _NEEDED_BY.get(name, service) == service}
+    environment |= {
+        NATS_URL: wiring.nats[service],
+        "EVERTHREAD_INSTANCE": instance,
+        "EVERTHREAD_HEALTH_PORT": str(health_port),
+        # What is written before a crash shall be in the log file after it.
+        "PYTHONUNBUFFERED": "1",
+    }
+    environment.setdefault(DRAIN_SECONDS, _DEFAULT_DRAIN)
+    if service == "conversation":
+        environment |= {MONGODB_URI: wiring.mongodb_uri, "EVERTHREAD_GRPC_PORT": str(port)}
+    if service in ("gateway", "inference"):
+        environment["EVERTHREAD_CONVERSATION_ADDRESS"] = ",".join(f"{LOOPBACK}:{p}" for p in wiring.conversation_ports)
+    if service == "gateway":
+        environment["EVERTHREAD_PORT"] = str(port)
+    else:
+        environment["EVERTHREAD_HOST"] = LOOPBACK
+    if service == "gateway" and wiring.dev_key is not None:
+        environment["EVERTHREAD_DEV_KEY_FILE"] = wiring.dev_key
+    if wiring.model_url is not None:
+        environment["EVERTHREAD_EMBEDDED_MODEL_URL"] = wiring.model_url
+    return environment

@@ -1,0 +1,211 @@
+"""What `up` is going to run: which parts, on which ports, with which secrets. Starts nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Final
+
+from everthread import embedded, external
+from everthread.broker import broker_config, service_urls
+from everthread.child import Program
+from everthread.environment import (
+    DRAIN_SECONDS,
+    JWKS_URL,
+    MONGODB_URI,
+    NATS_URL,
+    OPENAI_API_KEY,
+    OPENAI_BASE_URL,
+    Wiring,
+    service_environment,
+)
+from everthread.errors import RefusedError
+from everthread.home import Home, kept_passwords
+from everthread.keys import ensure_key
+from everthread.ports import LOOPBACK, free_port, is_free, next_free
+from everthread.probes import http_status
+from everthread.scale import SERVICES
+from everthread.supervisor import Part
+
+_EMBEDDED_STAGE: Final = 0
+_STAGE: Final = {"conversation": 1, "notifier": 2, "inference": 2, "gateway": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The parts in the order they are started, the gateways' addresses, and per replaceable part what is used."""
+
+    parts: list[Part]
+    urls: list[str]
+    uses: dict[str, str]
+    issuer: str
+    notes: list[str]
+
+
+class _Ports:
+    def __init__(self, taken: range) -> None:
+        self._taken = set(taken)
+
+    def next(self) -> int:
+        port = free_port(self._taken)
+        self._taken.add(port)
+        return port
+
+
+def make_plan(
+    home: Home, *, port: int, counts: Mapping[str, int], with_model: bool, environment: Mapping[str, str]
+) -> Plan:
+    """Decide everything, and make the keys and passwords. Raises RefusedError."""
+    check_packages()
+    check_port(port, counts["gateway"])
+    ports = _Ports(range(port, port + counts["gateway"]))
+    parts: list[Part] = []
+    uses: dict[str, str] = {}
+    notes: list[str] = []
+
+    passwords = kept_passwords(home.secrets, SERVICES)
+    if environment.get(NATS_URL):
+        nats = dict.fromkeys(SERVICES, environment[NATS_URL])
+        uses["nats"] = f"{external.without_secret(environment[NATS_URL])} (NATS_URL)"
+    else:
+        nats_port = ports.next()
+        config = broker_config(nats_port, home.root / "nats", passwords)
+        parts.append(
+            _embedded(
+                "nats",
+                nats_port,
+                "tcp",
+                partial(embedded.nats_program, home.root, nats_port, config),
+                embedded.nats_ready,
+            )
+        )
+        nats = service_urls(nats_port, passwords)
+        uses["nats"] = f"embedded, nats://{LOOPBACK}:{nats_port}"
+    if environment.get(MONGODB_URI):
+        mongodb_uri = environment[MONGODB_URI]
+        uses["mongo"] = f"{external.without_secret(mongodb_uri)} (MONGODB_URI)"
+    else:
+        mongo_port = ports.next()
+        program = partial(embedded.mongo_program, home.root, mongo_port)
+        parts.append(_embedded("mongo", mongo_port, "tcp", program, embedded.mongo_ready))
+        mongodb_uri = embedded.mongo_uri(mongo_port)
+        uses["mongo"] = f"embedded, mongodb://{LOOPBACK}:{mongo_port}"
+    model_url = None
+    if environment.get(OPENAI_BASE_URL):
+        uses["model"] = f"{external.without_secret(environment[OPENAI_BASE_URL])} (OPENAI_BASE_URL)"
+        if not environment.get(OPENAI_API_KEY):
+            notes.append("OPENAI_API_KEY is not set: the model at OPENAI_BASE_URL is called without a key.")
+    elif with_model:
+        model_port = ports.next()
+        program = partial(embedded.model_program, home.root, model_port)
+        parts.append(_embedded("model", model_port, "/health", program, embedded.model_ready))
+        model_url = embedded.model_url(model_port)
+        uses["model"] = f"embedded SmolLM2-135M, {model_url}"
+    else:
+        uses["model"] = "none (--no-model)"
+        notes.append("No model runs: set OPENAI_BASE_URL and OPENAI_API_KEY, or leave --no-model out, for answers.")
+
+    dev_key = None
+    if environment.get(JWKS_URL):
+        uses["identity"] = f"{environment[JWKS_URL]} ({JWKS_URL})"
+    else:
+        ensure_key(home.dev_key)
+        dev_key = str(home.dev_key)
+        uses["identity"] = "development key; tokens by `everthread token`"
+    conversation_ports = tuple(ports.next() for _ in range(counts["conversation"]))
+    wiring = Wiring(
+        nats=nats, mongodb_uri=mongodb_uri, model_url=model_url, dev_key=dev_key, conversation_ports=conversation_ports
+    )
+    present = {part.name for part in parts}
+    for service in SERVICES:
+        for index in range(counts[service]):
+            health_port = ports.next()
+            serves = {"gateway": port + index, "conversation": conversation_ports[index % len(conversation_ports)]}
+            instance = f"{service}-{index + 1}"
+            needs = tuple(sorted(present & ({"nats", "mongo"} if service == "conversation" else {"nats"})))
+            own = serves.get(service, health_port)
+            settings = service_environment(
+                service, instance, port=own, health_port=health_port, wiring=wiring, outer=environment
+            )
+            parts.append(_service(home, service, instance, own, health_port, settings, needs))
+    return Plan(
+        parts=parts,
+        urls=[f"http://{LOOPBACK}:{port + index}" for index in range(counts["gateway"])],
+        uses=uses,
+        issuer="jwks" if dev_key is None else "development",
+        notes=notes,
+    )
+
+
+def check_packages() -> None:
+    """Every service is installed. Raises RefusedError."""
+    missing = [service for service in SERVICES if find_spec(f"{service}.__main__") is None]
+    if missing:
+        raise RefusedError(f"the package everthread-{missing[0]} is not installed; run `uv sync`")
+
+
+def check_port(port: int, count: int) -> None:
+    """The gateways' ports are free. Raises RefusedError, which names the next free one."""
+    if not 1 <= port <= 65_536 - count:
+        raise RefusedError(f"--port {port} is not a port from 1 to {65_536 - count}", 2)
+    for taken in range(port, port + count):
+        if not is_free(taken):
+            offer = next_free(port + 1, count)
+            remedy = f"; {offer} is free: use --port {offer}" if offer else "; choose another with --port"
+            raise RefusedError(f"port {taken} is taken on {LOOPBACK}{remedy}")
+
+
+def check_replacements(environment: Mapping[str, str]) -> None:
+    """The servers that replace embedded parts answer and are good enough. Raises RefusedError."""
+    if environment.get(NATS_URL):
+        external.check_nats(environment[NATS_URL])
+    if environment.get(MONGODB_URI):
+        external.check_mongo(environment[MONGODB_URI])
+
+
+def _embedded(name: str, port: int, probe: str, program: Callable[[], Program], ready: Callable[[int], bool]) -> Part:
+    return Part(
+        name=name,
+        port=port,
+        health_port=port,
+        probe=probe,
+        program=program,
+        ready=partial(ready, port),
+        stage=_EMBEDDED_STAGE,
+    )
+
+
+def _service(
+    home: Home,
+    service: str,
+    instance: str,
+    port: int,
+    health_port: int,
+    settings: dict[str, str],
+    needs: tuple[str, ...],
+) -> Part:
+    program = Program(
+        name=instance,
+        arguments=[*embedded.PYTHON, "-m", service],
+        environment=settings,
+        log=home.log(instance),
+    )
+    return Part(
+        name=instance,
+        port=port,
+        health_port=health_port,
+        probe="/readyz",
+        program=lambda: program,
+        ready=lambda: http_status(health_port, "/readyz") == 200,
+        stage=_STAGE[service],
+        needs=needs,
+        grace=_drain(settings) + 5.0,
+    )
+
+
+def _drain(settings: Mapping[str, str]) -> float:
+    try:
+        return max(0.0, float(settings[DRAIN_SECONDS]))
+    except ValueError:
+        # The service itself refuses it, with the sentence that belongs to it.
+        return 0.0

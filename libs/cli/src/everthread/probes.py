@@ -1,0 +1,47 @@
+"""Is a part ready? Asked by `up` while it starts one, and by `ps` and `doctor` of what runs."""
+
+import os
+import socket
+from pathlib import Path
+
+from everthread.ports import LOOPBACK
+
+
+def http_status(port: int, path: str, timeout: float = 1.0) -> int:
+    """The status of GET on loopback; 0 when nothing answers in time. By hand: an HTTP library takes longer to import than
+    `ps` may take."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode()
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=timeout) as connection:
+            connection.sendall(request)
+            line = connection.makefile("rb").readline(200)
+    except OSError:
+        return 0
+    words = line.split()
+    return int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() else 0
+
+
+def accepts(port: int, timeout: float = 1.0) -> bool:
+    """Something listens on the loopback port."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def alive(pid: int) -> bool:
+    """The process exists and is no zombie that its parent has not yet collected."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace").rpartition(") ")[2][:1]
+    except OSError:
+        return True
+    return state != "Z"

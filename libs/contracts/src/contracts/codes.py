@@ -8,6 +8,8 @@ class Code(StrEnum):
 
     BODY_INVALID = "body_invalid"
     BODY_TOO_LARGE = "body_too_large"
+    CONTENT_TYPE_UNSUPPORTED = "content_type_unsupported"
+    QUERY_INVALID = "query_invalid"
     MESSAGE_EMPTY = "message_empty"
     MESSAGE_TOO_LONG = "message_too_long"
     MODEL_UNKNOWN = "model_unknown"

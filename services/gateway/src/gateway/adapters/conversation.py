@@ -1,0 +1,207 @@
+"""ConversationService over gRPC. Waits for a connection within a deadline; turns failures into refusals."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import grpc
+from contracts.codes import Code
+from contracts.usage import Usage
+from rpc.v1 import conversation_pb2 as pb
+from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
+from runtime.rpc import code_of, connect
+
+from gateway.domain.problems import STATUS, Refusal
+from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
+from gateway.ports import Page
+
+SERVICE: Final = "everthread.v1.ConversationService"
+IDEMPOTENT: Final = tuple(
+    f"{SERVICE}/{method}" for method in ("GetThread", "ListThreads", "ListMessages", "GetRun", "GetUser")
+)
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class GrpcConversation:
+    """`ports.Conversation`. `deadline` is what one call may take, waiting for a connection included, in seconds."""
+
+    def __init__(self, addresses: str, *, deadline: float) -> None:
+        self._channel: Final = connect(addresses, idempotent=IDEMPOTENT)
+        self._stub: Final = ConversationServiceStub(self._channel)
+        self._deadline: Final = deadline
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    def connected(self) -> bool:
+        """A conversation process is there (or has not been needed yet); asks for a connection where there is none."""
+        state = self._channel.get_state(try_to_connect=True)
+        return state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE)
+
+    async def create_thread(self, user_id: str, *, title: str, model: str, tags: Sequence[str]) -> Thread:
+        """See ports.Conversation."""
+        request = pb.CreateThreadRequest(user_id=user_id, title=title, model=model, tags=tags)
+        return _thread((await self._call(self._stub.CreateThread, request)).thread)
+
+    async def get_thread(self, user_id: str, thread_id: str) -> Thread:
+        """See ports.Conversation."""
+        request = pb.GetThreadRequest(user_id=user_id, thread_id=thread_id)
+        return _thread((await self._call(self._stub.GetThread, request)).thread)
+
+    async def list_threads(self, user_id: str, *, archived: bool | None, cursor: str, limit: int) -> Page:
+        """See ports.Conversation."""
+        request = pb.ListThreadsRequest(user_id=user_id, archived=archived, cursor=cursor, limit=limit)
+        answer = await self._call(self._stub.ListThreads, request)
+        return Page(threads=[_thread(item) for item in answer.items], messages=(), next_cursor=answer.next_cursor)
+
+    async def update_thread(self, user_id: str, thread_id: str, change: ThreadChange) -> Thread:
+        """See ports.Conversation."""
+        request = pb.UpdateThreadRequest(
+            user_id=user_id,
+            thread_id=thread_id,
+            title=change.title,
+            model=change.model,
+            archived=change.archived,
+            pinned=change.pinned,
+            starred=change.starred,
+            tags=None if change.tags is None else pb.UpdateThreadRequest.Tags(values=change.tags),
+        )
+        return _thread((await self._call(self._stub.UpdateThread, request)).thread)
+
+    async def delete_thread(self, user_id: str, thread_id: str) -> None:
+        """See ports.Conversation."""
+        await self._call(self._stub.DeleteThread, pb.DeleteThreadRequest(user_id=user_id, thread_id=thread_id))
+
+    async def accept_message(
+        self,
+        user_id: str,
+        thread_id: str,
+        *,
+        content: str,
+        model: str,
+        path: str,
+        idempotency_key: str,
+        body_hash: bytes,
+        parent_message_id: str,
+    ) -> Accepted:
+        """See ports.Conversation."""
+        request = pb.AcceptMessageRequest(
+            user_id=user_id,
+            thread_id=thread_id,
+            content=content,
+            model=model,
+            path=path,
+            idempotency_key=idempotency_key,
+            body_hash=body_hash,
+            parent_message_id=parent_message_id,
+        )
+        answer = await self._call(self._stub.AcceptMessage, request)
+        return Accepted(
+            message_id=answer.message_id,
+            assistant_message_id=answer.assistant_message_id,
+            run_id=answer.run_id,
+            path=answer.path,
+        )
+
+    async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int) -> Page:
+        """See ports.Conversation."""
+        request = pb.ListMessagesRequest(user_id=user_id, thread_id=thread_id, cursor=cursor, limit=limit)
+        answer = await self._call(self._stub.ListMessages, request)
+        return Page(threads=(), messages=[_message(item) for item in answer.items], next_cursor=answer.next_cursor)
+
+    async def get_run(self, user_id: str, run_id: str) -> tuple[Run, Message | None]:
+        """See ports.Conversation."""
+        answer = await self._call(self._stub.GetRun, pb.GetRunRequest(user_id=user_id, run_id=run_id))
+        return _run(answer.run), _message(answer.message) if answer.HasField("message") else None
+
+    async def get_user(self, user_id: str) -> User:
+        """See ports.Conversation."""
+        answer = await self._call(self._stub.GetUser, pb.GetUserRequest(user_id=user_id))
+        return User(id=answer.user_id, preferences=_preferences(answer.preferences), created_at=answer.created_at)
+
+    async def update_preferences(
+        self, user_id: str, *, system_prompt: str | None, default_model: str | None
+    ) -> Preferences:
+        """See ports.Conversation."""
+        request = pb.UpdatePreferencesRequest(user_id=user_id, system_prompt=system_prompt, default_model=default_model)
+        return _preferences((await self._call(self._stub.UpdatePreferences, request)).preferences)
+
+    async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q) -> A:
+        try:
+            return await method(request, timeout=self._deadline, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            code, sentence = code_of(error)
+            status = STATUS[code]
+            retry_after = 1.0 if status in (429, 503) else None
+            if code is Code.INTERNAL:
+                sentence = "The request could not be carried out. The trace id finds it in the logs."
+            raise Refusal(code, sentence, retry_after=retry_after) from error
+
+
+def _thread(item: pb.Thread) -> Thread:
+    return Thread(
+        id=item.id,
+        title=item.title,
+        model=item.model,
+        agent=item.agent,
+        archived=item.archived,
+        pinned=item.pinned,
+        starred=item.starred,
+        tags=tuple(item.tags),
+        created_at=item.created_at,
+        updated_at=item.updated_at,
+    )
+
+
+def _usage(item: pb.Usage) -> Usage:
+    return Usage(
+        input_tokens=item.input_tokens,
+        output_tokens=item.output_tokens,
+        cached_tokens=item.cached_tokens,
+        reasoning_tokens=item.reasoning_tokens,
+        estimated=item.estimated,
+    )
+
+
+def _message(item: pb.Message) -> Message:
+    return Message(
+        id=item.id,
+        thread_id=item.thread_id,
+        role=item.role,
+        status=item.status,
+        content=item.content,
+        parts_json=item.parts_json,
+        model=item.model,
+        usage=_usage(item.usage) if item.HasField("usage") else None,
+        cost_microusd=item.cost_microusd if item.HasField("cost_microusd") else None,
+        run_id=item.run_id,
+        parent_message_id=item.parent_message_id,
+        created_at=item.created_at,
+        error_code=item.error_code,
+        error_message=item.error_message,
+    )
+
+
+def _run(item: pb.Run) -> Run:
+    return Run(
+        id=item.id,
+        thread_id=item.thread_id,
+        message_id=item.message_id,
+        model=item.model,
+        path=item.path,
+        status=item.status,
+        created_at=item.created_at,
+        ended_at=item.ended_at,
+        usage=_usage(item.usage) if item.HasField("usage") else None,
+        cost_microusd=item.cost_microusd if item.HasField("cost_microusd") else None,
+        error_code=item.error_code,
+        error_message=item.error_message,
+        final_sequence=item.final_sequence,
+        attempts=item.attempts,
+    )
+
+
+def _preferences(item: pb.Preferences) -> Preferences:
+    return Preferences(system_prompt=item.system_prompt, default_model=item.default_model)

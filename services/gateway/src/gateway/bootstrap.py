@@ -1,0 +1,103 @@
+"""The only place where adapters meet handlers, and the life of the process."""
+
+import asyncio
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+from bus.api import Bus
+from bus.jetstream import connect
+from contracts.registry import Registry
+from runtime.process import Process, StartupError
+from runtime.settings import load_models
+
+from gateway.adapters.conversation import GrpcConversation
+from gateway.adapters.hub import Hub
+from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
+from gateway.adapters.tokens import TokenAuthenticator
+from gateway.domain.budgets import MessageBudget, StreamBudget
+from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
+from gateway.entrypoints.app import build
+from gateway.entrypoints.server import HttpServer
+from gateway.entrypoints.wiring import Readiness, Wiring
+from gateway.settings import GatewaySettings
+
+logger = structlog.get_logger()
+
+STREAM_END_SECONDS: Final = 0.2
+"""Between telling event streams to end and closing the door, so that the last frames leave first."""
+
+
+async def serve(process: Process, settings: GatewaySettings) -> None:
+    """Serve until the process is told to stop, then end the streams, let calls finish, and leave."""
+    authenticator = authenticator_of(settings)
+    models = load_models(settings)
+    conversation = GrpcConversation(settings.conversation_address, deadline=settings.conversation_deadline)
+    bus = await connect(settings.nats_url, instance=process.instance)
+    hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes)
+    wiring = wire(settings, conversation, bus, hub, authenticator, models, process.health.readiness)
+    app, streams = build(wiring, version=version("everthread-gateway"))
+    server = HttpServer(app, settings.host, settings.port, grace=max(settings.drain_seconds - 2, 1))
+    port = server.bind()
+    process.health.check("nats", lambda: bus.connected)
+    process.health.check("conversation", conversation.connected)
+    process.health.check("http", lambda: server.started)
+    serving = asyncio.create_task(server.serve(), name="http")
+    stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
+    logger.info("gateway.started", host=settings.host, port=port, development=settings.jwks_url is None)
+    try:
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        streams.drain()
+        await asyncio.sleep(STREAM_END_SECONDS)
+        server.stop()
+        await serving
+    finally:
+        stopping.cancel()
+        serving.cancel()
+        await hub.close()
+        await authenticator.close()
+        await conversation.close()
+        await bus.drain()
+
+
+def authenticator_of(settings: GatewaySettings) -> TokenAuthenticator:
+    """By the identity provider's keys if there is one, else by the development key, on loopback. Raises StartupError."""
+    if settings.jwks_url is not None:
+        if not settings.jwt_issuer or not settings.jwt_audience:
+            raise StartupError(
+                "EVERTHREAD_JWKS_URL is set, so EVERTHREAD_JWT_ISSUER and EVERTHREAD_JWT_AUDIENCE are needed as well"
+            )
+        return TokenAuthenticator(
+            JwksKeys(settings.jwks_url), issuer=settings.jwt_issuer, audience=settings.jwt_audience
+        )
+    if settings.dev_key_file is None:
+        raise StartupError(
+            "nobody could log in: set EVERTHREAD_JWKS_URL (an identity provider's keys) or, for development on this "
+            "machine, EVERTHREAD_DEV_KEY_FILE"
+        )
+    check_loopback(settings.host)
+    return TokenAuthenticator(DevelopmentKey(settings.dev_key_file), issuer=DEV_ISSUER, audience=DEV_AUDIENCE)
+
+
+def wire(
+    settings: GatewaySettings,
+    conversation: GrpcConversation,
+    bus: Bus,
+    hub: Hub,
+    authenticator: TokenAuthenticator,
+    models: Registry,
+    readiness: Readiness,
+) -> Wiring:
+    """Everything behind the door, from its parts and the settings."""
+    return Wiring(
+        conversation=conversation,
+        log=bus.run_log,
+        viewers=hub,
+        authenticator=authenticator,
+        models=models,
+        readiness=readiness,
+        messages=MessageBudget(per_second=settings.messages_per_second, burst=settings.messages_burst),
+        streams=StreamBudget(per_user=settings.streams_per_user),
+        body_bytes=settings.body_bytes,
+        origins=settings.origins,
+    )

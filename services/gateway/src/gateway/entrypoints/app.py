@@ -1,0 +1,136 @@
+"""The application: calls by FastAPI, event streams beside it, the door in front."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.security import HTTPBearer
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from gateway.entrypoints import refusing
+from gateway.entrypoints.door import Door
+from gateway.entrypoints.event_streams import EventStreams
+from gateway.entrypoints.routes import router
+from gateway.entrypoints.wiring import Wiring, wiring_of
+
+HELLO: Final = {
+    "everthread": "An answer, once accepted, always finishes.",
+    "talk": [
+        'POST /v1/threads {"title": "..."}',
+        'POST /v1/threads/{thread_id}/messages {"content": "..."}',
+        "GET /v1/runs/{run_id}/events (server-sent events; resume with Last-Event-ID)",
+    ],
+    "token": "Authorization: Bearer <JWT>; in development: everthread token --user demo",
+    "openapi": "/openapi.json",
+}
+
+_STREAMS: Final = {
+    "/v1/runs/{run_id}/events": ("watch_run", "The events of a run, up to its terminal one; 204 after that.", "run_id"),
+    "/v1/threads/{thread_id}/events": (
+        "watch_thread",
+        "The events of all runs of a thread, as they come.",
+        "thread_id",
+    ),
+    "/v1/me/events": ("watch_feed", "What happens to the caller's threads, for all devices.", ""),
+}
+
+
+def build(wiring: Wiring, *, version: str) -> tuple[ASGIApp, EventStreams]:
+    """The ASGI application, and its event streams (to drain them)."""
+    app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None)
+    app.state.wiring = wiring
+    app.add_api_route("/", _hello, include_in_schema=False)
+    app.add_api_route("/healthz", _healthz, include_in_schema=False)
+    app.add_api_route("/readyz", _readyz, include_in_schema=False)
+    # The door has verified the token before; this is what OpenAPI says about it.
+    app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    refusing.install(app)
+    _describe_streams(app)
+    streams = EventStreams(wiring)
+    door: ASGIApp = Door(wiring, app, streams)
+    if wiring.origins:
+        door = CORSMiddleware(
+            door,
+            allow_origins=wiring.origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", "traceparent"],
+            expose_headers=["x-trace-id", "retry-after", "x-next-cursor"],
+            max_age=600,
+        )
+    return door, streams
+
+
+async def _hello() -> dict[str, Any]:
+    return HELLO
+
+
+async def _healthz() -> Response:
+    return Response(b"alive\n", media_type="text/plain")
+
+
+async def _readyz(request: Request) -> Response:
+    ready, checks = await wiring_of(request).readiness()
+    body = msgspec.json.encode({"ready": ready, "checks": checks})
+    return Response(body, 200 if ready else 503, media_type="application/json")
+
+
+def _describe_streams(app: FastAPI) -> None:
+    """Event streams are no FastAPI routes, so they are added to the description by hand."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = described()
+            for path, (name, summary, parameter) in _STREAMS.items():
+                schema["paths"][path] = {"get": _stream_operation(name, summary, parameter)}
+            _describe_problems(schema)
+        return described()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def _stream_operation(name: str, summary: str, parameter: str) -> dict[str, Any]:
+    text = {"type": "string"}
+    parameters: list[dict[str, Any]] = [
+        {"name": "Last-Event-ID", "in": "header", "schema": text, "description": "The id of the last event received."},
+        {"name": "cursor", "in": "query", "schema": text, "description": "The same; or `latest` for new events only."},
+    ]
+    if parameter:
+        parameters.insert(0, {"name": parameter, "in": "path", "required": True, "schema": text})
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["events"],
+        "parameters": parameters,
+        "security": [{"HTTPBearer": []}],
+        "responses": {
+            "200": {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": text}}},
+            "204": {"description": "Nothing more will come."},
+        },
+    }
+
+
+def _describe_problems(schema: dict[str, Any]) -> None:
+    """Every refusal is a problem document, FastAPI's own validation errors included."""
+    schema["components"]["schemas"] = {
+        name: value
+        for name, value in schema["components"]["schemas"].items()
+        if name not in ("HTTPValidationError", "ValidationError")
+    }
+    text = {"type": "string"}
+    schema["components"]["schemas"]["Problem"] = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code", "trace_id"],
+        "properties": dict.fromkeys(("type", "title", "detail", "code", "trace_id"), text)
+        | {"status": {"type": "integer"}, "retry_after": {"type": "integer"}},
+    }
+    refused = {
+        "description": "Refused; `code` says why.",
+        "content": {refusing.PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["4XX"] = refused
+            operation["responses"]["5XX"] = refused

@@ -1,0 +1,225 @@
+"""Event streams as a raw ASGI endpoint: what a token costs here is one wake-up, one message and one write."""
+
+import asyncio
+import random
+import re
+from typing import Final
+from urllib.parse import parse_qs
+
+import structlog
+from contracts.codes import Code
+from contracts.ids import RUN, THREAD, InvalidIdError, check_id
+from starlette.types import Receive, Scope, Send
+
+from gateway.domain.frames import HEADERS, HEARTBEAT, end_frame, opening
+from gateway.domain.identity import Principal
+from gateway.domain.problems import Refusal
+from gateway.entrypoints.wiring import PRINCIPAL, Wiring
+from gateway.handlers.watch import Attachment, Place, check_place, watch_feed, watch_run, watch_thread
+
+logger = structlog.get_logger()
+
+HEARTBEAT_SECONDS: Final = 10.0
+RETRY_MILLISECONDS: Final = 1000
+RETRY_JITTER_MILLISECONDS: Final = 1000
+ATTACH_SECONDS: Final = 15.0
+CUT_SECONDS: Final = 5.0
+"""How long a client that does not read may keep a stream which should have ended."""
+
+_PATHS: Final = re.compile(r"/v1/(?:(?P<kind>threads|runs)/(?P<id>[^/]+)|(?P<me>me))/events")
+
+
+def is_event_stream(path: str) -> bool:
+    """Whether a path is served here."""
+    return _PATHS.fullmatch(path) is not None
+
+
+def route_of(path: str) -> str:
+    """The path's template, for spans."""
+    found = _PATHS.fullmatch(path)
+    if found is None or found["me"]:
+        return "/v1/me/events"
+    return "/v1/threads/{thread_id}/events" if found["kind"] == "threads" else "/v1/runs/{run_id}/events"
+
+
+class EventStreams:
+    """All event streams of this process. `drain` sends every client elsewhere."""
+
+    def __init__(self, wiring: Wiring, *, heartbeat: float = HEARTBEAT_SECONDS) -> None:
+        self._wiring: Final = wiring
+        self._heartbeat: Final = heartbeat
+        self._streams: set[_Stream] = set()
+        self._draining = False
+
+    @property
+    def open(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    def drain(self) -> None:
+        """End every stream with `event: end`; new ones are refused from now on."""
+        self._draining = True
+        for stream in list(self._streams):
+            stream.end("draining")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one event stream; raises Refusal before the first byte only."""
+        if scope["method"] != "GET":
+            raise Refusal(Code.METHOD_NOT_ALLOWED, "Event streams are read with GET.", headers={"allow": "GET"})
+        if self._draining:
+            raise Refusal(Code.UNAVAILABLE, "This gateway is stopping; connect again to reach another.")
+        principal: Principal = scope[PRINCIPAL]
+        if not self._wiring.streams.enter(principal.user_id):
+            raise Refusal(Code.LIMIT_REACHED, "Too many event streams are open; close one first.", retry_after=5)
+        try:
+            place = _place_of(scope)
+            async with asyncio.timeout(ATTACH_SECONDS):
+                attachment = await self._attach(scope["path"], principal, place)
+            await receive()
+            if attachment is None:
+                await send({"type": "http.response.start", "status": 204, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
+            given = "" if place == "latest" else str(place)
+            stream = _Stream(attachment, given, principal.expires_at - self._wiring.clock(), self._heartbeat, send)
+            self._streams.add(stream)
+            self._greet(stream)
+            try:
+                await stream.serve(receive)
+            finally:
+                self._streams.discard(stream)
+        finally:
+            self._wiring.streams.leave(principal.user_id)
+
+    def _greet(self, stream: "_Stream") -> None:
+        # The process may have begun to drain while this one attached.
+        if self._draining:
+            stream.end("draining")
+
+    async def _attach(self, path: str, principal: Principal, place: Place) -> Attachment | None:
+        found = _PATHS.fullmatch(path)
+        behind = self._wiring
+        if found is None or found["me"]:
+            return await watch_feed(behind.viewers, principal.user_id, place)
+        try:
+            if found["kind"] == "threads":
+                thread_id = check_id(THREAD, found["id"])
+                return await watch_thread(
+                    behind.conversation, behind.log, behind.viewers, principal.user_id, thread_id, place
+                )
+            run_id = check_id(RUN, found["id"])
+        except InvalidIdError as error:
+            thread = found["kind"] == "threads"
+            code = Code.THREAD_NOT_FOUND if thread else Code.RUN_NOT_FOUND
+            raise Refusal(code, f"There is no such {'thread' if thread else 'run'}.") from error
+        return await watch_run(behind.conversation, behind.log, behind.viewers, principal.user_id, run_id, place)
+
+
+class _Stream:
+    """One open stream. `end` may be called by anybody."""
+
+    __slots__ = (
+        "_beat_due",
+        "_given",
+        "_heartbeat",
+        "_lifetime",
+        "_prefix",
+        "_reason",
+        "_send",
+        "_task",
+        "_viewer",
+        "_wrote",
+    )
+
+    def __init__(self, attachment: Attachment, given: str, lifetime: float, heartbeat: float, send: Send) -> None:
+        self._prefix = attachment.prefix
+        self._viewer = attachment.viewer
+        self._given = given
+        self._lifetime = lifetime
+        self._heartbeat = heartbeat
+        self._send = send
+        self._reason = ""
+        self._beat_due = False
+        self._wrote = False
+        self._task: asyncio.Task[None] | None = None
+
+    def end(self, reason: str) -> None:
+        """Tell the client to come back, and close."""
+        self._reason = self._reason or reason
+        if self._viewer is not None:
+            self._viewer.wake()
+
+    async def serve(self, receive: Receive) -> None:
+        """Until the end of what is watched, of the token, of this process, or until the client leaves."""
+        loop = asyncio.get_running_loop()
+        # A jitter for each connection: else all clients of a dead gateway come back in the same moment.
+        retry = RETRY_MILLISECONDS + int(random.random() * RETRY_JITTER_MILLISECONDS)  # noqa: S311 - spreads, hides nothing
+        first = opening(retry) + self._prefix
+        self._prefix = b""
+        await self._send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+        await self._send({"type": "http.response.body", "body": first, "more_body": self._viewer is not None})
+        if self._viewer is None:
+            return
+        gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
+        gone.add_done_callback(self._wake)
+        timers = [loop.call_later(max(self._lifetime, 0), self._expire, loop)]
+        timers.append(loop.call_later(self._heartbeat, self._beat, loop, timers))
+        self._task = asyncio.current_task()
+        try:
+            await self._pump(gone)
+        finally:
+            for timer in timers:
+                timer.cancel()
+            gone.cancel()
+            await self._viewer.close()
+
+    async def _pump(self, gone: "asyncio.Task[None]") -> None:
+        viewer, send = self._viewer, self._send
+        if viewer is None:
+            return
+        while not gone.done():
+            piece = b"" if self._reason else await viewer.take()
+            if gone.done():
+                return
+            if piece:
+                self._wrote = True
+                await send({"type": "http.response.body", "body": piece, "more_body": not viewer.ended})
+                if viewer.ended:
+                    return
+            elif self._reason:
+                last = end_frame(self._reason, viewer.cursor or self._given)
+                await send({"type": "http.response.body", "body": last, "more_body": False})
+                return
+            elif self._beat_due:
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+            self._beat_due = False
+
+    def _beat(self, loop: asyncio.AbstractEventLoop, timers: list[asyncio.TimerHandle]) -> None:
+        if not self._wrote and self._viewer is not None:
+            self._beat_due = True
+            self._viewer.wake()
+        self._wrote = False
+        timers[1] = loop.call_later(self._heartbeat, self._beat, loop, timers)
+
+    def _wake(self, _: object) -> None:
+        if self._viewer is not None:
+            self._viewer.wake()
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.end("token_expired")
+        loop.call_later(CUT_SECONDS, self._cut)
+
+    def _cut(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _place_of(scope: Scope) -> Place:
+    header = next((value for name, value in scope["headers"] if name == b"last-event-id"), b"")
+    query = parse_qs(scope["query_string"].decode("latin-1")).get("cursor", [""])[0]
+    return check_place(header.decode("latin-1").strip() or None, query or None)

@@ -1,0 +1,278 @@
+"""What the native door takes and gives, as pydantic models: validation on the way in, OpenAPI on the way out."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from contracts.registry import Model, Registry
+from contracts.run_state import RunState
+from contracts.usage import Usage
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from gateway.domain.records import ENDED, Message, Run, Thread
+
+Title = Annotated[str, StringConstraints(max_length=200)]
+ModelId = Annotated[str, StringConstraints(max_length=100)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=50)]
+Tags = Annotated[list[Tag], Field(max_length=50)]
+
+
+class Body(BaseModel):
+    """A request body: what is not known is refused, since it is most likely a slip."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+
+class CreateThread(Body):
+    """A new thread. An empty model means the user's default."""
+
+    title: Title = ""
+    model: ModelId = ""
+    tags: Tags = []
+
+
+class ChangeThread(Body):
+    """What to change; what is left out stays."""
+
+    title: Title | None = None
+    model: ModelId | None = None
+    archived: bool | None = None
+    pinned: bool | None = None
+    starred: bool | None = None
+    tags: Tags | None = None
+
+
+class SendMessage(Body):
+    """A message to answer. Without a model: the thread's, else the user's default, else this installation's."""
+
+    content: str
+    model: ModelId = ""
+    parent_message_id: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+class ChangePreferences(Body):
+    """What to change; what is left out stays, an empty text clears it."""
+
+    system_prompt: Annotated[str, StringConstraints(max_length=20_000)] | None = None
+    default_model: ModelId | None = None
+
+
+class ThreadView(BaseModel):
+    """A thread."""
+
+    id: str
+    title: str
+    model: str
+    agent: str
+    archived: bool
+    pinned: bool
+    starred: bool
+    tags: list[str]
+    created_at: str
+    updated_at: str
+
+
+class UsageView(BaseModel):
+    """Token counts. Cached tokens are part of the input, reasoning tokens part of the output."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+
+
+class ErrorView(BaseModel):
+    """Why an answer failed."""
+
+    code: str
+    message: str
+
+
+class MessageView(BaseModel):
+    """A message as it is stored; a running answer shows its text so far."""
+
+    id: str
+    thread_id: str
+    role: str
+    status: str
+    content: str
+    parts: list[dict[str, Any]]
+    model: str
+    usage: UsageView | None
+    cost_microusd: int | None
+    run_id: str | None
+    parent_message_id: str | None
+    error: ErrorView | None
+    created_at: str
+
+
+class ThreadPage(BaseModel):
+    """One page, newest first. `next_cursor` is null on the last one."""
+
+    items: list[ThreadView]
+    next_cursor: str | None
+
+
+class MessagePage(BaseModel):
+    """One page, oldest first. `next_cursor` is null on the last one."""
+
+    items: list[MessageView]
+    next_cursor: str | None
+
+
+class AcceptedView(BaseModel):
+    """The message is stored and its answer will finish. Watch from `cursor`."""
+
+    message_id: str
+    assistant_message_id: str
+    run_id: str
+    path: str
+    cursor: str
+
+
+class RunView(BaseModel):
+    """A run. While it runs, status and sequence are the log's."""
+
+    id: str
+    thread_id: str
+    message_id: str
+    model: str
+    path: str
+    status: str
+    attempts: int
+    sequence: int
+    usage: UsageView | None
+    cost_microusd: int | None
+    error: ErrorView | None
+    created_at: str
+    ended_at: str | None
+
+
+class CancellingView(BaseModel):
+    """The stop is durable; the run ends with `run.cancelled` unless it finished first."""
+
+    run_id: str
+    status: Literal["cancelling"]
+
+
+class VerificationView(BaseModel):
+    """Whether the fold of the log equals the stored message; null where there is nothing to compare (`reason`)."""
+
+    run_id: str
+    equal: bool | None
+    differences: list[str]
+    reason: str | None
+    sequence: int
+
+
+class PreferencesView(BaseModel):
+    """What the user wants in every thread."""
+
+    system_prompt: str
+    default_model: str
+
+
+class MeView(BaseModel):
+    """The caller."""
+
+    id: str
+    role: str
+    preferences: PreferencesView
+    created_at: str
+
+
+class ModelView(BaseModel):
+    """One model. Prices in USD per million tokens, null where unknown."""
+
+    id: str
+    provider: str
+    context_window: int
+    prices: dict[str, float | None]
+    available: bool
+    default: bool
+
+
+class ModelList(BaseModel):
+    """The model registry."""
+
+    items: list[ModelView]
+    default: str
+
+
+def thread_view(thread: Thread) -> ThreadView:
+    """As clients get it."""
+    return ThreadView.model_validate(thread, from_attributes=True)
+
+
+def message_view(message: Message) -> MessageView:
+    """As clients get it."""
+    parts = msgspec.json.decode(message.parts_json, type=list[dict[str, Any]]) if message.parts_json else []
+    if not parts and message.content:
+        parts = [{"type": "text", "text": message.content}]
+    return MessageView(
+        id=message.id,
+        thread_id=message.thread_id,
+        role=message.role,
+        status=message.status,
+        content=message.content,
+        parts=parts,
+        model=message.model,
+        usage=usage_view(message.usage),
+        cost_microusd=message.cost_microusd,
+        run_id=message.run_id or None,
+        parent_message_id=message.parent_message_id or None,
+        error=_error(message.error_code, message.error_message),
+        created_at=message.created_at,
+    )
+
+
+def run_view(run: Run, state: RunState | None) -> RunView:
+    """As clients get it; `state` is the fold of the log, where there is one."""
+    live = state if state is not None and run.status not in ENDED else None
+    return RunView(
+        id=run.id,
+        thread_id=run.thread_id,
+        message_id=run.message_id,
+        model=run.model,
+        path=run.path,
+        status=live.status if live else run.status,
+        attempts=max(run.attempts, live.attempt if live else 0),
+        sequence=live.sequence if live else run.final_sequence,
+        usage=usage_view(live.usage if live else run.usage),
+        cost_microusd=live.cost_microusd if live else run.cost_microusd,
+        error=_error(live.error_code, live.error_message) if live else _error(run.error_code, run.error_message),
+        created_at=run.created_at,
+        ended_at=(live.ended_at if live else run.ended_at) or None,
+    )
+
+
+def usage_view(usage: Usage | None) -> UsageView | None:
+    """As clients get it."""
+    return None if usage is None else UsageView.model_validate(usage, from_attributes=True)
+
+
+def model_list(models: Registry) -> ModelList:
+    """As clients get it."""
+    return ModelList(items=[_model(model, models.default) for model in models.models.values()], default=models.default)
+
+
+def _model(model: Model, default: str) -> ModelView:
+    def price(value: object) -> float | None:
+        return None if value is None else float(str(value))
+
+    return ModelView(
+        id=model.id,
+        provider=model.provider.name,
+        context_window=model.context_window,
+        prices={
+            "input": price(model.input),
+            "cached_input": price(model.input if model.cached_input is None else model.cached_input),
+            "output": price(model.output),
+        },
+        available=model.available,
+        default=model.id == default,
+    )
+
+
+def _error(code: str | None, message: str | None) -> ErrorView | None:
+    return ErrorView(code=code, message=message or "") if code else None

@@ -1,0 +1,45 @@
+"""What the entry points are built on, put together once in bootstrap."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from contracts.registry import Registry
+from fastapi import Request
+
+from gateway.domain.budgets import MessageBudget, StreamBudget
+from gateway.domain.identity import Principal
+from gateway.ports import Authenticator, Conversation, LogReader, Viewers
+
+PRINCIPAL = "everthread.principal"
+
+Readiness = Callable[[], Awaitable[tuple[bool, dict[str, bool]]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Everything behind the door."""
+
+    conversation: Conversation
+    log: LogReader
+    viewers: Viewers
+    authenticator: Authenticator
+    models: Registry
+    readiness: Readiness
+    messages: MessageBudget
+    streams: StreamBudget
+    body_bytes: int = 262_144
+    origins: list[str] = field(default_factory=list)
+    clock: Callable[[], float] = time.time
+
+
+def wiring_of(request: Request) -> Wiring:
+    """The wiring, from within a FastAPI route."""
+    wiring: Wiring = request.app.state.wiring
+    return wiring
+
+
+def principal_of(request: Request) -> Principal:
+    """The verified caller: the door lets nobody through to /v1 without."""
+    principal: Principal = request.scope[PRINCIPAL]
+    return principal

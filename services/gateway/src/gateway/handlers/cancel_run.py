@@ -1,0 +1,23 @@
+"""Stop a run: a durable command in its log, from any device, as often as one likes."""
+
+from datetime import datetime
+
+import msgspec
+from contracts.codes import Code
+from contracts.commands import CancelRun
+from contracts.events import TERMINAL_TYPES, event_head
+from contracts.subjects import run_subject
+from contracts.times import rfc3339
+
+from gateway.domain.problems import Refusal
+from gateway.ports import Conversation, LogReader
+
+
+async def cancel_run(conversation: Conversation, log: LogReader, user_id: str, run_id: str, *, now: datetime) -> None:
+    """Durable when this returns. Raises Refusal: not found, or finished; UnavailableError, then repeating is safe."""
+    run, message = await conversation.get_run(user_id, run_id)
+    last = None if message is not None else await log.last(run_subject(run.thread_id, run_id, "event"))
+    if message is not None or (last is not None and event_head(last.data)[0] in TERMINAL_TYPES):
+        raise Refusal(Code.RUN_FINISHED, "The run has ended already; there is nothing to stop.")
+    command = msgspec.json.encode(CancelRun(by=user_id, at=rfc3339(now)))
+    await log.append_command(run.thread_id, run_id, command, message_id=f"{run_id}:cancel")

@@ -1,0 +1,76 @@
+"""Send a message: check what can be checked here, have it accepted, say where to watch."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from contracts.codes import Code
+from contracts.ids import MESSAGE, InvalidIdError, check_id
+from contracts.registry import Registry
+
+from gateway.domain.problems import Refusal
+from gateway.domain.records import Accepted
+from gateway.ports import Conversation
+
+MAX_CHARACTERS: Final = 200_000
+MAX_KEY_CHARACTERS: Final = 255
+DURABLE: Final = "durable_event"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageToSend:
+    """What a client wants answered. Empty texts mean "not given"."""
+
+    content: str
+    model: str = ""
+    parent_message_id: str = ""
+    idempotency_key: str = ""
+
+
+def check_message(message: MessageToSend, models: Registry) -> None:
+    """Everything that can be wrong with a message before anybody is asked; raises Refusal."""
+    if not message.content.strip():
+        raise Refusal(Code.MESSAGE_EMPTY, "The message has no text.")
+    if len(message.content) > MAX_CHARACTERS:
+        raise Refusal(
+            Code.MESSAGE_TOO_LONG,
+            f"The message has {len(message.content)} characters; at most {MAX_CHARACTERS} are accepted.",
+        )
+    check_model(message.model, models)
+    if message.parent_message_id:
+        try:
+            check_id(MESSAGE, message.parent_message_id)
+        except InvalidIdError as error:
+            raise Refusal(Code.MESSAGE_NOT_FOUND, "The parent message is not in this thread.") from error
+    key = message.idempotency_key
+    if len(key) > MAX_KEY_CHARACTERS or not (key.isascii() and (key.isprintable() or not key)):
+        raise Refusal(
+            Code.IDEMPOTENCY_KEY_INVALID,
+            f"An Idempotency-Key is 1 to {MAX_KEY_CHARACTERS} printable ASCII characters.",
+        )
+
+
+def check_model(model: str, models: Registry) -> None:
+    """A model that is named must be in the registry and have an address; raises Refusal."""
+    if model and models.find(model) is None:
+        usable = ", ".join(sorted(item.id for item in models.models.values() if item.available)) or "none"
+        raise Refusal(Code.MODEL_UNKNOWN, f"The model {model[:100]!r} is not available here; available: {usable}.")
+
+
+async def send_message(
+    conversation: Conversation, models: Registry, user_id: str, thread_id: str, message: MessageToSend
+) -> Accepted:
+    """Accept a message. With an idempotency key, the same request gives the same answer; raises Refusal."""
+    check_message(message, models)
+    body = msgspec.json.encode([thread_id, message.content, message.model, message.parent_message_id])
+    return await conversation.accept_message(
+        user_id,
+        thread_id,
+        content=message.content,
+        model=message.model,
+        path=DURABLE,
+        idempotency_key=message.idempotency_key,
+        body_hash=hashlib.sha256(body).digest(),
+        parent_message_id=message.parent_message_id,
+    )

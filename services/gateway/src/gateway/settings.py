@@ -1,0 +1,56 @@
+"""Every setting of the gateway: type, default, meaning."""
+
+from pathlib import Path
+
+from pydantic import Field
+from runtime.settings import Port, ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """See runtime.settings.ServiceSettings for those that every service has."""
+
+    port: Port = Field(default=8080, description="Port of the public HTTP door; 0 takes a free one.")
+    conversation_address: str = Field(
+        default="127.0.0.1:50051",
+        description="Where conversation answers gRPC: host:port, several separated by commas.",
+    )
+    conversation_deadline: float = Field(
+        default=10.0,
+        gt=0,
+        description="What one call to conversation may take, waiting for a connection included, in seconds.",
+    )
+    dev_key_file: Path | None = Field(
+        default=None,
+        description="A private Ed25519 JWK; tokens it signed are accepted, on loopback only, while no JWKS URL is set.",
+    )
+    jwks_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="Where the identity provider publishes its keys."
+    )
+    jwt_issuer: str | None = Field(default=None, description="The only `iss` that is accepted; needed with a JWKS URL.")
+    jwt_audience: str | None = Field(
+        default=None, description="The `aud` that tokens must have; needed with a JWKS URL."
+    )
+    cors_origins: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s,/*]+(,https?://[^\s,/*]+)*)?$",
+        description="Web origins that may call from a browser, exact, separated by commas: https://chat.example.org.",
+    )
+    streams_per_user: int = Field(
+        default=200, ge=1, description="Event streams one user may have open at this gateway."
+    )
+    messages_per_second: float = Field(
+        default=10.0, gt=0, description="Messages one user may send through this gateway in the long run, per second."
+    )
+    messages_burst: int = Field(default=100, ge=1, description="Messages one user may send at once.")
+    body_bytes: int = Field(default=262_144, ge=1024, description="The largest request body, in bytes.")
+    ring_bytes: int = Field(
+        default=262_144, ge=4096, description="Newest events kept in memory per watched run or thread, in bytes."
+    )
+    piece_bytes: int = Field(
+        default=65_536, ge=1024, description="The most that is written to one viewer at a time, in bytes."
+    )
+
+    @property
+    def origins(self) -> list[str]:
+        """`cors_origins` as a list."""
+        return [origin for origin in self.cors_origins.split(",") if origin]

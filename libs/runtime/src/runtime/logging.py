@@ -33,7 +33,6 @@ _QUIET: Final = {
     "urllib3": logging.WARNING,
     "uvicorn.access": logging.WARNING,
     "asyncio": logging.WARNING,
-    # A collector that is away is not worth more than a word; the service goes on without it.
     "opentelemetry": logging.ERROR,
 }
 
@@ -86,12 +85,29 @@ def _route_standard_library(level: int, chain: list[Processor], renderer: Proces
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_TelemetryNowAndThen())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(level, least))
     logging.captureWarnings(True)
+
+
+class _TelemetryNowAndThen(logging.Filter):
+    """A collector that is away is worth one line a minute, not one for each batch of spans; the service needs no collector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("opentelemetry"):
+            return True
+        if record.created < self._next:
+            return False
+        self._next = record.created + 60.0
+        return True
 
 
 def add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -165,6 +165,10 @@ async def _server_span(method: str, context: Any) -> AsyncIterator[None]:
             except grpc.aio.AbortError:
                 status = _aborted_with(context)
                 raise
+            except NotImplementedError:
+                # What the generated base class raises for a method that the servicer leaves out.
+                status = grpc.StatusCode.UNIMPLEMENTED
+                await context.abort(status, "This method is not served here.")
             except Exception:
                 status = grpc.StatusCode.INTERNAL
                 logger.exception("rpc.failed", method=method)

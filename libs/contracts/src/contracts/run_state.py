@@ -19,11 +19,12 @@ class GapError(ValueError):
     """The event does not follow the state: something between them is missing or doubled. Read the log again."""
 
 
-class StatePart(msgspec.Struct, kw_only=True):
-    """A part with the sequence of the event that opened it (a retraction drops whole parts)."""
+class StatePart(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A part with the sequence of the event that opened it (a retraction drops whole parts) and the agent that wrote it."""
 
     opened_at: int
     value: Part
+    agent: str | None = None
 
 
 class OpenStep(msgspec.Struct, kw_only=True):
@@ -121,8 +122,7 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
         case e.ToolCall():
             _open_part(
                 state,
-                event.part,
-                event.sequence,
+                event,
                 ToolCallPart(tool_call_id=event.tool_call_id, name=event.name, state=event.state, input=event.input),
             )
         case e.ToolProgress() | e.ToolResult():
@@ -130,8 +130,7 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
         case e.Source():
             _open_part(
                 state,
-                event.part,
-                event.sequence,
+                event,
                 SourcePart(source_id=event.source_id, title=event.title, url=event.url, quote=event.quote),
             )
         case e.UsageReported():
@@ -168,16 +167,16 @@ def _start_step(state: RunState, event: e.StepStarted) -> OpenStep:
     )
 
 
-def _open_part(state: RunState, number: int, sequence: int, value: Part) -> None:
-    state.parts[number] = StatePart(opened_at=sequence, value=value)
-    state.next_part = max(state.next_part, number + 1)
+def _open_part(state: RunState, event: e.TextDelta | e.ReasoningDelta | e.ToolCall | e.Source, value: Part) -> None:
+    state.parts[event.part] = StatePart(opened_at=event.sequence, value=value, agent=event.agent)
+    state.next_part = max(state.next_part, event.part + 1)
 
 
 def _grow(state: RunState, event: e.TextDelta | e.ReasoningDelta) -> None:
     part = state.parts.get(event.part)
     if part is None:
         value: Part = TextPart(text=event.delta) if isinstance(event, e.TextDelta) else ReasoningPart(text=event.delta)
-        _open_part(state, event.part, event.sequence, value)
+        _open_part(state, event, value)
     elif isinstance(part.value, TextPart | ReasoningPart):
         part.value.text += event.delta
 

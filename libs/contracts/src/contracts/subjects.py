@@ -9,9 +9,11 @@ LIVE: Final = "live."
 
 ALL_CLAIMS: Final = "run.*.*.claim"
 ALL_EVENTS: Final = "run.*.*.event"
+ALL_COMMANDS: Final = "run.*.*.command"
 ALL_SNAPSHOTS: Final = "run.*.*.snapshot"
 LIVE_CLAIMS: Final = LIVE + ALL_CLAIMS
 EXECUTE_ALL: Final = "cmd.run.*.execute"
+THREAD_APPENDS: Final = "cmd.thread.*.append"
 THREAD_FACTS: Final = "thread.>"
 MAX_DELIVERIES_ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 DEATH_NOTICES: Final = "sys.disconnect"
@@ -26,6 +28,11 @@ def run_subject(thread_id: str, run_id: str, entry: str) -> str:
 def thread_events_subject(thread_id: str) -> str:
     """The events of every run of a thread."""
     return f"run.{check_id(THREAD, thread_id)}.*.event"
+
+
+def thread_subjects(thread_id: str) -> str:
+    """Everything of every run of a thread."""
+    return f"run.{check_id(THREAD, thread_id)}.>"
 
 
 def live(subject: str) -> str:

@@ -122,6 +122,9 @@ class MemoryBus:
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
         return follow(self._stream(stream), subject_filter, after)
 
+    async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
+        return self._stream(stream).last(subject_filter)
+
     @asynccontextmanager
     async def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
         inner = subject_filter.removeprefix(subjects.LIVE)

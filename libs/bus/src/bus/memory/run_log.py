@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from contracts.subjects import run_subject
+from contracts.subjects import run_subject, thread_subjects
 
 from bus.api import Claim, Entry, Holder
 from bus.claims import encode_claim, event_message_id, holder_of, snapshot_message_id
 from bus.errors import ClaimLostError, ConflictError, FencedError
+from bus.filters import matches
 from bus.memory.follow import follow
 from bus.memory.stream import MemoryStream, WrongLastSequenceError
 
@@ -65,8 +66,8 @@ class MemoryRunLog:
         return follow(self._stream, subject_filter, after)
 
     async def purge_thread(self, thread_id: str) -> None:
-        prefix = run_subject(thread_id, "run_" + "0" * 26, "claim").rsplit(".", 2)[0] + "."
-        self._stream.remove(lambda stored: stored.entry.subject.startswith(prefix))
+        subject_filter = thread_subjects(thread_id)
+        self._stream.remove(lambda stored: matches(subject_filter, stored.entry.subject))
 
     def _fenced(
         self,

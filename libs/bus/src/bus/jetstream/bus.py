@@ -1,0 +1,210 @@
+"""The Bus over one connection to NATS."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Self
+
+import structlog
+from contracts import topology
+from contracts.subjects import DEATH_NOTICES, LIVE, live
+from contracts.topology import Consumer, Stream
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus import tracing
+from bus.api import Delivery, Entry, Outcome, Subscriber
+from bus.errors import BusError, UnavailableError
+from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
+from bus.jetstream.dead_letters import DeadLetters
+from bus.jetstream.direct_get import Reader
+from bus.jetstream.follow import Followers, live_entry_of
+from bus.jetstream.reconcile import check_server, reconcile
+from bus.jetstream.requests import NoAnswerError, Requests
+from bus.jetstream.run_log import MESSAGE_ID, JetStreamRunLog
+from bus.jetstream.storing import WrongLastSequenceError, store
+from bus.jetstream.subscriber import Subscription, send_nak
+
+logger = structlog.get_logger()
+
+
+class JetStreamBus:
+    """Bus over NATS. Build with `connect`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._requests = Requests(connection)
+        self._reader = Reader(connection, self._requests)
+        self._followers = Followers(connection, self._reader)
+        self._dead_letters = DeadLetters(connection, self._requests, self._reader)
+        self._run_log = JetStreamRunLog(connection, self._requests, self._reader, self._followers)
+        self._subscriptions: set[Subscription] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def start(self) -> Self:
+        """Subscribe what the connection needs for itself."""
+        await self._requests.start()
+        return self
+
+    @property
+    def run_log(self) -> JetStreamRunLog:
+        return self._run_log
+
+    @property
+    def name(self) -> str:
+        return self._connection.name
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    async def reconcile(
+        self,
+        *,
+        streams: Sequence[Stream] = topology.STREAMS,
+        consumers: Sequence[Consumer] = topology.CONSUMERS,
+        replicas: int = 1,
+    ) -> None:
+        """Make the server's streams and consumers match the topology. Idempotent, safe when several do it at once. Raises
+        ServerTooOldError, UnavailableError, BusError."""
+        await reconcile(self._connection, self._requests, streams=streams, consumers=consumers, replicas=replicas)
+
+    async def publish(
+        self, subject: str, data: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> int:
+        sent = dict(headers or {})
+        sent[MESSAGE_ID] = message_id
+        with tracing.sending(subject, sent, message_id):
+            try:
+                receipt = await store(self._connection, self._requests, subject, data, sent)
+            except WrongLastSequenceError as error:
+                raise BusError(f"{subject}: publish takes no expectations; use the run log") from error
+        return receipt.stream_sequence
+
+    async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:
+        if self._stopping:
+            return
+        subscription = Subscription(
+            self._connection, self._requests, self._dead_letters, consumer, subscriber, concurrency
+        )
+        self._subscriptions.add(subscription)
+        try:
+            await subscription.run()
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def stop_consuming(self) -> None:
+        self._stopping = True
+        for subscription in self._subscriptions:
+            subscription.stop()
+
+    async def move_dead_letter(self, advisory: Delivery) -> Outcome:
+        """The subscriber of topology.DEAD: moves what was delivered too often to DEAD_LETTERS."""
+        return await self._dead_letters.move(advisory)
+
+    async def nak(self, reply: str) -> None:
+        if reply:
+            await send_nak(self._requests, reply, 0.0)
+
+    async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
+        try:
+            message = await self._requests.ask(subject, data, timeout=timeout)
+        except NoAnswerError:
+            return None
+        return bytes(message.data)
+
+    async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        async def reply_to(message: Msg) -> None:
+            try:
+                await self._requests.send(message.reply, await answer(message.data))
+            except (BusError, NoAnswerError) as error:
+                logger.warning("request.unanswered", subject=message.subject, error=str(error))
+
+        def heard(message: Msg) -> None:
+            if message.reply:
+                self._run_in_background(reply_to(message))
+
+        await self._connection.subscribe(subject, heard)
+
+    async def on_disconnect(self, heard: Callable[[str], Awaitable[None]]) -> None:
+        async def tell(name: str) -> None:
+            await heard(name)
+
+        def notice(message: Msg) -> None:
+            name = client_name_of(message.data)
+            if name and name != self.name:
+                self._run_in_background(tell(name))
+
+        await self._connection.subscribe(DEATH_NOTICES, notice)
+
+    def follow_stream(
+        self, stream: str, subject_filter: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
+        return self._followers.follow(stream, subject_filter, after)
+
+    async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
+        return await self._reader.last(stream, subject_filter)
+
+    @asynccontextmanager
+    async def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
+        def deliver(message: Msg) -> None:
+            entry = live_entry_of(message)
+            if entry is not None:
+                heard(entry)
+
+        subject = subject_filter if subject_filter.startswith(LIVE) else live(subject_filter)
+        subscription = await self._connection.subscribe(subject, deliver)
+        try:
+            yield
+        finally:
+            await self._connection.unsubscribe(subscription)
+
+    async def drain(self) -> None:
+        self.stop_consuming()
+        await self._followers.stop()
+        if self._background:
+            await asyncio.wait(set(self._background), timeout=5)
+        await self._connection.drain()
+        await self._requests.stop()
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _run_in_background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Future[None]") -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("bus.callback_failed", exc_info=error)
+
+
+async def connect(
+    nats_url: str, *, instance: str, inbox_prefix: str | None = None, budget: float = CONNECT_BUDGET
+) -> JetStreamBus:
+    """Connect as `instance`, trying for `budget` seconds. `nats_url` may name several servers, separated by commas; the
+    user of the first gives the private inbox, unless `inbox_prefix` does. Raises ServerTooOldError, UnavailableError, and
+    BusError where the server refuses the user."""
+    servers = [server.strip() for server in nats_url.split(",")]
+    prefix = inbox_prefix or inbox_prefix_of(servers[0])
+    connection = Connection(Client(), connection_name(instance), prefix)
+    await connection.open(servers, budget)
+    try:
+        check_server(connection)
+        return await JetStreamBus(connection).start()
+    except (BusError, UnavailableError):
+        await connection.drain()
+        raise
+
+
+def client_name_of(notice: bytes) -> str:
+    """The client's name in a server's disconnect event; empty where it has none."""
+    try:
+        client = json.loads(notice)["client"]
+        return str(client.get("name") or "")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return ""

@@ -1,0 +1,227 @@
+"""The connection to NATS: one per process, reconnecting without end, with the notices that the rest is built on."""
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import AuthorizationError, Error, SlowConsumerError
+from ulid import ULID
+
+from bus.errors import BusError, UnavailableError
+
+logger = structlog.get_logger()
+
+PING_INTERVAL: Final = 10
+LONGEST_RECONNECT_WAIT: Final = 2.0
+CONNECT_BUDGET: Final = 30.0
+PENDING_WHILE_DISCONNECTED: Final = 4 * 1024 * 1024
+# A callback of ours only puts a message into a buffer, so what nats-py holds is what arrived in one turn of the loop.
+SUBSCRIPTION_MESSAGES: Final = 65_536
+SUBSCRIPTION_BYTES: Final = 64 * 1024 * 1024
+
+_DENIED: Final = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
+
+Notice = Callable[[], None]
+
+
+class Connection:
+    """A nats-py client with what this project needs of it: notices of a lost and a regained connection, and of messages
+    that were dropped because this process was too slow."""
+
+    def __init__(self, client: Client, name: str, inbox_prefix: str) -> None:
+        self.client = client
+        self.name = name
+        self.inbox_prefix = inbox_prefix
+        self._up = asyncio.Event()
+        self._lost: list[Notice] = []
+        self._regained: list[Notice] = []
+        self._dropped: dict[Subscription, Notice] = {}
+        self._denied: list[Callable[[str], None]] = []
+        self._last_error: Exception | None = None
+        self._leaving = False
+
+    @property
+    def connected(self) -> bool:
+        """The connection stands now."""
+        return bool(self.client.is_connected)
+
+    @property
+    def closed(self) -> bool:
+        """It is closed for good."""
+        return bool(self.client.is_closed)
+
+    async def until_connected(self, seconds: float) -> bool:
+        """Wait for the connection; whether it stands now."""
+        if not self._up.is_set():
+            try:
+                await asyncio.wait_for(self._up.wait(), seconds)
+            except TimeoutError:
+                return False
+        return self.connected
+
+    def when_lost(self, notice: Notice) -> None:
+        """Call `notice` each time the connection is lost."""
+        self._lost.append(notice)
+
+    def when_regained(self, notice: Notice) -> None:
+        """Call `notice` each time it stands again."""
+        self._regained.append(notice)
+
+    def when_denied(self, notice: Callable[[str], None]) -> None:
+        """Call `notice` with each subject that the server did not let this user publish to."""
+        self._denied.append(notice)
+
+    def forget(self, notice: Notice) -> None:
+        """No more of these notices."""
+        self._lost = [other for other in self._lost if other is not notice]
+        self._regained = [other for other in self._regained if other is not notice]
+
+    async def subscribe(
+        self, subject: str, heard: Callable[[Msg], None], *, dropped: Notice | None = None
+    ) -> Subscription:
+        """Call `heard` for each message, in order. `dropped` is called when some could not be held and are lost. The
+        subscription is before anything that this connection sends afterwards."""
+
+        async def deliver(message: Msg) -> None:
+            heard(message)
+
+        try:
+            subscription = await self.client.subscribe(
+                subject, cb=deliver, pending_msgs_limit=SUBSCRIPTION_MESSAGES, pending_bytes_limit=SUBSCRIPTION_BYTES
+            )
+        except Error as error:
+            raise UnavailableError(f"cannot subscribe to {subject}: {error}") from error
+        if dropped is not None:
+            self._dropped[subscription] = dropped
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription; harmless on a closed connection."""
+        self._dropped.pop(subscription, None)
+        if self.closed or self.client.is_draining:
+            return
+        try:
+            await subscription.unsubscribe()
+        except Error as error:
+            logger.debug("nats.unsubscribe_failed", subject=subscription.subject, error=str(error))
+
+    async def drain(self) -> None:
+        """Let what is in flight finish and close."""
+        self._leaving = True
+        if self.closed:
+            return
+        if self.connected and not self.client.is_draining:
+            await self.client.drain()
+        else:
+            await self.client.close()
+
+    async def on_error(self, error: Exception) -> None:
+        """nats-py's one place for errors that belong to no call."""
+        self._last_error = error
+        if isinstance(error, SlowConsumerError):
+            notice = self._dropped.get(error.sub)
+            if notice is not None:
+                notice()
+            return
+        denied = _DENIED.search(str(error))
+        if denied is not None:
+            for notify in self._denied:
+                notify(denied[1])
+        if self.connected:
+            logger.warning("nats.error", error=str(error), connection=self.name)
+
+    async def on_lost(self) -> None:
+        """The connection is gone; nats-py tries again by itself."""
+        self._up.clear()
+        if not self._leaving:
+            logger.warning("nats.disconnected", connection=self.name)
+        for notice in list(self._lost):
+            notice()
+
+    async def on_regained(self) -> None:
+        """The connection stands again, subscriptions included."""
+        self._up.set()
+        logger.info("nats.reconnected", connection=self.name, server=self._server())
+        for notice in list(self._regained):
+            notice()
+
+    async def on_closed(self) -> None:
+        """Closed for good: by `drain`, or because the server refuses this client."""
+        self._up.clear()
+        if not self._leaving:
+            logger.error("nats.closed", connection=self.name, error=str(self._last_error))
+
+    async def open(self, servers: list[str], budget: float) -> None:
+        """Connect, trying for `budget` seconds. Raises BusError where the server refuses this user, else UnavailableError."""
+        options: dict[str, Any] = {
+            "servers": servers,
+            "name": self.name,
+            "inbox_prefix": self.inbox_prefix,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 1,
+            "reconnect_to_server_handler": pick_server,
+            "ping_interval": PING_INTERVAL,
+            "max_outstanding_pings": 2,
+            "pending_size": PENDING_WHILE_DISCONNECTED,
+            "drain_timeout": 5,
+            "error_cb": self.on_error,
+            "disconnected_cb": self.on_lost,
+            "reconnected_cb": self.on_regained,
+            "closed_cb": self.on_closed,
+            "allow_reconnect": False,
+        }
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + budget
+        while True:
+            try:
+                await asyncio.wait_for(self.client.connect(**options), max(0.1, deadline - loop.time()))
+                break
+            except (OSError, Error, TimeoutError) as error:
+                cause = error if str(error) else self._last_error
+                where = ", ".join(address_of(server) for server in servers)
+                if isinstance(error, AuthorizationError) or "authorization" in str(error).lower():
+                    raise BusError(
+                        f"NATS at {where} refuses this user: check the name and password in NATS_URL"
+                    ) from error
+                if loop.time() >= deadline:
+                    raise UnavailableError(f"NATS at {where} does not answer: {cause}") from error
+                await asyncio.sleep(random.uniform(0.05, 0.3))  # noqa: S311  # no secret
+        # Only from now on: at the start a wrong password must be an error, not an endless wait.
+        self.client.options["allow_reconnect"] = True
+        self._up.set()
+        logger.info("nats.connected", connection=self.name, server=self._server())
+
+    def _server(self) -> str:
+        url = self.client.connected_url
+        return "" if url is None else f"{url.hostname}:{url.port}"
+
+
+def pick_server(servers: list[Server], _: dict[str, Any]) -> tuple[Server, float]:
+    """A server at random, after a wait that grows with the failures and is never the same for two clients."""
+    choice = random.choice(servers)  # noqa: S311  # no secret
+    longest = min(LONGEST_RECONNECT_WAIT, 0.1 * 2.0 ** min(choice.reconnects, 6))
+    return choice, random.uniform(0.01, longest)  # noqa: S311  # no secret
+
+
+def address_of(url: str) -> str:
+    """Host and port of a NATS URL, without its secrets."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 4222}"
+
+
+def inbox_prefix_of(url: str) -> str:
+    """`_INBOX_<user>`, the only inbox that the user's permissions cover; `_INBOX` where the URL names no user."""
+    user = urlsplit(url).username
+    return "_INBOX" if user is None else f"_INBOX_{unquote(user)}"
+
+
+def connection_name(instance: str) -> str:
+    """A name that no other process, before or after, has."""
+    return f"{instance}-{ULID()}"

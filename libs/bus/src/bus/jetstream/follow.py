@@ -1,0 +1,272 @@
+"""Attach: subscribe live, read the past, drop what overlaps, fill what is missing.
+
+A follower knows `base` (everything of its filter up to there was read from the stream) and, per subject, the last live
+entry handed out since. A live entry names the one before it on its subject, so a gap shows at once. A lost last entry has no
+successor: `Followers` compares with the stream after a reconnect, after a dropped message, and when a follower falls silent.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from contracts.subjects import LIVE, live
+from nats.aio.msg import Msg
+
+from bus.api import Entry
+from bus.errors import BusError, UnavailableError
+from bus.filters import is_literal
+from bus.jetstream.connection import Connection
+from bus.jetstream.direct_get import Reader
+
+logger = structlog.get_logger()
+
+BUFFER_ENTRIES: Final = 4096
+BUFFER_BYTES: Final = 8 * 1024 * 1024
+FIRST_CHECK: Final = 1.0
+LONGEST_CHECK: Final = 30.0
+HEARTBEAT: Final = 0.5
+GRACE: Final = 0.1
+SUBJECTS_CHECKED: Final = 64
+
+
+class Follower:
+    """One attached viewer, an iterator of batches that may be cancelled and asked again. `heard` runs in the subscription's
+    turn, everything else in the consumer's."""
+
+    def __init__(self, reader: Reader, stream: str, subject_filter: str, after: int) -> None:
+        self._reader = reader
+        self._stream = stream
+        self._filter = subject_filter
+        self._literal = is_literal(subject_filter)
+        self._base = after
+        self._handed: dict[str, int] = {}
+        self._live: list[Entry] = []
+        self._live_bytes = 0
+        self._arrived = asyncio.Event()
+        self._stale = True
+        self._past: AsyncGenerator[list[Entry], None] | None = None
+        self._until = after
+        self._newest_heard = 0
+        self._newest_checked = -1
+        self._check_every = FIRST_CHECK
+        self.check_at = 0.0
+
+    def heard(self, message: Msg) -> None:
+        """A live entry arrived."""
+        entry = live_entry_of(message)
+        if entry is None:
+            return
+        self._newest_heard = entry.stream_sequence
+        self._live_bytes += len(entry.data)
+        if len(self._live) >= BUFFER_ENTRIES or self._live_bytes > BUFFER_BYTES:
+            self.go_back_to_stream()
+            return
+        self._live.append(entry)
+        self._arrived.set()
+
+    def go_back_to_stream(self) -> None:
+        """Something may be missing, or the consumer is too slow to buffer for: read on from the stream itself."""
+        self._live = []
+        self._live_bytes = 0
+        self._stale = True
+        self._arrived.set()
+
+    def __aiter__(self) -> "Follower":
+        return self
+
+    async def __anext__(self) -> Sequence[Entry]:
+        while True:
+            try:
+                if self._stale or self._past is not None:
+                    ready = await self._read_past()
+                elif self._live:
+                    ready = self._take_live() or await self._fill_gap()
+                else:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                    continue
+            except UnavailableError as error:
+                logger.warning("follow.waiting", subject=self._filter, error=str(error))
+                self.go_back_to_stream()
+                await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311  # no secret
+                continue
+            if ready:
+                return ready
+
+    async def close(self) -> None:
+        """Stop reading the past."""
+        if self._past is not None:
+            await self._past.aclose()
+            self._past = None
+
+    async def _read_past(self) -> Sequence[Entry]:
+        """The next batch of the past; at its end everything up to `_until` is handed out."""
+        try:
+            if self._stale:
+                await self.close()
+                self._stale = False
+                self._until = await self._reader.newest_sequence(self._stream, self._filter)
+                self._past = self._reader.batches(self._stream, self._filter, self._base, until=self._until)
+            if self._past is None:
+                return ()
+            entries = await anext(self._past, None)
+        except BaseException:
+            self._stale = True
+            raise
+        if entries is None:
+            self._past = None
+            self._base = max(self._base, self._until)
+            self._handed = {subject: at for subject, at in self._handed.items() if at > self._base}
+            return ()
+        self._base = entries[-1].stream_sequence
+        return [entry for entry in entries if entry.stream_sequence > self._handed.get(entry.subject, 0)]
+
+    def _take_live(self) -> Sequence[Entry]:
+        """Live entries without overlap, up to the first gap, which stays at the head of the buffer."""
+        ready: list[Entry] = []
+        arrived, self._live, self._live_bytes = self._live, [], 0
+        for index, entry in enumerate(arrived):
+            position = self._position(entry.subject)
+            if entry.stream_sequence <= position:
+                continue
+            if entry.previous is not None and entry.previous > position:
+                self._live = arrived[index:]
+                self._live_bytes = sum(len(left.data) for left in self._live)
+                break
+            ready.append(entry)
+            self._hand(entry)
+        return ready
+
+    async def _fill_gap(self) -> Sequence[Entry]:
+        """What is missing before the entry at the head of the buffer, and that entry. It is stored, so a replica that does
+        not have it lags and is asked again."""
+        if not self._live:
+            return ()
+        entry = self._live.pop(0)
+        found: list[Entry] = []
+        until = entry.stream_sequence
+        try:
+            async for entries in self._reader.batches(
+                self._stream, entry.subject, self._position(entry.subject), until=until
+            ):
+                found.extend(older for older in entries if older.stream_sequence < until)
+        except BaseException:
+            self.go_back_to_stream()
+            raise
+        found.append(entry)
+        self._hand(entry)
+        return found
+
+    def _position(self, subject: str) -> int:
+        return max(self._base, self._handed.get(subject, 0))
+
+    def _hand(self, entry: Entry) -> None:
+        if self._literal:
+            self._base = entry.stream_sequence
+        else:
+            self._handed[entry.subject] = entry.stream_sequence
+
+    async def check(self, now: float) -> None:
+        """The heartbeat. While entries come, each proves the one before it; once they stop, the last must be the stream's."""
+        self.check_at = now + random.uniform(0.75, 1.0) * self._check_every  # noqa: S311  # no secret
+        if self._newest_heard != self._newest_checked:
+            self._newest_checked = self._newest_heard
+            self._check_every = FIRST_CHECK
+            return
+        self._check_every = min(LONGEST_CHECK, self._check_every * 2)
+        if self._stale or self._past is not None or self._live:
+            return
+        if await self._is_behind(self._filter, None):
+            missing = True
+        elif self._literal:
+            missing = False
+        else:
+            handed = dict(self._handed)
+            missing = len(handed) > SUBJECTS_CHECKED
+            for subject in () if missing else handed:
+                missing = missing or await self._is_behind(subject, subject)
+        if missing and not self._stale:
+            logger.info("follow.gap", subject=self._filter, base=self._base)
+            self.go_back_to_stream()
+
+    async def _is_behind(self, subject_filter: str, subject: str | None) -> bool:
+        """Whether the stream has an entry that is not here, nor arrives within a moment."""
+        last = await self._reader.last(self._stream, subject_filter)
+        if last is None or last.stream_sequence <= self._known(subject):
+            return False
+        await asyncio.sleep(GRACE)
+        return last.stream_sequence > self._known(subject)
+
+    def _known(self, subject: str | None) -> int:
+        return max(self._base, self._newest_heard) if subject is None else self._position(subject)
+
+
+class Followers:
+    """All followers of a connection, and the one task that compares them with the stream."""
+
+    def __init__(self, connection: Connection, reader: Reader) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._followers: set[Follower] = set()
+        self._heartbeat: asyncio.Task[None] | None = None
+        connection.when_regained(self._all_back_to_stream)
+
+    @asynccontextmanager
+    async def follow(
+        self, stream: str, subject_filter: str, after: int
+    ) -> AsyncIterator[AsyncIterator[Sequence[Entry]]]:
+        """See RunLog.follow."""
+        follower = Follower(self._reader, stream, subject_filter, after)
+        subscription = await self._connection.subscribe(
+            live(subject_filter), follower.heard, dropped=follower.go_back_to_stream
+        )
+        self._followers.add(follower)
+        follower.check_at = asyncio.get_running_loop().time() + FIRST_CHECK
+        if self._heartbeat is None:
+            self._heartbeat = asyncio.create_task(self._compare())
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+            await self._connection.unsubscribe(subscription)
+            await follower.close()
+
+    async def stop(self) -> None:
+        """End the heartbeat."""
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            await asyncio.gather(self._heartbeat, return_exceptions=True)
+            self._heartbeat = None
+
+    def _all_back_to_stream(self) -> None:
+        for follower in self._followers:
+            follower.go_back_to_stream()
+
+    async def _compare(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            for follower in [follower for follower in self._followers if follower.check_at <= loop.time()]:
+                if not self._connection.connected:
+                    break
+                try:
+                    await follower.check(loop.time())
+                except BusError as error:
+                    logger.warning("follow.check_failed", error=str(error))
+
+
+def live_entry_of(message: Msg) -> Entry | None:
+    """A republished entry; None for what somebody else sent to a live subject."""
+    headers = message.headers
+    if headers is None or "Nats-Sequence" not in headers:
+        return None
+    previous = headers.get("Nats-Last-Sequence")
+    return Entry(
+        message.subject[len(LIVE) :],
+        message.data,
+        int(headers["Nats-Sequence"]),
+        None if previous is None else int(previous),
+    )

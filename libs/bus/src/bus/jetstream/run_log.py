@@ -1,0 +1,154 @@
+"""The run log on the stream RUNS: claims by compare-and-set, appends fenced by the claim."""
+
+from base64 import b64decode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+from contracts import topology
+from contracts.subjects import run_subject, thread_subjects
+from ulid import ULID
+
+from bus.api import Claim, Entry, Holder
+from bus.claims import encode_claim, event_message_id, holder_of, snapshot_message_id
+from bus.errors import ClaimLostError, ConflictError, FencedError, UnavailableError
+from bus.jetstream.api_calls import call_api
+from bus.jetstream.connection import Connection
+from bus.jetstream.direct_get import Reader
+from bus.jetstream.follow import Followers
+from bus.jetstream.requests import Requests
+from bus.jetstream.storing import WrongLastSequenceError, store
+
+STREAM: Final = topology.RUNS.name
+MESSAGE_ID: Final = "Nats-Msg-Id"
+EXPECTED_SEQUENCE: Final = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
+ROLLUP: Final = {"Nats-Rollup": "sub"}
+RELEASED_FOR: Final = 600
+LOOKS: Final = 5
+
+
+class JetStreamRunLog:
+    """RunLog over one connection."""
+
+    def __init__(self, connection: Connection, requests: Requests, reader: Reader, followers: Followers) -> None:
+        self._connection = connection
+        self._requests = requests
+        self._reader = reader
+        self._followers = followers
+
+    async def holder(self, thread_id: str, run_id: str) -> Holder | None:
+        last = await self._reader.last(STREAM, run_subject(thread_id, run_id, "claim"))
+        return None if last is None else holder_of(last)
+
+    async def claim(self, thread_id: str, run_id: str, *, worker: str, delivery: str, after: Holder | None) -> Claim:
+        attempt = 1 if after is None else after.attempt + 1
+        expected = 0 if after is None else after.fence
+        message_id = f"{run_id}:claim:{ULID()}"
+        try:
+            fence = await self._write_claim(
+                run_subject(thread_id, run_id, "claim"),
+                encode_claim(worker=worker, attempt=attempt, delivery=delivery),
+                {MESSAGE_ID: message_id, EXPECTED_SEQUENCE: str(expected)},
+            )
+        except _SupersededError:
+            raise ClaimLostError(f"{run_id}: another worker claimed after {expected}") from None
+        return Claim(thread_id=thread_id, run_id=run_id, worker=worker, attempt=attempt, fence=fence)
+
+    async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
+        return await self._fenced(claim, "event", data, event_message_id(claim, sequence), {})
+
+    async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
+        return await self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), ROLLUP)
+
+    async def release(self, claim: Claim) -> None:
+        headers = {
+            MESSAGE_ID: f"{claim.run_id}:{claim.fence}:release",
+            EXPECTED_SEQUENCE: str(claim.fence),
+            "Nats-TTL": f"{RELEASED_FOR}s",
+            **ROLLUP,
+        }
+        data = encode_claim(worker=claim.worker, attempt=claim.attempt, delivery="", released=True)
+        try:
+            await self._write_claim(run_subject(claim.thread_id, claim.run_id, "claim"), data, headers)
+        except _SupersededError:
+            raise _fenced_error(claim) from None
+
+    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
+        subject = run_subject(thread_id, run_id, "command")
+        receipt = await store(self._connection, self._requests, subject, data, {MESSAGE_ID: message_id})
+        return receipt.stream_sequence
+
+    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        async for entries in self._reader.read(STREAM, subject_filter, after):
+            for entry in entries:
+                yield entry
+
+    async def last(self, subject: str) -> Entry | None:
+        return await self._reader.last(STREAM, subject)
+
+    def follow(
+        self, subject_filter: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
+        return self._followers.follow(STREAM, subject_filter, after)
+
+    async def purge_thread(self, thread_id: str) -> None:
+        await call_api(self._requests, f"STREAM.PURGE.{STREAM}", {"filter": thread_subjects(thread_id)})
+
+    async def _fenced(self, claim: Claim, entry: str, data: bytes, message_id: str, more: Mapping[str, str]) -> int:
+        subject = run_subject(claim.thread_id, claim.run_id, entry)
+        claim_subject = run_subject(claim.thread_id, claim.run_id, "claim")
+        headers = {
+            MESSAGE_ID: message_id,
+            EXPECTED_SEQUENCE: str(claim.fence),
+            EXPECTED_SUBJECT: claim_subject,
+            **more,
+        }
+        for _ in range(LOOKS):
+            try:
+                receipt = await store(self._connection, self._requests, subject, data, headers)
+            except WrongLastSequenceError:
+                if await self._reader.newest_sequence(STREAM, claim_subject) != claim.fence:
+                    raise _fenced_error(claim) from None
+                continue
+            if receipt.duplicate and receipt.first_try:
+                await self._check_same(receipt.stream_sequence, data, message_id)
+            return receipt.stream_sequence
+        raise UnavailableError(f"{subject}: refused {LOOKS} times although claim {claim.fence} is the last")
+
+    async def _write_claim(self, subject: str, data: bytes, headers: Mapping[str, str]) -> int:
+        """Store a claim entry; a refused re-send may meet its own first try, told by the message id."""
+        for _ in range(LOOKS):
+            try:
+                receipt = await store(self._connection, self._requests, subject, data, headers)
+            except WrongLastSequenceError as error:
+                newest = await self._reader.newest(STREAM, {"last_by_subj": subject})
+                sequence = 0 if newest is None else int(newest["seq"])
+                if sequence == int(headers[EXPECTED_SEQUENCE]):
+                    continue
+                if newest is not None and not error.first_try and _message_id(newest) == headers[MESSAGE_ID]:
+                    return sequence
+                raise _SupersededError from None
+            return receipt.stream_sequence
+        raise UnavailableError(f"{subject}: refused {LOOKS} times although nobody else claimed")
+
+    async def _check_same(self, stream_sequence: int, data: bytes, message_id: str) -> None:
+        stored = await self._reader.at(STREAM, stream_sequence)
+        if stored is not None and stored.data != data:
+            raise ConflictError(f"{message_id} is stored with other bytes")
+
+
+class _SupersededError(Exception):
+    """Somebody else's claim is the last."""
+
+
+def _fenced_error(claim: Claim) -> FencedError:
+    return FencedError(f"{claim.run_id}: claim {claim.fence} of {claim.worker} is no longer the last")
+
+
+def _message_id(message: Mapping[str, Any]) -> str:
+    for line in b64decode(message.get("hdrs", "")).decode(errors="replace").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name == MESSAGE_ID:
+            return value.strip()
+    return ""

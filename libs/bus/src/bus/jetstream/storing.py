@@ -1,0 +1,101 @@
+"""Store one message exactly once: the same bytes and headers again until the server says yes or no, within a budget."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from bus.errors import BusError, StreamFullError, UnavailableError
+from bus.jetstream import api_calls
+from bus.jetstream.connection import Connection
+from bus.jetstream.requests import NoAnswerError, Requests
+
+BUDGET: Final = 30.0
+ANSWER_TIMEOUT: Final = 4.0
+LONGEST_WAIT: Final = 1.0
+
+
+class _Refusal(msgspec.Struct):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Acknowledgement(msgspec.Struct):
+    seq: int = 0
+    duplicate: bool = False
+    error: _Refusal | None = None
+
+
+_decoder = msgspec.json.Decoder(_Acknowledgement)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where it is stored. `duplicate`: the id was known. `first_try`: so an earlier call, not this one, stored it."""
+
+    stream_sequence: int
+    duplicate: bool
+    first_try: bool
+
+
+class WrongLastSequenceError(Exception):
+    """The compare failed. `first_try` False: an earlier try of this very call may be what is stored there."""
+
+    def __init__(self, *, first_try: bool) -> None:
+        super().__init__("wrong last sequence")
+        self.first_try = first_try
+
+
+async def store(
+    connection: Connection,
+    requests: Requests,
+    subject: str,
+    data: bytes,
+    headers: Mapping[str, str],
+    *,
+    budget: float = BUDGET,
+) -> Receipt:
+    """Send until acknowledged. Raises WrongLastSequenceError, StreamFullError, UnavailableError, BusError."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + budget
+    tries = 0
+    trouble = "not connected to NATS"
+    while True:
+        remaining = deadline - loop.time()
+        if remaining <= 0:
+            raise UnavailableError(f"{subject}: {trouble}, for {budget:.0f} s; it may or may not be stored")
+        if connection.closed:
+            raise UnavailableError(f"{subject}: the connection is closed")
+        if await connection.until_connected(remaining):
+            tries += 1
+            try:
+                message = await requests.ask(subject, data, headers=headers, timeout=min(ANSWER_TIMEOUT, remaining))
+            except NoAnswerError as error:
+                trouble = str(error)
+            else:
+                answer = _decoder.decode(message.data)
+                if answer.error is None:
+                    return Receipt(answer.seq, answer.duplicate, tries == 1)
+                _raise_if_final(subject, answer.error, first_try=tries == 1)
+                trouble = answer.error.description
+        longest = min(LONGEST_WAIT, 0.02 * 2.0 ** min(tries, 10))
+        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  # no secret
+
+
+def _raise_if_final(subject: str, refusal: _Refusal, *, first_try: bool) -> None:
+    code, said = refusal.err_code, refusal.description
+    if code == api_calls.WRONG_LAST_SEQUENCE:
+        raise WrongLastSequenceError(first_try=first_try)
+    # 10077 stands for every failure to store; only a limit or a full disk is final.
+    full = code == api_calls.STORE_FAILED and ("exceeded" in said or "no space" in said)
+    if full or code in api_calls.RESOURCES_EXCEEDED:
+        raise StreamFullError(f"{subject}: the stream refused it: {said}; delete something or raise its limit")
+    if code in (api_calls.STORE_FAILED, api_calls.WRONG_LAST_SEQUENCE_IN_FLIGHT, api_calls.DUPLICATE_IN_FLIGHT):
+        return
+    if refusal.code >= 500:
+        return
+    raise BusError(f"{subject}: refused by the server: {said} ({code})")

@@ -1,0 +1,120 @@
+"""What each NATS user may publish and subscribe: exactly what its code does. Tested in tests/conformance.
+
+Only conversation and admin may change streams and consumers; for the others `reconcile` looks and waits. Nobody but admin
+may delete a stream. Nobody may publish to a `live.` subject, so what arrives there was stored.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from contracts import topology
+from contracts.subjects import (
+    ALL_CLAIMS,
+    ALL_COMMANDS,
+    ALL_EVENTS,
+    ALL_SNAPSHOTS,
+    DEATH_NOTICES,
+    EXECUTE_ALL,
+    LIVE_CLAIMS,
+    THREAD_APPENDS,
+    THREAD_FACTS,
+    adopt_subject,
+    dead_letter_subject,
+    live,
+)
+from contracts.topology import Consumer, Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permissions:
+    """Subjects of one user. The private inbox `_INBOX_<user>.>` is added to both by `of_user`."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def _consumes(consumer: Consumer) -> tuple[str, ...]:
+    return (
+        f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}",
+        f"$JS.ACK.{consumer.stream}.{consumer.name}.>",
+        dead_letter_subject(consumer.stream, consumer.name),
+    )
+
+
+def _reads(*streams: Stream) -> tuple[str, ...]:
+    return tuple(
+        subject
+        for stream in streams
+        for subject in (f"$JS.API.DIRECT.GET.{stream.name}", f"$JS.API.STREAM.MSG.GET.{stream.name}")
+    )
+
+
+_LOOKS: Final = ("$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.*.*")
+_RECONCILES: Final = (
+    *_LOOKS,
+    "$JS.API.STREAM.CREATE.*",
+    "$JS.API.STREAM.UPDATE.*",
+    "$JS.API.CONSUMER.CREATE.>",
+)
+_ALL_RUNS: Final = topology.RUNS.subjects
+_ANY_WORKER: Final = adopt_subject("*")
+
+USERS: Final = {
+    "admin": Permissions(publish=(">",), subscribe=(">",)),
+    "gateway": Permissions(
+        publish=(*_LOOKS, *_reads(topology.RUNS, topology.FEEDS), ALL_COMMANDS),
+        subscribe=(*map(live, _ALL_RUNS), *map(live, topology.FEEDS.subjects)),
+    ),
+    "conversation": Permissions(
+        publish=(
+            *_RECONCILES,
+            *_reads(topology.RUNS),
+            EXECUTE_ALL,
+            THREAD_FACTS,
+            *_consumes(topology.RECORD),
+            f"$JS.API.STREAM.PURGE.{topology.RUNS.name}",
+        ),
+        subscribe=(),
+    ),
+    "inference": Permissions(
+        publish=(
+            *_LOOKS,
+            *_reads(topology.RUNS),
+            ALL_CLAIMS,
+            ALL_EVENTS,
+            ALL_SNAPSHOTS,
+            *_consumes(topology.EXECUTE),
+            _ANY_WORKER,
+        ),
+        subscribe=(LIVE_CLAIMS, live(ALL_COMMANDS), _ANY_WORKER, DEATH_NOTICES),
+    ),
+    "notifier": Permissions(
+        publish=(
+            *_LOOKS,
+            *_reads(topology.FEEDS),
+            *topology.FEEDS.subjects,
+            *_consumes(topology.FEED),
+            # The dead-letter mover runs in the notifier.
+            *_consumes(topology.DEAD),
+            "$JS.API.STREAM.MSG.GET.*",
+            f"$JS.API.STREAM.MSG.DELETE.{topology.COMMANDS.name}",
+            *topology.DEAD_LETTERS.subjects,
+        ),
+        subscribe=tuple(map(live, topology.FEEDS.subjects)),
+    ),
+    "app": Permissions(
+        publish=(*_reads(topology.RUNS), THREAD_APPENDS),
+        subscribe=tuple(map(live, _ALL_RUNS)),
+    ),
+}
+"""One user per service, `admin` for the command line, `app` for internal services (libs/client)."""
+
+
+def of_user(user: str) -> Permissions:
+    """A user's permissions with its private inbox. Raises KeyError for a user that does not exist."""
+    inbox = f"_INBOX_{user}.>"
+    permissions = USERS[user]
+    return Permissions(
+        publish=tuple(dict.fromkeys((*permissions.publish, inbox))),
+        subscribe=tuple(dict.fromkeys((*permissions.subscribe, inbox))),
+    )

@@ -99,11 +99,17 @@ def chat(
     thread: Annotated[str | None, typer.Option(metavar="ID", help="Go on in this thread.")] = None,
     model: Annotated[str | None, typer.Option(metavar="PROVIDER:NAME", help="The model that answers.")] = None,
     user: Annotated[str, typer.Option(help="Who you are, under the development key.")] = "demo",
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the answer that was left running.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A bearer token, where an identity provider is used.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Talk in the terminal. Ctrl-C leaves the answer running; `chat --resume` picks it up again."""
     from everthread.chat import ChatOptions, run_chat
     from everthread.home import resolve_home
 
-    options = ChatOptions(resume=resume, once=once, thread=thread, model=model, user=user)
+    options = ChatOptions(
+        resume=resume, stop=stop, once=once, thread=thread, model=model, user=user, token_file=token_file
+    )
     raise typer.Exit(run_chat(resolve_home(home), options))

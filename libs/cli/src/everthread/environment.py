@@ -42,6 +42,9 @@ def service_environment(
         # What is written before a crash shall be in the log file after it.
         "PYTHONUNBUFFERED": "1",
     }
+    # The parts talk to each other on loopback, whatever proxy this machine has for other places.
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, [environment.get(name), LOOPBACK, "localhost"]))
     environment.setdefault(DRAIN_SECONDS, _DEFAULT_DRAIN)
     if service == "conversation":
         environment |= {MONGODB_URI: wiring.mongodb_uri, "EVERTHREAD_GRPC_PORT": str(port)}

@@ -54,6 +54,9 @@ def serve(port: int) -> None:
     parameters.cpuparams_batch.n_threads = threads
     parameters.cache_ram_mib = 128
     parameters.prefill_assistant = True
+    # No page of a browser has business here.
+    parameters.cors_origins = "http://127.0.0.1"
+    parameters.cors_origins_explicit = True
     parameters.ui = False
     parameters.warmup = False
     parameters.verbosity = 2

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from everthread import embedded, external
-from everthread.broker import broker_config, service_urls
+from everthread.broker import USER_NAMES, broker_config, user_urls
 from everthread.child import Program
 from everthread.environment import (
     DRAIN_SECONDS,
@@ -63,13 +63,13 @@ def make_plan(
     uses: dict[str, str] = {}
     notes: list[str] = []
 
-    passwords = kept_passwords(home.secrets, SERVICES)
     if environment.get(NATS_URL):
         nats = dict.fromkeys(SERVICES, environment[NATS_URL])
         uses["nats"] = f"{external.without_secret(environment[NATS_URL])} (NATS_URL)"
     else:
         nats_port = ports.next()
-        config = broker_config(nats_port, home.root / "nats", passwords)
+        passwords = kept_passwords(home.secrets, USER_NAMES)
+        config = broker_config(nats_port, ports.next(), home.nats, passwords)
         parts.append(
             _embedded(
                 "nats",
@@ -79,7 +79,7 @@ def make_plan(
                 embedded.nats_ready,
             )
         )
-        nats = service_urls(nats_port, passwords)
+        nats = user_urls(nats_port, passwords)
         uses["nats"] = f"embedded, nats://{LOOPBACK}:{nats_port}"
     if environment.get(MONGODB_URI):
         mongodb_uri = environment[MONGODB_URI]

@@ -10,15 +10,23 @@ from everthread.ports import LOOPBACK
 def http_status(port: int, path: str, timeout: float = 1.0) -> int:
     """The status of GET on loopback; 0 when nothing answers in time. By hand: an HTTP library takes longer to import than
     `ps` may take."""
+    words = _get(port, path, timeout).partition(b"\r\n")[0].split()
+    return int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() else 0
+
+
+def http_body(port: int, path: str, timeout: float = 3.0) -> str:
+    """The body of GET on loopback, whatever its status; empty when nothing answers in time."""
+    return _get(port, path, timeout).partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+
+
+def _get(port: int, path: str, timeout: float) -> bytes:
     request = f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode()
     try:
         with socket.create_connection((LOOPBACK, port), timeout=timeout) as connection:
             connection.sendall(request)
-            line = connection.makefile("rb").readline(200)
+            return connection.makefile("rb").read(65_536)
     except OSError:
-        return 0
-    words = line.split()
-    return int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() else 0
+        return b""
 
 
 def accepts(port: int, timeout: float = 1.0) -> bool:

@@ -1,7 +1,6 @@
 """What `up` says while it starts and runs: lines, with a spinner above them on a terminal."""
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from everthread.home import DEFAULT_HOME, Home
+from everthread.hints import hint
+from everthread.home import Home
 from everthread.plan import Plan
 from everthread.supervisor import Part
 
@@ -95,20 +95,18 @@ class Progress:
 
 def how_to_talk(plan: Plan, home: Home) -> list[str]:
     """The lines below `ready`: commands that can be pasted as they are."""
-    command = "uv run everthread" if "UV_RUN_RECURSION_DEPTH" in os.environ else "everthread"
-    tail = "" if home.root.name == DEFAULT_HOME and home.root.parent.samefile(".") else f" --home {home.root}"
-    token = f"{command} token --user demo{tail}" if plan.issuer == "development" else "your identity provider"
-    bearer = f'"authorization: Bearer $({token})"' if plan.issuer == "development" else '"authorization: Bearer $TOKEN"'
+    token = hint(home, "token --user demo")
+    bearer = "$TOKEN" if plan.issuer != "development" else f"$({token})"
     return [
         "",
-        f"  token    {token}",
-        f"  curl     curl -H {bearer} {plan.urls[0]}/v1/models",
-        f"  chat     {command} chat{tail}        (Ctrl-C leaves the answer running; --resume picks it up)",
+        f"  token    {token if plan.issuer == 'development' else plan.uses['identity']}",
+        f'  curl     curl -H "authorization: Bearer {bearer}" {plan.urls[0]}/v1/models',
+        f"  chat     {hint(home, 'chat')}   (Ctrl-C leaves the answer running; --resume picks it up)",
         f"  data     {home.root} (logs in {home.logs})",
         *([f"  gateways {' '.join(plan.urls)}"] if len(plan.urls) > 1 else []),
-        f"  next     {command} ps{tail}",
-        f"           {command} doctor{tail}",
-        f"           {command} chat --resume{tail}",
+        f"  next     {hint(home, 'ps')}",
+        f"           {hint(home, 'doctor')}",
+        f"           {hint(home, 'chat --resume')}",
         "  Ctrl-C stops everything; the data stays.",
         "",
     ]

@@ -19,6 +19,7 @@ from everthread.supervisor import Part, Supervisor
 
 LEAST_DISK: Final = 256 * 1024 * 1024
 """Bytes that must be free: the broker's and the database's first files, and some answers."""
+MOST_FILES: Final = 65_536
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -26,6 +27,7 @@ def run_up(home: Home, *, port: int, counts: Mapping[str, int], with_model: bool
     """Run until stopped; returns the exit code. Raises RefusedError for whatever makes a start impossible."""
     home.prepare()
     check_disk(home)
+    raise_file_limit()
     with home.locked():
         try:
             home.state.unlink(missing_ok=True)
@@ -35,6 +37,17 @@ def run_up(home: Home, *, port: int, counts: Mapping[str, int], with_model: bool
             raise RefusedError(explain_os_error(error, home.root)) from None
         except (PartError, NoFreePortError) as error:
             raise RefusedError(str(error)) from None
+
+
+def raise_file_limit() -> None:
+    """As many open files as the hard limit lets the children have: a viewer is one, and macOS begins with 256."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def check_disk(home: Home) -> None:

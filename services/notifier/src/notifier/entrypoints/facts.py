@@ -3,7 +3,7 @@
 import msgspec
 import structlog
 from bus.api import Delivery, Done, Outcome, Poison, RetryLater, Subscriber
-from bus.errors import UnavailableError
+from bus.errors import StreamFullError, UnavailableError
 from contracts.facts import decode_fact
 from contracts.ids import InvalidIdError
 
@@ -23,8 +23,8 @@ def facts_subscriber(feeds: Feeds) -> Subscriber:
             added = await deliver_fact(fact, feeds)
         except (msgspec.DecodeError, UnknownStatusError, InvalidIdError) as error:
             return Poison(f"not a fact this notifier understands: {error}")
-        except UnavailableError as error:
-            logger.warning("feed.unavailable", stream_sequence=delivery.stream_sequence, error=str(error))
+        except (UnavailableError, StreamFullError) as error:
+            logger.warning("feed.not_stored", stream_sequence=delivery.stream_sequence, error=str(error))
             return RetryLater(delay=2.0)
         if not added:
             logger.info("feed.repeated", fact_id=fact.id, delivered=delivery.delivered)

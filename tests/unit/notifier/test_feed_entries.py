@@ -1,0 +1,67 @@
+"""From each fact to its feed entry."""
+
+import pytest
+from contracts.facts import Fact, FeedEntry, MessageAccepted, RunEnded, ThreadCreated, ThreadDeleted, ThreadUpdated
+from contracts.ids import FACT, MESSAGE, RUN, THREAD, USER, new_id
+from notifier.domain.feed import UnknownStatusError, entry_of
+
+FACT_ID, THREAD_ID, USER_ID = new_id(FACT), new_id(THREAD), new_id(USER)
+RUN_ID, QUESTION, ANSWER = new_id(RUN), new_id(MESSAGE), new_id(MESSAGE)
+AT = "2026-11-21T03:17:47.123Z"
+
+
+def ended(status: str, code: str | None = None, preview: str = "") -> RunEnded:
+    return RunEnded(
+        id=FACT_ID,
+        thread_id=THREAD_ID,
+        user_id=USER_ID,
+        at=AT,
+        run_id=RUN_ID,
+        message_id=ANSWER,
+        status=status,
+        code=code,
+        preview=preview,
+    )
+
+
+def entry(kind: str, **more: object) -> FeedEntry:
+    return FeedEntry(id=FACT_ID, type=kind, thread_id=THREAD_ID, at=AT, **more)  # type: ignore[arg-type]  # test's short form
+
+
+@pytest.mark.parametrize(
+    ("fact", "expected"),
+    [
+        (
+            ThreadCreated(id=FACT_ID, thread_id=THREAD_ID, user_id=USER_ID, at=AT, title="Trip"),
+            entry("thread.changed", changes={"title": "Trip"}),
+        ),
+        (
+            ThreadUpdated(id=FACT_ID, thread_id=THREAD_ID, user_id=USER_ID, at=AT, changes={"pinned": True}),
+            entry("thread.changed", changes={"pinned": True}),
+        ),
+        (ThreadDeleted(id=FACT_ID, thread_id=THREAD_ID, user_id=USER_ID, at=AT), entry("thread.deleted")),
+        (
+            MessageAccepted(
+                id=FACT_ID,
+                thread_id=THREAD_ID,
+                user_id=USER_ID,
+                at=AT,
+                message_id=QUESTION,
+                assistant_message_id=ANSWER,
+                run_id=RUN_ID,
+            ),
+            entry("message.accepted", run_id=RUN_ID, message_id=QUESTION),
+        ),
+        (ended("complete", preview="It is"), entry("run.completed", run_id=RUN_ID, message_id=ANSWER, preview="It is")),
+        (ended("error", "deadline"), entry("run.failed", run_id=RUN_ID, message_id=ANSWER, code="deadline")),
+        (ended("cancelled"), entry("run.cancelled", run_id=RUN_ID, message_id=ANSWER)),
+    ],
+    ids=lambda value: getattr(value, "type", None) or type(value).__name__,
+)
+def test_entry_of(fact: Fact, expected: FeedEntry) -> None:
+    assert entry_of(fact) == expected
+
+
+def test_an_end_that_a_newer_version_invented() -> None:
+    with pytest.raises(UnknownStatusError, match="paused"):
+        entry_of(ended("paused"))

@@ -15,16 +15,21 @@ from bus.jetstream import JetStreamBus, connect
 from bus.memory import Broker, MemoryBus
 from bus.permissions import USERS
 from bus.server_config import render
-
 from contracts import ids, topology
 
 QUICK = topology.Stream(name="QUICK", subjects=("quick.>",), why="Work with short leases.", retention="workqueue")
 QUICK_WORK = topology.Consumer(
-    name="quick-work", stream="QUICK", filter="quick.*", why="Leases of a second, two deliveries.", ack_wait=1.0, max_deliver=2
+    name="quick-work",
+    stream="QUICK",
+    filter="quick.*",
+    why="Leases of a second, two deliveries.",
+    ack_wait=1.0,
+    max_deliver=2,
 )
+LETTERS = topology.Consumer(name="letters", stream="DEAD_LETTERS", filter="dead.>", why="What the tests read.")
 SMALL = topology.Stream(name="SMALL", subjects=("small.>",), why="Soon full.", max_bytes=2000)
 STREAMS = (*topology.STREAMS, QUICK, SMALL)
-CONSUMERS = (*topology.CONSUMERS, QUICK_WORK)
+CONSUMERS = (*topology.CONSUMERS, QUICK_WORK, LETTERS)
 PASSWORDS = {user: f"{user}-password" for user in USERS}
 
 

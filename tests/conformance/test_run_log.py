@@ -3,13 +3,16 @@
 import asyncio
 
 import pytest
-from bus.api import Claim
+from bus.api import Claim, RunLog
 from bus.errors import ClaimLostError, ConflictError, FencedError
-
 from contracts import ids
 from contracts.subjects import run_subject, thread_events_subject
 
 from .conftest import Run, World
+
+
+async def read(log: RunLog, subject_filter: str, after: int = 0) -> list[bytes]:
+    return [entry.data async for entry in log.read(subject_filter, after=after)]
 
 
 async def test_five_claims_at_once_have_one_winner(world: World) -> None:
@@ -30,3 +33,115 @@ async def test_five_claims_at_once_have_one_winner(world: World) -> None:
     assert (holder.worker, holder.attempt, holder.fence) == (winners[0].worker, 1, winners[0].fence)
     assert holder.delivery == f"d{[bus.name for bus in buses].index(holder.worker)}"
     assert not holder.released
+
+
+async def test_a_zombie_is_fenced_from_everything_it_writes(world: World) -> None:
+    zombie, successor = await world.connect("zombie"), await world.connect("successor")
+    run = Run(zombie)
+    old = await run.claim("zombie")
+    await zombie.run_log.append(old, 1, b"kept")
+    after = await successor.run_log.holder(run.thread_id, run.run_id)
+    new = await successor.run_log.claim(run.thread_id, run.run_id, worker="successor", delivery="", after=after)
+    assert new.attempt == 2
+    with pytest.raises(FencedError):
+        await zombie.run_log.append(old, 2, b"lost")
+    with pytest.raises(FencedError):
+        await zombie.run_log.snapshot(old, 2, b"lost")
+    with pytest.raises(FencedError):
+        await zombie.run_log.release(old)
+    await successor.run_log.append(new, 2, b"taken over")
+    assert await read(run.log, run_subject(run.thread_id, run.run_id, "event")) == [b"kept", b"taken over"]
+    assert await run.log.last(run_subject(run.thread_id, run.run_id, "snapshot")) is None
+
+
+async def test_a_repeated_append_is_stored_once_and_names_the_same_place(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    claim = await run.claim()
+    first = await run.log.append(claim, 1, b"one")
+    await run.log.append(claim, 2, b"two")
+    assert await run.log.append(claim, 1, b"one") == first
+    assert await read(run.log, run_subject(run.thread_id, run.run_id, "event")) == [b"one", b"two"]
+
+
+async def test_other_bytes_under_a_stored_sequence_are_refused_not_swallowed(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    claim = await run.claim()
+    await run.log.append(claim, 1, b"one")
+    with pytest.raises(ConflictError):
+        await run.log.append(claim, 1, b"something else")
+
+
+async def test_a_snapshot_replaces_the_one_before(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    claim = await run.claim()
+    await run.log.snapshot(claim, 1, b"small")
+    place = await run.log.snapshot(claim, 2, b"larger")
+    subject = run_subject(run.thread_id, run.run_id, "snapshot")
+    assert await read(run.log, subject) == [b"larger"]
+    last = await run.log.last(subject)
+    assert last is not None
+    assert (last.data, last.stream_sequence) == (b"larger", place)
+
+
+async def test_a_released_run_can_be_claimed_and_its_former_holder_is_fenced(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    claim = await run.claim("worker-1")
+    await run.log.release(claim)
+    holder = await run.log.holder(run.thread_id, run.run_id)
+    assert holder is not None
+    assert holder.released
+    with pytest.raises(FencedError):
+        await run.log.append(claim, 1, b"too late")
+    again = await run.claim("worker-2")
+    assert again.attempt == 2
+    await run.log.append(again, 1, b"goes on")
+    assert await read(run.log, run_subject(run.thread_id, run.run_id, "claim"))
+
+
+async def test_a_claim_after_an_outdated_look_is_lost(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    await run.claim()
+    with pytest.raises(ClaimLostError):
+        await run.log.claim(run.thread_id, run.run_id, worker="late", delivery="", after=None)
+
+
+async def test_a_command_is_stored_once_whoever_repeats_it(world: World) -> None:
+    one, other = await world.connect("gateway-1"), await world.connect("gateway-2")
+    run = Run(one)
+    places = [
+        await bus.run_log.append_command(run.thread_id, run.run_id, b"cancel", message_id=f"{run.run_id}:cancel")
+        for bus in (one, other, one)
+    ]
+    assert len(set(places)) == 1
+    assert await read(run.log, run_subject(run.thread_id, run.run_id, "command")) == [b"cancel"]
+
+
+async def test_reading_starts_after_a_place_and_ends_at_the_end(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    claim = await run.claim()
+    places = [await run.log.append(claim, number, str(number).encode()) for number in range(1, 6)]
+    subject = run_subject(run.thread_id, run.run_id, "event")
+    assert await read(run.log, subject, after=places[2]) == [b"4", b"5"]
+    assert await read(run.log, subject, after=places[4]) == []
+    assert await read(run.log, run_subject(run.thread_id, ids.new_id(ids.RUN), "event")) == []
+
+
+async def test_reading_more_than_one_batch_keeps_order(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    claim = await run.claim()
+    for number in range(1, 1101):
+        await run.log.append(claim, number, str(number).encode())
+    expected = [str(number).encode() for number in range(1, 1101)]
+    assert await read(run.log, run_subject(run.thread_id, run.run_id, "event")) == expected
+
+
+async def test_purging_a_thread_leaves_the_others(world: World) -> None:
+    bus = await world.connect("conversation")
+    gone, kept = Run(bus), Run(bus)
+    for run in (gone, kept):
+        await run.log.append(await run.claim(), 1, b"text")
+    await bus.run_log.purge_thread(gone.thread_id)
+    await bus.run_log.purge_thread(gone.thread_id)
+    assert await read(bus.run_log, thread_events_subject(gone.thread_id)) == []
+    assert await gone.log.holder(gone.thread_id, gone.run_id) is None
+    assert await read(bus.run_log, thread_events_subject(kept.thread_id)) == [b"text"]

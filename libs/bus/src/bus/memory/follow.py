@@ -8,29 +8,40 @@ from bus.api import Entry
 from bus.memory.stream import MemoryStream
 
 
+class MemoryFollower:
+    """An iterator of batches that may be cancelled and asked again."""
+
+    def __init__(self, stream: MemoryStream, subject_filter: str, after: int) -> None:
+        self._stream = stream
+        self._filter = subject_filter
+        self._position = after
+        self._arrived = asyncio.Event()
+
+    def heard(self, _: Entry) -> None:
+        """An entry was stored."""
+        self._arrived.set()
+
+    def __aiter__(self) -> "MemoryFollower":
+        return self
+
+    async def __anext__(self) -> Sequence[Entry]:
+        while True:
+            self._arrived.clear()
+            found = self._stream.after(self._position, self._filter)
+            if found:
+                self._position = found[-1].stream_sequence
+                return found
+            await self._arrived.wait()
+
+
 @asynccontextmanager
 async def follow(
     stream: MemoryStream, subject_filter: str, after: int
 ) -> AsyncIterator[AsyncIterator[Sequence[Entry]]]:
     """See RunLog.follow."""
-    arrived = asyncio.Event()
-
-    def heard(_: Entry) -> None:
-        arrived.set()
-
-    async def batches() -> AsyncIterator[Sequence[Entry]]:
-        position = after
-        while True:
-            arrived.clear()
-            found = stream.after(position, subject_filter)
-            if found:
-                position = found[-1].stream_sequence
-                yield found
-            else:
-                await arrived.wait()
-
-    stream.heard[heard] = subject_filter
+    follower = MemoryFollower(stream, subject_filter, after)
+    stream.heard[follower.heard] = subject_filter
     try:
-        yield batches()
+        yield follower
     finally:
-        stream.heard.pop(heard, None)
+        stream.heard.pop(follower.heard, None)

@@ -1,0 +1,134 @@
+"""The relay: takes rows from the outbox to the broker, at once after the commit and by a sweep for what a crash left.
+
+Several relays may work on the same outbox. A row that two of them publish, or that one publishes again because it died
+before it could delete it, has the same message id: the broker stores it once within its duplicate window, and whoever
+consumes it is idempotent beyond that.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from store.errors import StoreError
+from store.outbox import Outbox, OutboxRow
+
+logger = structlog.get_logger()
+
+Publish = Callable[[OutboxRow], Awaitable[None]]
+"""Returns once the broker has acknowledged the row; raises anything else, and the row stays for the next sweep."""
+
+SWEEP_SECONDS: Final = 1.0
+GRACE_SECONDS: Final = 2.0
+"""Younger rows are left to the process that wrote them: it is publishing them right now."""
+PAGE_ROWS: Final = 200
+IN_FLIGHT_ROWS: Final = 1000
+"""More than these are not taken up in memory while the broker is away; the sweep finds them afterwards."""
+BEHIND_SECONDS: Final = 15.0
+
+
+class Relay:
+    """Publishes rows and deletes them afterwards, many at a time, so that a row costs no delete of its own under load."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        publish: Publish,
+        *,
+        sweep_seconds: float = SWEEP_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._outbox = outbox
+        self._publish = publish
+        self._sweep_seconds = sweep_seconds
+        self._grace = timedelta(seconds=grace_seconds)
+        self._in_flight: set[str] = set()
+        self._published: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._oldest: datetime | None = None
+        self._behind = False
+
+    def hand(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish rows that were just committed. Never waits and never raises."""
+        for row in rows:
+            if len(self._in_flight) >= IN_FLIGHT_ROWS:
+                return
+            self._in_flight.add(row.id)
+            task = asyncio.create_task(self._hand_over(row))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    @property
+    def oldest_age(self) -> float:
+        """Age in seconds of the oldest row that the last sweep could not publish; 0 when nothing is left behind."""
+        return 0.0 if self._oldest is None else max(0.0, (datetime.now(UTC) - self._oldest).total_seconds())
+
+    async def run(self) -> None:
+        """Sweep until cancelled, whatever MongoDB and the broker do meanwhile."""
+        while True:
+            try:
+                await self.sweep()
+            except StoreError as error:
+                logger.warning("outbox.sweep_failed", error=str(error))
+            await asyncio.sleep(self._sweep_seconds)
+
+    async def sweep(self) -> int:
+        """Delete what is published, publish what was left, oldest first; returns how many. Raises StoreUnavailableError."""
+        await self._delete_published()
+        before, count, last_id = datetime.now(UTC) - self._grace, 0, ""
+        left: datetime | None = None
+        while rows := await self._outbox.oldest(before=before, after_id=last_id, limit=PAGE_ROWS):
+            last_id = rows[-1].id
+            waiting = [row for row in rows if row.id not in self._in_flight and row.id not in self._published]
+            self._in_flight.update(row.id for row in waiting)
+            sent = sum(await asyncio.gather(*(self._send(row) for row in waiting)))
+            count += sent
+            left = left or next((row.created_at for row in rows if row.id not in self._published), None)
+            if waiting and not sent:
+                # Nothing gets through: the broker is away. Later pages would only wait as long again.
+                break
+        self._oldest = left
+        self._tell_whether_behind()
+        await self._delete_published()
+        return count
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is being published finish, for at most `seconds`, and delete it. What is left, others sweep."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in list(self._tasks):
+            task.cancel()
+        try:
+            await self._delete_published()
+        except StoreError as error:
+            logger.warning("outbox.delete_failed", error=str(error), rows=len(self._published))
+
+    async def _hand_over(self, row: OutboxRow) -> None:
+        await self._send(row)
+
+    async def _send(self, row: OutboxRow) -> bool:
+        try:
+            await self._publish(row)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the row stays and the sweep comes back to it
+            logger.warning(
+                "outbox.publish_failed", subject=row.subject, row=row.id, error=f"{type(error).__name__}: {error}"
+            )
+            return False
+        else:
+            self._published.add(row.id)
+            return True
+        finally:
+            self._in_flight.discard(row.id)
+
+    async def _delete_published(self) -> None:
+        if ids := list(self._published):
+            await self._outbox.delete(ids)
+            self._published.difference_update(ids)
+
+    def _tell_whether_behind(self) -> None:
+        behind = self.oldest_age > BEHIND_SECONDS
+        if behind != self._behind:
+            self._behind = behind
+            logger.warning("outbox.behind" if behind else "outbox.caught_up", oldest_seconds=round(self.oldest_age, 1))

@@ -1,0 +1,1 @@
+"""MongoDB and the bus behind the ports. Built only in bootstrap."""

@@ -1,0 +1,238 @@
+"""Entities as MongoDB documents and back. Field names are the entities'; `_id` is the id."""
+
+from typing import Any
+
+import msgspec
+from contracts.parts import Part, TextPart
+from contracts.run_state import RunState
+from contracts.usage import LedgerEntry, Usage
+
+from conversation.domain.acceptance import Accepted, Remembered
+from conversation.domain.entities import Message, Preferences, Run, Thread, User
+
+Document = dict[str, Any]
+_parts: msgspec.json.Decoder[tuple[Part, ...]] = msgspec.json.Decoder(tuple[Part, ...])
+
+
+def thread_document(thread: Thread) -> Document:
+    """A new thread."""
+    return {
+        "_id": thread.id,
+        "user_id": thread.user_id,
+        "title": thread.title,
+        "model": thread.model,
+        "agent": thread.agent,
+        "archived": thread.archived,
+        "pinned": thread.pinned,
+        "starred": thread.starred,
+        "tags": list(thread.tags),
+        "created_at": thread.created_at,
+        "updated_at": thread.updated_at,
+        "length": thread.length,
+        "head": thread.head,
+    }
+
+
+def thread_of(document: Document) -> Thread:
+    """Read it back."""
+    return Thread(
+        id=document["_id"],
+        user_id=document["user_id"],
+        title=document["title"],
+        model=document["model"],
+        agent=document["agent"],
+        archived=document["archived"],
+        pinned=document["pinned"],
+        starred=document["starred"],
+        tags=tuple(document["tags"]),
+        created_at=document["created_at"],
+        updated_at=document["updated_at"],
+        length=document["length"],
+        head=document["head"],
+    )
+
+
+def message_document(message: Message) -> Document:
+    """A new message."""
+    return {
+        "_id": message.id,
+        "thread_id": message.thread_id,
+        "user_id": message.user_id,
+        "position": message.position,
+        "role": message.role,
+        "status": message.status,
+        "content": message.content,
+        "parts": parts_field(message.parts, message.content),
+        "model": message.model,
+        "usage": usage_field(message.usage),
+        "cost_microusd": message.cost_microusd,
+        "run_id": message.run_id,
+        "parent_message_id": message.parent_message_id,
+        "created_at": message.created_at,
+        "error_code": message.error_code,
+        "error_message": message.error_message,
+        "sequence": message.sequence,
+    }
+
+
+def message_of(document: Document) -> Message:
+    """Read it back."""
+    return Message(
+        id=document["_id"],
+        thread_id=document["thread_id"],
+        user_id=document["user_id"],
+        position=document["position"],
+        role=document["role"],
+        status=document["status"],
+        content=document["content"],
+        parts=_parts_of(document["parts"], document["content"]),
+        model=document["model"],
+        usage=_usage_of(document["usage"]),
+        cost_microusd=document["cost_microusd"],
+        run_id=document["run_id"],
+        parent_message_id=document["parent_message_id"],
+        created_at=document["created_at"],
+        error_code=document["error_code"],
+        error_message=document["error_message"],
+        sequence=document["sequence"],
+    )
+
+
+def parts_field(parts: "tuple[Part, ...] | list[Part]", content: str) -> str | None:
+    """Parts as JSON text; None where they are no more than the content.
+
+    JSON and not BSON: a tool's input may hold numbers of more than 64 bits, which BSON refuses to store.
+    """
+    if not parts or (len(parts) == 1 and isinstance(parts[0], TextPart) and parts[0].text == content):
+        return None
+    return msgspec.json.encode(parts).decode()
+
+
+def _parts_of(field: str | None, content: str) -> tuple[Part, ...]:
+    if field is not None:
+        return _parts.decode(field)
+    return (TextPart(text=content),) if content else ()
+
+
+def usage_field(usage: Usage | None) -> Document | None:
+    """Token counts."""
+    return None if usage is None else msgspec.to_builtins(usage)
+
+
+def _usage_of(field: Document | None) -> Usage | None:
+    return None if field is None else msgspec.convert(field, Usage)
+
+
+def run_document(run: Run) -> Document:
+    """A new run."""
+    return {
+        "_id": run.id,
+        "thread_id": run.thread_id,
+        "user_id": run.user_id,
+        "question_id": run.question_id,
+        "message_id": run.message_id,
+        "model": run.model,
+        "path": run.path,
+        "status": run.status,
+        "created_at": run.created_at,
+        "deadline_at": run.deadline_at,
+        "check_at": run.check_at,
+        "revivals": run.revivals,
+    }
+
+
+def run_of(document: Document) -> Run:
+    """Read it back; fields of its end are there only once it has ended."""
+    return Run(
+        id=document["_id"],
+        thread_id=document["thread_id"],
+        user_id=document["user_id"],
+        question_id=document["question_id"],
+        message_id=document["message_id"],
+        model=document["model"],
+        path=document["path"],
+        status=document["status"],
+        created_at=document["created_at"],
+        deadline_at=document["deadline_at"],
+        check_at=document.get("check_at"),
+        revivals=document["revivals"],
+        ended_at=document.get("ended_at"),
+        usage=_usage_of(document.get("usage")),
+        cost_microusd=document.get("cost_microusd"),
+        error_code=document.get("error_code", ""),
+        error_message=document.get("error_message", ""),
+        final_sequence=document.get("final_sequence", 0),
+        attempts=document.get("attempts", 0),
+    )
+
+
+def ledger_documents(run: Run, state: RunState, ended_at: object) -> list[Document]:
+    """One document per model call of the run, each under a key that makes a second booking impossible."""
+    return [_ledger_document(run, entry, index, ended_at) for index, entry in enumerate(state.ledger)]
+
+
+def _ledger_document(run: Run, entry: LedgerEntry, index: int, booked_at: object) -> Document:
+    return {
+        "_id": f"{run.id}:{entry.attempt}:{entry.step}:{index}",
+        "user_id": run.user_id,
+        "thread_id": run.thread_id,
+        "run_id": run.id,
+        "attempt": entry.attempt,
+        "step": entry.step,
+        "model": entry.model,
+        "usage": usage_field(entry.usage),
+        "cost_microusd": entry.cost_microusd,
+        "booked_at": booked_at,
+    }
+
+
+def user_document(user: User) -> Document:
+    """A new user."""
+    return {
+        "_id": user.id,
+        "created_at": user.created_at,
+        "system_prompt": user.preferences.system_prompt,
+        "default_model": user.preferences.default_model,
+    }
+
+
+def user_of(document: Document) -> User:
+    """Read it back."""
+    return User(
+        id=document["_id"],
+        created_at=document["created_at"],
+        preferences=Preferences(system_prompt=document["system_prompt"], default_model=document["default_model"]),
+    )
+
+
+def key_id(user_id: str, key: str) -> str:
+    """The id under which an idempotency key is remembered: keys of different users never meet."""
+    return f"{user_id} {key}"
+
+
+def remembered_document(user_id: str, key: str, remembered: Remembered, created_at: object) -> Document:
+    """An accepted key."""
+    return {
+        "_id": key_id(user_id, key),
+        "thread_id": remembered.thread_id,
+        "body_hash": remembered.body_hash,
+        "message_id": remembered.accepted.message_id,
+        "assistant_message_id": remembered.accepted.assistant_message_id,
+        "run_id": remembered.accepted.run_id,
+        "path": remembered.accepted.path,
+        "created_at": created_at,
+    }
+
+
+def remembered_of(document: Document) -> Remembered:
+    """Read it back."""
+    return Remembered(
+        thread_id=document["thread_id"],
+        body_hash=bytes(document["body_hash"]),
+        accepted=Accepted(
+            message_id=document["message_id"],
+            assistant_message_id=document["assistant_message_id"],
+            run_id=document["run_id"],
+            path=document["path"],
+        ),
+    )

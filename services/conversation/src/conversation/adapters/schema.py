@@ -1,0 +1,59 @@
+"""Collections and indexes, each with its reason. An index costs a write per document, so there are few."""
+
+from datetime import timedelta
+from typing import Final
+
+from pymongo import IndexModel
+from pymongo.errors import CollectionInvalid, OperationFailure
+from store.database import Database
+from store.faults import translated
+from store.outbox import COLLECTION as OUTBOX
+
+USERS: Final = "users"
+THREADS: Final = "threads"
+MESSAGES: Final = "messages"
+RUNS: Final = "runs"
+LEDGER: Final = "ledger"
+KEYS: Final = "idempotency_keys"
+
+KEY_LIFE: Final = timedelta(hours=24)
+"""How long an idempotency key is remembered."""
+_NAMESPACE_EXISTS: Final = 48
+
+INDEXES: Final = {
+    USERS: [],
+    THREADS: [
+        # The list: pinned ones first, then the one updated last.
+        IndexModel([("user_id", 1), ("pinned", -1), ("updated_at", -1), ("_id", -1)], name="list"),
+    ],
+    MESSAGES: [
+        # The order of a thread; unique, so that two acceptances at once cannot take the same place.
+        IndexModel([("thread_id", 1), ("position", 1)], name="order", unique=True),
+    ],
+    RUNS: [
+        # Deleting a thread.
+        IndexModel([("thread_id", 1)], name="thread"),
+        # Open runs that nobody has heard of; a run that has ended has no check_at and is not in it.
+        IndexModel([("check_at", 1)], name="unheard", sparse=True),
+    ],
+    LEDGER: [],
+    KEYS: [
+        IndexModel([("created_at", 1)], name="expiry", expireAfterSeconds=int(KEY_LIFE.total_seconds())),
+    ],
+    OUTBOX: [],
+}
+
+
+async def prepare(database: Database) -> None:
+    """Create what is missing; idempotent, and harmless when several replicas start at once. Raises StoreUnavailableError."""
+    with translated():
+        for name, indexes in INDEXES.items():
+            try:
+                await database.create_collection(name)
+            except CollectionInvalid:
+                pass
+            except OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:
+                    raise
+            if indexes:
+                await database.collection(name).create_indexes(indexes)

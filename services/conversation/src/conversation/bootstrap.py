@@ -1,0 +1,122 @@
+"""The only place where conversation's real parts meet its handlers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+from bus.api import Bus
+from bus.errors import BusError
+from bus.jetstream import connect as connect_bus
+from contracts.ids import new_id
+from contracts.registry import Registry
+from contracts.topology import RECORD
+from rpc.v1.conversation_pb2_grpc import add_ConversationServiceServicer_to_server
+from runtime.process import Process, StartupError
+from runtime.rpc import Server
+from runtime.settings import load_models
+from store.database import Database
+from store.database import connect as connect_database
+from store.errors import StoreError
+from store.relay import Relay
+
+from conversation.adapters.bus_broker import BusBroker
+from conversation.adapters.mongo_records import MongoRecords
+from conversation.adapters.outgoing import publisher
+from conversation.adapters.schema import prepare
+from conversation.domain.acceptance import Timing
+from conversation.domain.limits import Limits
+from conversation.entrypoints.grpc_service import ConversationService
+from conversation.entrypoints.record_subscriber import RecordSubscriber
+from conversation.entrypoints.reviver import revive_for_ever
+from conversation.ports import Parts
+from conversation.settings import Settings
+
+logger = structlog.get_logger()
+GRACE_SECONDS: Final = 10.0
+"""For calls, deliveries and outbox rows under way when the process is told to stop."""
+
+
+def now() -> datetime:
+    """The time in UTC, in whole milliseconds as MongoDB stores it."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def assemble(database: Database, bus: Bus, registry: Registry, settings: Settings) -> Parts:
+    """Everything a handler may use, real."""
+    return Parts(
+        records=MongoRecords(database),
+        broker=BusBroker(bus),
+        registry=registry,
+        limits=Limits(message_characters=settings.message_characters),
+        timing=Timing(
+            run=timedelta(seconds=settings.run_seconds), first_check=timedelta(seconds=settings.revival_seconds)
+        ),
+        now=now,
+        new_id=new_id,
+    )
+
+
+def main(settings: Settings) -> Callable[[Process], Awaitable[None]]:
+    """The life of the service, for runtime.process.run."""
+    registry = load_models(settings)
+
+    async def live(process: Process) -> None:
+        database = await _open_database(settings, process.instance)
+        try:
+            bus = await _open_bus(settings, process.instance)
+            try:
+                await _serve(process, settings, assemble(database, bus, registry, settings), database, bus)
+            finally:
+                await bus.drain()
+        finally:
+            await database.close()
+
+    return live
+
+
+async def _open_database(settings: Settings, instance: str) -> Database:
+    try:
+        database = await connect_database(settings.mongodb_uri, application=instance)
+        await prepare(database)
+    except StoreError as error:
+        raise StartupError(str(error)) from error
+    return database
+
+
+async def _open_bus(settings: Settings, instance: str) -> Bus:
+    try:
+        bus = await connect_bus(settings.nats_url, instance=instance)
+        await bus.reconcile()
+    except BusError as error:
+        raise StartupError(str(error)) from error
+    return bus
+
+
+async def _serve(process: Process, settings: Settings, parts: Parts, database: Database, bus: Bus) -> None:
+    relay = Relay(database.outbox, publisher(bus))
+    database.committed = relay.hand
+    server = Server()
+    add_ConversationServiceServicer_to_server(ConversationService(parts), server.grpc)
+    async with asyncio.TaskGroup() as work:
+        consuming = work.create_task(
+            bus.consume(RECORD, RecordSubscriber(parts), concurrency=settings.record_concurrency)
+        )
+        background = [
+            work.create_task(relay.run()),
+            work.create_task(revive_for_ever(parts, settings.revival_seconds / 4)),
+        ]
+        port = await server.start(settings.host, settings.grpc_port)
+        logger.info("grpc.listening", host=settings.host, port=port)
+        process.health.check("grpc", lambda: server.serving)
+        process.health.check("mongodb", database.answers)
+        # Not the broker: without it messages are still accepted, and the outbox keeps what they say.
+        await process.stopping.wait()
+        bus.stop_consuming()
+        await server.stop(GRACE_SECONDS)
+        await asyncio.wait([consuming], timeout=GRACE_SECONDS)
+        await relay.drain(GRACE_SECONDS)
+        for task in (consuming, *background):
+            task.cancel()

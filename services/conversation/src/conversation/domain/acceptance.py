@@ -1,0 +1,180 @@
+"""Accepting a message: everything that one transaction stores, worked out before anything is stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import msgspec
+from contracts.codes import Code
+from contracts.commands import ExecuteRun
+from contracts.ids import FACT, MESSAGE, RUN
+from contracts.registry import Registry
+from contracts.subjects import execute_subject
+from contracts.times import rfc3339
+
+from conversation.domain.entities import Message, Outgoing, Run, Thread
+from conversation.domain.facts import message_accepted, thread_updated
+from conversation.domain.refusals import RefusedError, unknown_model
+from conversation.domain.titles import title_from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """What a user sends. `body_hash` tells the same idempotency key with another body; empty `model` means no choice."""
+
+    user_id: str
+    thread_id: str
+    content: str
+    path: str
+    model: str = ""
+    idempotency_key: str = ""
+    body_hash: bytes = b""
+    parent_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The answer to a NewMessage. `repeated` says that the key had been accepted before and nothing new was stored."""
+
+    message_id: str
+    assistant_message_id: str
+    run_id: str
+    path: str
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """An idempotency key that was accepted before, with what was answered then."""
+
+    thread_id: str
+    body_hash: bytes
+    accepted: Accepted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """All that is stored for an accepted message, in one transaction."""
+
+    thread: Thread
+    question: Message
+    answer: Message
+    run: Run
+    outgoing: tuple[Outgoing, ...]
+    remembered: Remembered | None
+
+    @property
+    def accepted(self) -> Accepted:
+        """What the caller is told."""
+        return Accepted(
+            message_id=self.question.id,
+            assistant_message_id=self.answer.id,
+            run_id=self.run.id,
+            path=self.run.path,
+        )
+
+
+def check_repetition(message: NewMessage, remembered: Remembered) -> Accepted:
+    """The answer given before, provided that this is the same request."""
+    if remembered.thread_id != message.thread_id or remembered.body_hash != message.body_hash:
+        raise RefusedError(
+            Code.IDEMPOTENCY_MISMATCH,
+            "This idempotency key was used for another request. Use a new key for a new message.",
+        )
+    return replace(remembered.accepted, repeated=True)
+
+
+def choose_model(wanted: str, thread: Thread, users_default: str, registry: Registry) -> str:
+    """The request's model, else the thread's, else the user's, else the registry's. Refuses one that is not available."""
+    chosen = wanted or thread.model or users_default or registry.default
+    if registry.find(chosen) is None:
+        raise unknown_model(chosen)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long a run may take, and when somebody looks whether its command was lost."""
+
+    run: timedelta
+    first_check: timedelta
+
+
+def plan_acceptance(
+    message: NewMessage,
+    thread: Thread,
+    model: str,
+    *,
+    now: datetime,
+    timing: Timing,
+    new_id: Callable[[str], str],
+) -> Acceptance:
+    """Work out what is stored and said. The message's parent is the one given, else the thread's last message."""
+    run_id, question_id, answer_id = new_id(RUN), new_id(MESSAGE), new_id(MESSAGE)
+    question = Message(
+        id=question_id,
+        thread_id=thread.id,
+        user_id=thread.user_id,
+        position=thread.length + 1,
+        role="user",
+        status="complete",
+        created_at=now,
+        content=message.content,
+        run_id=run_id,
+        parent_message_id=message.parent_message_id or thread.head,
+    )
+    answer = Message(
+        id=answer_id,
+        thread_id=thread.id,
+        user_id=thread.user_id,
+        position=thread.length + 2,
+        role="assistant",
+        status="pending",
+        created_at=now,
+        model=model,
+        run_id=run_id,
+        parent_message_id=question_id,
+    )
+    run = Run(
+        id=run_id,
+        thread_id=thread.id,
+        user_id=thread.user_id,
+        question_id=question_id,
+        message_id=answer_id,
+        model=model,
+        path=message.path,
+        status="pending",
+        created_at=now,
+        deadline_at=now + timing.run,
+        check_at=now + timing.first_check,
+    )
+    title = thread.title or title_from(message.content)
+    changed = replace(thread, updated_at=now, title=title, length=thread.length + 2, head=answer_id)
+    outgoing = [execute_command(run), message_accepted(run, new_id(FACT))]
+    if title != thread.title:
+        outgoing.append(thread_updated(changed, {"title": title}, new_id(FACT), now))
+    remembered = None
+    if message.idempotency_key:
+        accepted = Accepted(message_id=question_id, assistant_message_id=answer_id, run_id=run_id, path=message.path)
+        remembered = Remembered(thread_id=thread.id, body_hash=message.body_hash, accepted=accepted)
+    return Acceptance(
+        thread=changed, question=question, answer=answer, run=run, outgoing=tuple(outgoing), remembered=remembered
+    )
+
+
+def execute_command(run: Run) -> Outgoing:
+    """The command to execute a run. Each revival has a message id of its own, or the broker would drop it as a duplicate."""
+    command = ExecuteRun(
+        run_id=run.id,
+        thread_id=run.thread_id,
+        message_id=run.message_id,
+        user_id=run.user_id,
+        model=run.model,
+        path=run.path,
+        accepted_at=rfc3339(run.created_at),
+        deadline_at=rfc3339(run.deadline_at),
+    )
+    suffix = f":{run.revivals}" if run.revivals else ""
+    return Outgoing(
+        subject=execute_subject(run.id), payload=msgspec.json.encode(command), message_id=f"{run.id}:execute{suffix}"
+    )

@@ -1,0 +1,86 @@
+"""What the model is sent: system prompt, the history along the branch as far as it fits, the message to answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from contracts.registry import Model
+
+from conversation.domain.entities import Message
+
+BYTES_PER_TOKEN: Final = 3
+"""Deliberately pessimistic: English has about 4 bytes of UTF-8 per token, most other scripts 3 or fewer."""
+PER_MESSAGE: Final = 6
+"""Tokens of the frame that providers put around each message."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputMessage:
+    """One message for the model."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """What inference asks the model with."""
+
+    model: str
+    messages: Sequence[InputMessage]
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a message with this text costs, rather too many than too few."""
+    return len(text.encode()) // BYTES_PER_TOKEN + PER_MESSAGE
+
+
+def room_for_input(model: Model) -> int:
+    """Tokens of the context window that are not kept for the answer: a quarter of it, or the longest answer if that is less."""
+    quarter = model.context_window // 4
+    return model.context_window - min(quarter, model.max_output_tokens or quarter)
+
+
+class Context:
+    """Gathers the context from the message to answer backwards. Offer it messages newest first until it `wants_more` no longer."""
+
+    def __init__(self, question: Message, system_prompt: str, model: Model) -> None:
+        self._system = [InputMessage("system", system_prompt)] if system_prompt else []
+        self._newest_first = [InputMessage("user", question.content)]
+        self._wanted = question.parent_message_id
+        self._room = room_for_input(model) - sum(
+            estimated_tokens(message.content) for message in (*self._system, *self._newest_first)
+        )
+
+    def wants_more(self) -> bool:
+        """An older message could still be used."""
+        return bool(self._wanted) and self._room > 0
+
+    def offer(self, message: Message) -> None:
+        """Take the message if it is the next one along the branch and fits."""
+        if not self.wants_more() or message.id != self._wanted:
+            return
+        self._wanted = message.parent_message_id
+        if not _is_usable(message):
+            return
+        cost = estimated_tokens(message.content)
+        if cost > self._room:
+            # Older messages that would still fit are left out too: a history with a hole misleads the model.
+            self._wanted = ""
+            return
+        self._room -= cost
+        self._newest_first.append(InputMessage(message.role, message.content))
+
+    @property
+    def messages(self) -> list[InputMessage]:
+        """System prompt, history oldest first, the message to answer."""
+        history = list(reversed(self._newest_first))
+        # A history that was cut must not begin in the middle of an exchange: some providers refuse an assistant first.
+        while history[0].role == "assistant":
+            history.pop(0)
+        return [*self._system, *history]
+
+
+def _is_usable(message: Message) -> bool:
+    finished = message.status == "complete" or (message.status == "cancelled" and message.role == "assistant")
+    return finished and bool(message.content.strip())

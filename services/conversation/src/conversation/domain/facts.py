@@ -1,0 +1,82 @@
+"""Facts as outgoing messages: one function per fact. The fact's id is its message id, so that it is stored once."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from contracts import facts
+from contracts.ids import FACT
+from contracts.run_state import RunState
+from contracts.subjects import fact_subject
+from contracts.times import rfc3339
+
+from conversation.domain.entities import Outgoing, Run, Thread
+
+PREVIEW: Final = 200
+"""Characters of an answer that a feed entry shows."""
+
+
+def thread_created(thread: Thread, fact_id: str) -> Outgoing:
+    """A thread exists."""
+    return _outgoing(
+        facts.ThreadCreated(
+            id=fact_id, thread_id=thread.id, user_id=thread.user_id, at=rfc3339(thread.created_at), title=thread.title
+        )
+    )
+
+
+def thread_updated(thread: Thread, changes: Mapping[str, Any], fact_id: str, now: datetime) -> Outgoing:
+    """Something of a thread changed; `changes` has the new values."""
+    return _outgoing(
+        facts.ThreadUpdated(
+            id=fact_id, thread_id=thread.id, user_id=thread.user_id, at=rfc3339(now), changes=dict(changes)
+        )
+    )
+
+
+def thread_deleted(thread_id: str, user_id: str, fact_id: str, now: datetime) -> Outgoing:
+    """A thread is gone. Its run log is purged before anybody is told."""
+    fact = facts.ThreadDeleted(id=fact_id, thread_id=thread_id, user_id=user_id, at=rfc3339(now))
+    return _outgoing(fact, purge=thread_id)
+
+
+def message_accepted(run: Run, fact_id: str) -> Outgoing:
+    """A message, its pending answer and the run are stored."""
+    return _outgoing(
+        facts.MessageAccepted(
+            id=fact_id,
+            thread_id=run.thread_id,
+            user_id=run.user_id,
+            at=rfc3339(run.created_at),
+            message_id=run.question_id,
+            assistant_message_id=run.message_id,
+            run_id=run.id,
+        )
+    )
+
+
+def run_ended(state: RunState, run: Run) -> Outgoing:
+    """A run's result is stored. The id follows from the run's, so that telling it again is telling it once."""
+    return _outgoing(
+        facts.RunEnded(
+            id=f"{FACT}_{run.id.partition('_')[2]}",
+            thread_id=run.thread_id,
+            user_id=run.user_id,
+            at=state.ended_at or "",
+            run_id=run.id,
+            message_id=run.message_id,
+            status=state.status,
+            code=state.error_code,
+            preview=" ".join(state.content[: PREVIEW * 4].split())[:PREVIEW],
+        )
+    )
+
+
+def _outgoing(fact: facts.Fact, *, purge: str = "") -> Outgoing:
+    kind = type(fact).__struct_config__.tag
+    return Outgoing(
+        subject=fact_subject(fact.thread_id, str(kind)),
+        payload=facts.encode_fact(fact),
+        message_id=fact.id,
+        purge=purge,
+    )

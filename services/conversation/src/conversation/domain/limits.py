@@ -1,0 +1,76 @@
+"""How much of anything a request may hold, and the checks that say so. Lengths are characters unless they say otherwise."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from contracts.codes import Code
+
+from conversation.domain.refusals import RefusedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every limit of a request."""
+
+    message_characters: int = 200_000
+    title_characters: int = 200
+    tags: int = 20
+    tag_characters: int = 50
+    prompt_characters: int = 20_000
+    key_characters: int = 200
+    page: int = 50
+    page_most: int = 200
+
+
+def check_content(content: str, limits: Limits) -> str:
+    """A message's text, as it was written; refused when it is blank or too long."""
+    if not content.strip():
+        raise RefusedError(Code.MESSAGE_EMPTY, "The message is empty. Write something.")
+    if len(content) > limits.message_characters:
+        raise RefusedError(
+            Code.MESSAGE_TOO_LONG,
+            f"The message has {len(content):,} characters; at most {limits.message_characters:,} are accepted. Shorten it.",
+        )
+    return content
+
+
+def check_title(title: str, limits: Limits) -> str:
+    """A title on one line, without blanks around it."""
+    title = " ".join(title.split())
+    if len(title) > limits.title_characters:
+        raise RefusedError(Code.BODY_INVALID, f"The title is longer than {limits.title_characters} characters.")
+    return title
+
+
+def check_tags(tags: Iterable[str], limits: Limits) -> tuple[str, ...]:
+    """Tags without blanks around them, each once, in the order given."""
+    found = tuple(dict.fromkeys(tag.strip() for tag in tags))
+    if len(found) > limits.tags:
+        raise RefusedError(Code.BODY_INVALID, f"A thread may have at most {limits.tags} tags.")
+    if any(not tag or len(tag) > limits.tag_characters for tag in found):
+        raise RefusedError(Code.BODY_INVALID, f"A tag has 1 to {limits.tag_characters} characters.")
+    return found
+
+
+def check_prompt(prompt: str, limits: Limits) -> str:
+    """A system prompt; a blank one is none."""
+    if len(prompt) > limits.prompt_characters:
+        raise RefusedError(
+            Code.BODY_INVALID, f"The system prompt is longer than {limits.prompt_characters:,} characters."
+        )
+    return prompt if prompt.strip() else ""
+
+
+def check_key(key: str, limits: Limits) -> str:
+    """An idempotency key; empty means none."""
+    if len(key) > limits.key_characters or not key.isprintable():
+        raise RefusedError(
+            Code.IDEMPOTENCY_KEY_INVALID,
+            f"An idempotency key has at most {limits.key_characters} printable characters.",
+        )
+    return key
+
+
+def page_size(limit: int, limits: Limits) -> int:
+    """How many items a page has: what was asked for within bounds, the default where nothing was."""
+    return min(limit, limits.page_most) if limit > 0 else limits.page

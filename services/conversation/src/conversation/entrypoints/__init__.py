@@ -1,0 +1,1 @@
+"""How conversation is reached: gRPC calls and snapshot deliveries."""

@@ -1,0 +1,146 @@
+"""gRPC: each call decodes, calls its handler and encodes."""
+
+import hashlib
+from typing import Any
+
+import grpc
+from contracts.times import rfc3339
+from rpc.v1 import conversation_pb2 as pb
+from rpc.v1.conversation_pb2_grpc import ConversationServiceServicer
+
+from conversation.domain.acceptance import NewMessage
+from conversation.entrypoints.answering import answering
+from conversation.entrypoints.replies import message_reply, preferences_reply, run_reply, thread_reply
+from conversation.handlers.accept_message import accept_message
+from conversation.handlers.create_thread import create_thread
+from conversation.handlers.delete_thread import delete_thread
+from conversation.handlers.get_run import get_run
+from conversation.handlers.get_run_input import get_run_input
+from conversation.handlers.get_thread import get_thread
+from conversation.handlers.get_user import get_user
+from conversation.handlers.list_messages import list_messages
+from conversation.handlers.list_threads import list_threads
+from conversation.handlers.update_preferences import update_preferences
+from conversation.handlers.update_thread import ThreadChanges, update_thread
+from conversation.ports import Parts
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ConversationService(ConversationServiceServicer):
+    """proto/rpc/v1/conversation.proto over the handlers."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def CreateThread(self, request: pb.CreateThreadRequest, context: Context) -> pb.CreateThreadResponse:
+        async with answering(context):
+            thread = await create_thread(
+                self._parts, request.user_id, title=request.title, model=request.model, tags=request.tags
+            )
+            return pb.CreateThreadResponse(thread=thread_reply(thread))
+
+    async def GetThread(self, request: pb.GetThreadRequest, context: Context) -> pb.GetThreadResponse:
+        async with answering(context):
+            thread = await get_thread(self._parts, request.user_id, request.thread_id)
+            return pb.GetThreadResponse(thread=thread_reply(thread))
+
+    async def ListThreads(self, request: pb.ListThreadsRequest, context: Context) -> pb.ListThreadsResponse:
+        async with answering(context):
+            page = await list_threads(
+                self._parts,
+                request.user_id,
+                archived=request.archived if request.HasField("archived") else None,
+                cursor=request.cursor,
+                limit=request.limit,
+            )
+            return pb.ListThreadsResponse(
+                items=[thread_reply(thread) for thread in page.items], next_cursor=page.next_cursor
+            )
+
+    async def UpdateThread(self, request: pb.UpdateThreadRequest, context: Context) -> pb.UpdateThreadResponse:
+        async with answering(context):
+            changes = ThreadChanges(
+                title=request.title if request.HasField("title") else None,
+                model=request.model if request.HasField("model") else None,
+                archived=request.archived if request.HasField("archived") else None,
+                pinned=request.pinned if request.HasField("pinned") else None,
+                starred=request.starred if request.HasField("starred") else None,
+                tags=list(request.tags.values) if request.HasField("tags") else None,
+            )
+            thread = await update_thread(self._parts, request.user_id, request.thread_id, changes)
+            return pb.UpdateThreadResponse(thread=thread_reply(thread))
+
+    async def DeleteThread(self, request: pb.DeleteThreadRequest, context: Context) -> pb.DeleteThreadResponse:
+        async with answering(context):
+            await delete_thread(self._parts, request.user_id, request.thread_id)
+            return pb.DeleteThreadResponse()
+
+    async def AcceptMessage(self, request: pb.AcceptMessageRequest, context: Context) -> pb.AcceptMessageResponse:
+        async with answering(context):
+            accepted = await accept_message(self._parts, _new_message(request))
+            return pb.AcceptMessageResponse(
+                message_id=accepted.message_id,
+                assistant_message_id=accepted.assistant_message_id,
+                run_id=accepted.run_id,
+                path=accepted.path,
+                repeated_request=accepted.repeated,
+            )
+
+    async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
+        async with answering(context):
+            page = await list_messages(
+                self._parts, request.user_id, request.thread_id, cursor=request.cursor, limit=request.limit
+            )
+            return pb.ListMessagesResponse(
+                items=[message_reply(message) for message in page.items], next_cursor=page.next_cursor
+            )
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
+        async with answering(context):
+            run, message = await get_run(self._parts, request.user_id, request.run_id)
+            return pb.GetRunResponse(run=run_reply(run), message=None if message is None else message_reply(message))
+
+    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
+        async with answering(context):
+            user = await get_user(self._parts, request.user_id)
+            return pb.GetUserResponse(
+                user_id=user.id,
+                preferences=preferences_reply(user.preferences),
+                created_at=rfc3339(user.created_at),
+            )
+
+    async def UpdatePreferences(
+        self, request: pb.UpdatePreferencesRequest, context: Context
+    ) -> pb.UpdatePreferencesResponse:
+        async with answering(context):
+            preferences = await update_preferences(
+                self._parts,
+                request.user_id,
+                system_prompt=request.system_prompt if request.HasField("system_prompt") else None,
+                default_model=request.default_model if request.HasField("default_model") else None,
+            )
+            return pb.UpdatePreferencesResponse(preferences=preferences_reply(preferences))
+
+    async def GetRunInput(self, request: pb.GetRunInputRequest, context: Context) -> pb.GetRunInputResponse:
+        async with answering(context):
+            found = await get_run_input(self._parts, request.run_id)
+            return pb.GetRunInputResponse(
+                model=found.model,
+                messages=[pb.InputMessage(role=one.role, content=one.content) for one in found.messages],
+            )
+
+
+def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
+    # A caller that sends no hash of its body is compared by what it asked for.
+    asked = "\x00".join((request.content, request.model, request.parent_message_id))
+    return NewMessage(
+        user_id=request.user_id,
+        thread_id=request.thread_id,
+        content=request.content,
+        path=request.path or "durable_event",
+        model=request.model,
+        idempotency_key=request.idempotency_key,
+        body_hash=request.body_hash or hashlib.sha256(asked.encode()).digest(),
+        parent_message_id=request.parent_message_id,
+    )

@@ -1,0 +1,1 @@
+"""What conversation does, one verb per file, over the ports."""

@@ -1,0 +1,17 @@
+"""Get one run."""
+
+from dataclasses import replace
+
+from conversation.domain.entities import OPEN, Message, Run
+from conversation.handlers.access import access_run
+from conversation.ports import Parts
+
+
+async def get_run(parts: Parts, user_id: str, run_id: str) -> tuple[Run, Message | None]:
+    """The run, and once it has ended its stored answer."""
+    run = await access_run(parts, user_id, run_id)
+    answer = await parts.records.message(run.message_id)
+    if run.status in OPEN:
+        # A checkpoint writes the message only (one write), so the message is what knows that the run has begun.
+        return (run if answer is None or answer.status not in OPEN else replace(run, status=answer.status)), None
+    return run, answer

@@ -1,0 +1,11 @@
+"""Get a user."""
+
+from conversation.domain.entities import User
+from conversation.handlers.access import check_user
+from conversation.ports import Parts
+
+
+async def get_user(parts: Parts, user_id: str) -> User:
+    """The user, created when first seen."""
+    found = await parts.records.user(check_user(user_id))
+    return found or await parts.records.ensure_user(User(id=user_id, created_at=parts.now()))

@@ -1,0 +1,34 @@
+"""Record what a run's log says: how far an answer is, and how it ended."""
+
+from datetime import datetime
+
+from contracts.run_state import RunState
+from contracts.times import parse_rfc3339
+
+from conversation.domain.entities import Run
+from conversation.domain.facts import run_ended
+from conversation.ports import Parts, Writes
+
+
+async def record_snapshot(parts: Parts, state: RunState) -> None:
+    """Idempotent, and right in any order: an older snapshot never replaces a newer one, and an end is final. A thread that
+    was deleted meanwhile has nothing to record. Returns once everything is stored and told."""
+    if not state.is_terminal:
+        if state.status != "pending":
+            await parts.records.show_progress(state)
+        return
+    ended_at = _moment(state.ended_at, parts)
+
+    async def body(writes: Writes) -> Run | None:
+        return await writes.end_run(state, ended_at)
+
+    run = await parts.records.transaction(body) or await parts.records.run(state.run_id)
+    if run is None:
+        return
+    # Not through the outbox: the delivery that brought the snapshot comes again until this has been told, and the fact's id
+    # follows from the run's, so it is told once. That saves two writes per answer.
+    await parts.broker.say(run_ended(state, run))
+
+
+def _moment(text: str | None, parts: Parts) -> datetime:
+    return parts.now() if text is None else parse_rfc3339(text)

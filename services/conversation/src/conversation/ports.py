@@ -1,0 +1,132 @@
+"""What the handlers need from outside. `adapters` has the real ones, the unit tests their own.
+
+Any of them may raise store.errors.StoreUnavailableError or bus.errors.UnavailableError; handlers let those pass.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from contracts.registry import Registry
+from contracts.run_state import RunState
+
+from conversation.domain.acceptance import Acceptance, Remembered, Timing
+from conversation.domain.entities import Message, Outgoing, Preferences, Run, Thread, User
+from conversation.domain.limits import Limits
+from conversation.domain.pages import ThreadKey
+
+T = TypeVar("T")
+
+
+class Writes(Protocol):
+    """One transaction: it sees a snapshot, and all of it is stored or nothing."""
+
+    async def thread(self, user_id: str, thread_id: str) -> Thread | None:
+        """The user's thread."""
+
+    async def user(self, user_id: str) -> User | None:
+        """The user, if seen before."""
+
+    async def message(self, thread_id: str, message_id: str) -> Message | None:
+        """A message of a thread."""
+
+    async def remembered(self, user_id: str, key: str) -> Remembered | None:
+        """What an idempotency key was accepted for before."""
+
+    async def add_user(self, user: User) -> None:
+        """Store a user not seen before."""
+
+    async def add_thread(self, thread: Thread) -> None:
+        """Store a new thread."""
+
+    async def change_thread(self, thread: Thread, changes: Mapping[str, Any]) -> None:
+        """Store new values of some fields of a thread, and its `updated_at`."""
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread with its messages and runs. The ledger stays: what was spent was spent."""
+
+    async def accept(self, acceptance: Acceptance, key: str) -> None:
+        """Store an accepted message."""
+
+    async def end_run(self, state: RunState, ended_at: datetime) -> Run | None:
+        """Store a run's end: message, run and ledger. Returns the run as it was; None, having stored nothing, where the run is
+        unknown or has ended already."""
+
+    async def revive_run(self, run: Run, *, check_at: datetime) -> bool:
+        """Count a revival, unless somebody else did so meanwhile or the run has ended."""
+
+    def say(self, outgoing: Outgoing) -> None:
+        """Have this published if, and only if, the transaction commits."""
+
+
+class Records(Protocol):
+    """What conversation keeps."""
+
+    async def transaction(self, body: Callable[[Writes], Awaitable[T]]) -> T:
+        """Run `body` as one transaction; it may run several times and what it raises rolls back."""
+
+    async def thread(self, user_id: str, thread_id: str) -> Thread | None:
+        """The user's thread."""
+
+    async def threads(
+        self, user_id: str, *, archived: bool | None, after: ThreadKey | None, limit: int
+    ) -> Sequence[Thread]:
+        """The user's threads, pinned ones first, then the one updated last; `archived` None is all."""
+
+    async def messages(self, thread_id: str, *, after: int, limit: int) -> Sequence[Message]:
+        """A thread's messages with a position above `after`, in order."""
+
+    def messages_before(self, thread_id: str, position: int) -> AsyncGenerator[Message, None]:
+        """A thread's messages with a lower position, newest first, read as far as the caller goes."""
+
+    async def message(self, message_id: str) -> Message | None:
+        """One message."""
+
+    async def run(self, run_id: str) -> Run | None:
+        """One run, whoever owns it."""
+
+    async def user(self, user_id: str) -> User | None:
+        """The user, if seen before."""
+
+    async def ensure_user(self, user: User) -> User:
+        """The user as stored; stored now if not seen before."""
+
+    async def change_preferences(self, user: User, changes: Mapping[str, str]) -> Preferences:
+        """Store some preferences of a user, who is stored too if not seen before; returns all of them."""
+
+    async def show_progress(self, state: RunState) -> None:
+        """Let the message show a running answer, unless it shows a later one or has ended. At most one write."""
+
+    async def unheard_runs(self, now: datetime, limit: int) -> Sequence[Run]:
+        """Open runs whose `check_at` has passed, the longest waiting first."""
+
+    async def check_run_again(self, run: Run, check_at: datetime) -> None:
+        """Move a run's `check_at`."""
+
+
+class Broker(Protocol):
+    """What goes to the broker without the outbox, and what is asked of it."""
+
+    async def say(self, outgoing: Outgoing) -> None:
+        """Publish; returns once it is stored. The same message id is stored once."""
+
+    async def is_command_waiting(self, run_id: str) -> bool:
+        """The command to execute the run is still in the work queue: waiting, or in somebody's hands."""
+
+    async def fail_run(self, run: Run, *, code: str, sentence: str, now: datetime) -> None:
+        """End a run that nobody executes: claim it, write its terminal event and final snapshot into its log. Does nothing
+        more than writing the missing snapshot where the log has a terminal event already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything a handler may use. `now` gives the time in UTC, whole milliseconds; `new_id` an id for a prefix."""
+
+    records: Records
+    broker: Broker
+    registry: Registry
+    limits: Limits
+    timing: Timing
+    now: Callable[[], datetime]
+    new_id: Callable[[str], str]

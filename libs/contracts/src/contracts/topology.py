@@ -119,6 +119,8 @@ FEED: Final = Consumer(
     stream="THREADS",
     filter=subjects.THREAD_FACTS,
     why="The notifier turns facts into feed entries.",
+    ack_wait=10.0,
+    max_deliver=50,
 )
 DEAD: Final = Consumer(
     name="dead-letter-mover",

@@ -68,9 +68,13 @@ USERS: Final = {
     "conversation": Permissions(
         publish=(
             *_RECONCILES,
-            *_reads(topology.RUNS),
+            *_reads(topology.RUNS, topology.COMMANDS),
             EXECUTE_ALL,
             THREAD_FACTS,
+            # It ends runs that nobody can execute any more: claims them, writes the end and a last snapshot.
+            ALL_CLAIMS,
+            ALL_EVENTS,
+            ALL_SNAPSHOTS,
             *_consumes(topology.RECORD),
             f"$JS.API.STREAM.PURGE.{topology.RUNS.name}",
         ),

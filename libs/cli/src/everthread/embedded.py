@@ -212,7 +212,7 @@ def _start(program: Program, port: int, url: str, ready: Callable[[int], bool]) 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if child.exit_code is not None:
-            raise PartError(f"{program.name} ended at start with code {child.exit_code}: {child.last_lines(2)}")
+            raise PartError(f"{program.name} ended at start with code {child.exit_code}: {child.last_lines(1)}")
         if ready(port):
             return Embedded(child, port, url)
         time.sleep(0.03)

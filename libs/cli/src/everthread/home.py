@@ -92,7 +92,7 @@ def write_private(path: Path, text: str, *, sync: bool = True) -> None:
             if sync:
                 os.fsync(sink.fileno())
         temporary.replace(path)
-    except OSError:
+    except (OSError, UnicodeError):
         temporary.unlink(missing_ok=True)
         raise
 

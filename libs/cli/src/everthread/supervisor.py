@@ -70,11 +70,15 @@ def delay_before(crashes: int) -> float:
 class Supervisor:
     """Runs `parts` in the event loop of the main thread (children are bound to the thread that started them).
 
-    `changed` is called after every change of a part's status.
+    `changed` is called after every change of a part's status; `delay` gives the wait before a start from the number of quick
+    crashes in a row.
     """
 
-    def __init__(self, parts: Sequence[Part], changed: Callable[[Part], None]) -> None:
+    def __init__(
+        self, parts: Sequence[Part], changed: Callable[[Part], None], delay: Callable[[int], float] = delay_before
+    ) -> None:
         self.parts = parts
+        self._delay = delay
         self._changed = changed
         self._by_name = {part.name: part for part in parts}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -140,7 +144,7 @@ class Supervisor:
                 return
             part.restarts += 1
             self._set(part, "restarting")
-            await asyncio.sleep(delay_before(crashes))
+            await asyncio.sleep(self._delay(crashes))
 
     async def _become_ready(self, part: Part) -> float | None:
         """When it became ready (monotonic), or None when it ended or hung before."""

@@ -47,6 +47,8 @@ async def follow(
     while not sequel.finished():
         try:
             async with transport.stream(path, {} if cursor is None else {"last-event-id": cursor}) as chunks:
+                if chunks is None:
+                    return
                 parser = SseParser()
                 async for chunk in chunks:
                     alive_at = transport.clock()

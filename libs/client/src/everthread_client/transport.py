@@ -94,8 +94,9 @@ class Transport:
         return response.content
 
     @asynccontextmanager
-    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """One GET of an event stream at the current gateway: its bytes as they come. Raises ProblemError, AttemptError."""
+    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes] | None]:
+        """One GET of an event stream at the current gateway: its bytes as they come, or None where nothing comes any more
+        (204). Raises ProblemError, AttemptError."""
         sent = {
             **self._authorization(),
             "accept": "text/event-stream",
@@ -107,6 +108,9 @@ class Transport:
             async with self._http.stream(
                 "GET", self._urls[self._current] + path, headers=sent, timeout=self._stream_timeout
             ) as response:
+                if response.status_code == 204:
+                    yield None
+                    return
                 if response.status_code != 200:
                     raise _refusal(response, await response.aread())
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):

@@ -1,0 +1,377 @@
+"""Vercel AI SDK: UI message chunks (`ai` 7, uiMessageChunkSchema and processUIMessageStream).
+
+Facts from that source which shape this file:
+- A delta or end whose start was not in the same response is an error, and an unknown type kills the stream.
+- `reset-step` takes back everything after the last `start-step`, tools and sources too; what the log keeps of that step
+  is sent again behind it. Nothing can take back an earlier step.
+- A result finds its tool call in any step, so tools that run after the model's step need no step of their own.
+- An approval is answered by a new POST, which the client only sends once the response has ended: waiting for an approval
+  ends the response with `finish`. What follows belongs to the next **segment**, a response of its own.
+"""
+
+from collections.abc import Iterable
+from copy import copy
+from typing import Any, Final
+
+from contracts import events as e
+from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart
+from contracts.run_state import RunState
+
+from gateway.domain.protocols.frame import Frame, frame
+from gateway.domain.protocols.terminal import terminal_event
+
+FINISH_REASONS: Final = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content-filter",
+    "tool_calls": "tool-calls",
+}
+NAMESPACE: Final = "everthread"
+"""Key of `providerMetadata`, where the SDK lets a provider add what it has no field for."""
+
+
+class _Part:
+    """A part of the step that is open in the client: enough to send it again after `reset-step`."""
+
+    __slots__ = ("agent", "opened_at", "texts", "value")
+
+    def __init__(self, value: Part, opened_at: int, agent: str | None) -> None:
+        self.value, self.opened_at, self.agent = value, opened_at, agent
+        self.texts: list[str] = []
+
+
+class AiSdkMapping:
+    """One run's chunks. `segment` counts the responses that an approval cut the run into, from 0."""
+
+    def __init__(self) -> None:
+        self.segment = 0
+        self._message_id = ""
+        self._opened = False
+        self._step: int | None = None
+        self._step_number = 0
+        self._fresh = True
+        self._parts: dict[int, _Part] = {}
+        self._open: dict[int, tuple[str, str]] = {}
+        self._earlier_texts: dict[int, int] = {}
+        self._calls: dict[str, ToolCallPart] = {}
+        self._finish_reason = "stop"
+        self._attempt = 1
+        self._waiting_shown = False
+
+    @property
+    def ended(self) -> bool:
+        """The response has had its `finish`; the next event with frames opens the next segment."""
+        return not self._opened
+
+    def feed(self, event: e.RunEvent) -> list[Frame]:
+        """The chunks of the next event of the log."""
+        if isinstance(event, e.TextDelta) and event.part in self._open:
+            self._parts[event.part].texts.append(event.delta)
+            return [frame({"type": "text-delta", "id": self._open[event.part][1], "delta": event.delta})]
+        return [frame(chunk) for chunk in self._chunks(event)]
+
+    def resume(self, state: RunState) -> list[Frame]:
+        """Chunks that build the message as folded in `state` in a client that knows nothing of it; `feed` goes on from there.
+
+        Few and large: each part once, whole. They are not counted, so they are never mixed with `startIndex`.
+        """
+        self._message_id = state.message_id
+        self._attempt = max(state.attempt, 1)
+        chunks = [self._start(_about(state.run_id, state.thread_id, state.model, state.path))]
+        step = state.open_step if state.open_step is not None and state.open_step.kind == "model" else None
+        before, inside = _split(state, step.sequence if step is not None else state.sequence + 1)
+        if before:
+            chunks += self._start_step(state.steps_finished)
+            for number, part in before:
+                chunks += self._whole(number, part, still_open=False)
+            chunks += self._finish_step()
+        if step is not None:
+            chunks += self._start_step(step.step)
+        last = inside[-1][0] if inside else -1
+        for number, part in inside:
+            chunks += self._whole(number, part, still_open=isinstance(part.value, TextPart) or number == last)
+        if state.waiting is not None:
+            chunks += self._wait(state.waiting.reason, state.waiting.schema, state.waiting.expires_at)
+        end = terminal_event(state)
+        if end is not None:
+            chunks += self._end(end)
+        return [frame(chunk) for chunk in chunks]
+
+    def _chunks(self, event: e.RunEvent) -> list[dict[str, Any]]:
+        match event:
+            case e.TextDelta() | e.ReasoningDelta():
+                return self._ensure_step() + self._delta(event)
+            case e.RunStarted():
+                self._message_id = event.message_id
+                return [self._start(_about(event.run_id, event.thread_id, event.model, event.path))]
+            case e.AttemptStarted():
+                return self._attempt_started(event)
+            case e.StepStarted():
+                return self._ensure() + self._step_started(event)
+            case e.StepFinished():
+                if event.finish_reason is not None:
+                    self._finish_reason = FINISH_REASONS.get(event.finish_reason, "other")
+                return self._ensure() + self._end_parts()
+            case e.TextRetracted():
+                return self._ensure() + self._retract(event.from_sequence)
+            case e.ToolCall():
+                value = ToolCallPart(
+                    tool_call_id=event.tool_call_id, name=event.name, state=event.state, input=event.input
+                )
+                part = _Part(value, event.sequence, event.agent)
+                return self._ensure_step() + self._end_reasoning() + self._whole(event.part, part, still_open=False)
+            case e.ToolProgress() | e.ToolResult():
+                return self._ensure() + self._tool(event)
+            case e.Source():
+                source = SourcePart(source_id=event.source_id, title=event.title, url=event.url, quote=event.quote)
+                part = _Part(source, event.sequence, event.agent)
+                return self._ensure_step() + self._whole(event.part, part, still_open=False)
+            case e.UsageReported():
+                return []
+            case e.RunWaiting():
+                return self._ensure() + self._wait(event.reason, event.schema, event.expires_at)
+            case e.RunResumed():
+                return self._ensure() + self._resumed(event.reason)
+            case e.RunCompleted() | e.RunFailed() | e.RunCancelled():
+                self._message_id = self._message_id or event.message_id
+                return self._ensure() + self._end(event)
+
+    def _ensure(self) -> list[dict[str, Any]]:
+        """Frames that must stand before any other: `start`, when a segment begins without `run.started`."""
+        return [] if self._opened else [self._start(None)]
+
+    def _ensure_step(self) -> list[dict[str, Any]]:
+        """Before a new part: a step of its own unless the client's last one is still open, so that a `reset-step` can
+        only reach what this mapping remembers."""
+        return self._ensure() if self._fresh else self._ensure() + self._start_step(self._step_number)
+
+    def _start(self, metadata: dict[str, Any] | None) -> dict[str, Any]:
+        self._opened = True
+        start: dict[str, Any] = {"type": "start"}
+        if self._message_id:
+            start["messageId"] = self._message_id
+        if metadata is not None:
+            start["messageMetadata"] = metadata
+        return start
+
+    def _attempt_started(self, event: e.AttemptStarted) -> list[dict[str, Any]]:
+        if event.attempt <= self._attempt or not self._opened:
+            return []
+        self._attempt = event.attempt
+        return [{"type": "message-metadata", "messageMetadata": {"attempt": event.attempt}}]
+
+    def _step_started(self, event: e.StepStarted) -> list[dict[str, Any]]:
+        # A takeover starts the interrupted step again: for the client it is the same step.
+        if event.kind == "tool" or (self._step is not None and event.step == self._step_number):
+            return []
+        return self._finish_step() + self._start_step(event.step)
+
+    def _start_step(self, number: int) -> list[dict[str, Any]]:
+        self._step = self._step_number = number
+        self._fresh = True
+        return [{"type": "start-step"}]
+
+    def _finish_step(self) -> list[dict[str, Any]]:
+        """End the step in the client. It stays open in the log's sense until the next model step, for its tools."""
+        chunks = self._end_parts()
+        for number, part in self._parts.items():
+            if isinstance(part.value, TextPart | ReasoningPart):
+                self._earlier_texts[number] = part.opened_at
+        self._parts, self._fresh = {}, False
+        if self._step is None:
+            return chunks
+        self._step = None
+        return [*chunks, {"type": "finish-step"}]
+
+    def _delta(self, event: e.TextDelta | e.ReasoningDelta) -> list[dict[str, Any]]:
+        kind = "text" if isinstance(event, e.TextDelta) else "reasoning"
+        chunks: list[dict[str, Any]] = []
+        if event.part not in self._open:
+            # Thinking is over once something else begins; a page shows it as finished then.
+            chunks += self._end_reasoning()
+            known = self._parts.get(event.part)
+            if known is None:
+                value: Part = TextPart(text="") if kind == "text" else ReasoningPart(text="")
+                self._parts[event.part] = known = _Part(value, event.sequence, event.agent)
+                identity = str(event.part)
+            else:
+                # The part was closed. Its id may not be used twice in a step (WorkflowChatTransport drops the second).
+                identity = f"{event.part}-{event.sequence}"
+            chunks.append(self._open_text(event.part, kind, identity, event.agent))
+        self._parts[event.part].texts.append(event.delta)
+        return [*chunks, {"type": f"{kind}-delta", "id": self._open[event.part][1], "delta": event.delta}]
+
+    def _open_text(self, number: int, kind: str, identity: str, agent: str | None) -> dict[str, Any]:
+        self._open[number] = (kind, identity)
+        return _with_agent({"type": f"{kind}-start", "id": identity}, agent)
+
+    def _end_reasoning(self) -> list[dict[str, Any]]:
+        return self._end_open([number for number, (kind, _) in self._open.items() if kind == "reasoning"])
+
+    def _end_parts(self) -> list[dict[str, Any]]:
+        return self._end_open(list(self._open))
+
+    def _end_open(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        closed = [self._open.pop(number) for number in numbers]
+        return [{"type": f"{kind}-end", "id": identity} for kind, identity in closed]
+
+    def _retract(self, from_sequence: int) -> list[dict[str, Any]]:
+        if any(opened_at >= from_sequence for opened_at in self._earlier_texts.values()):
+            return [
+                {
+                    "type": "error",
+                    "errorText": "The answer was taken back from an earlier step on. It goes on; reload to see it.",
+                }
+            ]
+        kept = [
+            (number, part)
+            for number, part in self._parts.items()
+            if part.opened_at < from_sequence or not isinstance(part.value, TextPart | ReasoningPart)
+        ]
+        if len(kept) == len(self._parts):
+            return []
+        was_open = self._open
+        self._parts, self._open = {}, {}
+        chunks: list[dict[str, Any]] = [{"type": "reset-step"}]
+        for number, part in kept:
+            chunks += self._whole(number, part, still_open=number in was_open)
+        return chunks
+
+    def _whole(self, number: int, part: _Part, *, still_open: bool) -> list[dict[str, Any]]:
+        """A part in one piece, as it is now, and remembered as part of the open step."""
+        self._parts[number] = part
+        match part.value:
+            case TextPart() | ReasoningPart():
+                kind = "text" if isinstance(part.value, TextPart) else "reasoning"
+                chunks = [self._open_text(number, kind, str(number), part.agent)]
+                if text := "".join(part.texts):
+                    chunks.append({"type": f"{kind}-delta", "id": str(number), "delta": text})
+                return chunks if still_open else chunks + self._end_open([number])
+            case ToolCallPart() as call:
+                self._calls[call.tool_call_id] = call
+                return [_call_chunk(call, part.agent), *_result_chunks(call)]
+            case SourcePart() as source:
+                return [_source_chunk(source)]
+
+    def _tool(self, event: e.ToolProgress | e.ToolResult) -> list[dict[str, Any]]:
+        call = self._calls.get(event.tool_call_id)
+        if call is None:
+            return []
+        call.state = event.state
+        if isinstance(event, e.ToolProgress):
+            data = {"tool_call_id": event.tool_call_id, "name": event.name, "progress": event.progress}
+            return [{"type": "data-tool-progress", "id": event.tool_call_id, "data": data, "transient": True}]
+        call.output, call.error, call.ended_at = event.output, event.error, event.ended_at
+        return _result_chunks(call)
+
+    def _wait(self, reason: str, schema: object, expires_at: str | None) -> list[dict[str, Any]]:
+        asked = [call for call in self._calls.values() if call.state == "pending"] if reason == "approval" else []
+        if not asked:
+            data: dict[str, Any] = {"reason": reason}
+            if schema is not None:
+                data["schema"] = schema
+            if expires_at is not None:
+                data["expires_at"] = expires_at
+            self._waiting_shown = True
+            return [_waiting_data(data)]
+        requests = [
+            {"type": "tool-approval-request", "approvalId": call.tool_call_id, "toolCallId": call.tool_call_id}
+            for call in asked
+        ]
+        chunks = [*requests, *self._finish_step(), {"type": "finish", "finishReason": "tool-calls"}]
+        self._close()
+        return chunks
+
+    def _resumed(self, reason: str) -> list[dict[str, Any]]:
+        if not self._waiting_shown:
+            return []
+        self._waiting_shown = False
+        return [_waiting_data({"reason": reason, "resumed": True})]
+
+    def _end(self, event: e.Terminal) -> list[dict[str, Any]]:
+        chunks = self._finish_step()
+        metadata: dict[str, Any] = {"usage": event.usage, "cost_microusd": event.cost_microusd}
+        match event:
+            case e.RunCompleted():
+                metadata["status"] = "complete"
+                chunks.append({"type": "finish", "finishReason": self._finish_reason, "messageMetadata": metadata})
+            case e.RunCancelled():
+                metadata["status"] = "cancelled"
+                chunks.append({"type": "abort", "reason": "cancelled"})
+                chunks.append({"type": "finish", "finishReason": "other", "messageMetadata": metadata})
+            case e.RunFailed():
+                metadata |= {"status": "error", "code": event.code}
+                # The client stops reading at `error`, so what it shall know comes before; `finish` stops the one
+                # that would otherwise reconnect (WorkflowChatTransport).
+                chunks.append({"type": "message-metadata", "messageMetadata": metadata})
+                chunks.append({"type": "error", "errorText": event.message})
+                chunks.append({"type": "finish", "finishReason": "error"})
+        self._close()
+        return chunks
+
+    def _close(self) -> None:
+        self._opened = False
+        self.segment += 1
+
+
+def _split(state: RunState, sequence: int) -> tuple[list[tuple[int, _Part]], list[tuple[int, _Part]]]:
+    """The folded parts before and inside the step that began at `sequence`."""
+    before: list[tuple[int, _Part]] = []
+    inside: list[tuple[int, _Part]] = []
+    for number in sorted(state.parts):
+        folded = state.parts[number]
+        value = folded.value
+        part = _Part(value, folded.opened_at, folded.agent)
+        if isinstance(value, TextPart | ReasoningPart):
+            part.texts = [value.text]
+        elif isinstance(value, ToolCallPart):
+            # The mapping goes on changing its calls; the state is the caller's.
+            part.value = copy(value)
+        (before if folded.opened_at < sequence else inside).append((number, part))
+    return before, inside
+
+
+def _about(run_id: str, thread_id: str, model: str, path: str) -> dict[str, Any]:
+    return {"run_id": run_id, "thread_id": thread_id, "model": model, "path": path}
+
+
+def _with_agent(chunk: dict[str, Any], agent: str | None) -> dict[str, Any]:
+    if agent is not None:
+        chunk["providerMetadata"] = {NAMESPACE: {"agent": agent}}
+    return chunk
+
+
+def _call_chunk(call: ToolCallPart, agent: str | None) -> dict[str, Any]:
+    return _with_agent(
+        {
+            "type": "tool-input-available",
+            "toolCallId": call.tool_call_id,
+            "toolName": call.name,
+            "input": call.input,
+        },
+        agent,
+    )
+
+
+def _result_chunks(call: ToolCallPart) -> list[dict[str, Any]]:
+    if call.state == "completed":
+        return [{"type": "tool-output-available", "toolCallId": call.tool_call_id, "output": call.output}]
+    if call.state == "error":
+        error = call.error or "The tool failed."
+        return [{"type": "tool-output-error", "toolCallId": call.tool_call_id, "errorText": error}]
+    return []
+
+
+def _source_chunk(source: SourcePart) -> dict[str, Any]:
+    chunk: dict[str, Any] = {"sourceId": source.source_id, "title": source.title}
+    if source.url is not None:
+        chunk |= {"type": "source-url", "url": source.url}
+    else:
+        chunk |= {"type": "source-document", "mediaType": "text/plain"}
+    if source.quote is not None:
+        chunk["providerMetadata"] = {NAMESPACE: {"quote": source.quote}}
+    return chunk
+
+
+def _waiting_data(data: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "data-waiting", "id": "waiting", "data": data}

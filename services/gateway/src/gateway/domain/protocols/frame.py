@@ -1,0 +1,43 @@
+"""What every front door sends: one payload, encoded once, and the bytes around it.
+
+A mapping is a fold: it is fed a run's events in order from sequence 1 and answers each with that event's frames. The same
+log prefix gives the same frames at every gateway, so a place in the frames can be counted (`startIndex`,
+`sequence_number`) and resumed anywhere. Where a protocol counts, a delta is never joined with its neighbours: one
+`text.delta` is one frame, in the first reading as in every later one.
+"""
+
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+from contracts.events import RunEvent
+
+DONE: Final = b"data: [DONE]\n\n"
+"""The last bytes of an AI SDK or OpenAI stream."""
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Frame(NamedTuple):
+    """One protocol frame: its JSON, and the SSE `event` name where the protocol has one."""
+
+    data: bytes
+    event: str = ""
+
+
+class Mapping(Protocol):
+    """The frames of one run in one protocol."""
+
+    def feed(self, event: RunEvent) -> list[Frame]:
+        """The frames of the next event. Events come in order, none missing, none twice."""
+
+
+def frame(payload: dict[str, Any], event: str = "") -> Frame:
+    """Encode a payload."""
+    return Frame(_encoder.encode(payload), event)
+
+
+def sse(item: Frame, cursor: str = "") -> bytes:
+    """The frame on the wire. The cursor goes on the last frame of its event, so that no frame is skipped by a resume."""
+    place = b"id: %b\n" % cursor.encode() if cursor else b""
+    name = b"event: %b\n" % item.event.encode() if item.event else b""
+    return b"%b%bdata: %b\n\n" % (place, name, item.data)

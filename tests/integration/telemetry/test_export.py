@@ -37,10 +37,10 @@ def receiver() -> Iterator[OtlpReceiver]:
         yield started
 
 
-def run_program(tmp_path: Path, endpoint: str | None) -> tuple[list[dict[str, object]], float]:
+def run_program(tmp_path: Path, endpoint: str | None, program: str = PROGRAM) -> tuple[list[dict[str, object]], float]:
     """What it logged, and the seconds from its last line of work to its end."""
     script = tmp_path / "program.py"
-    script.write_text(PROGRAM)
+    script.write_text(program)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("EVERTHREAD_", "OTEL_"))}
     environment |= {"NATS_URL": "nats://127.0.0.1:1", "EVERTHREAD_INSTANCE": "demo-7"}
     if endpoint is not None:
@@ -82,6 +82,59 @@ def test_without_an_endpoint_the_sdk_is_not_even_loaded(tmp_path: Path) -> None:
     assert done["requests"] is False
     # The caller's trace goes on through a process that records nothing itself.
     assert {line["trace_id"] for line in lines if line["event"] == "worked"} == {"ab" * 16}
+
+
+CALLS = """
+import asyncio, grpc, structlog
+from contracts.codes import Code
+from rpc.v1 import conversation_pb2 as pb, conversation_pb2_grpc as pb_grpc
+from runtime import telemetry
+from runtime.process import Process, run
+from runtime.rpc import Server, abort, connect
+from runtime.settings import ServiceSettings, load_settings
+class Conversation(pb_grpc.ConversationServiceServicer):
+    async def GetThread(self, request, context):
+        if request.thread_id == "missing":
+            await abort(context, grpc.StatusCode.NOT_FOUND, Code.THREAD_NOT_FOUND, "There is no such thread.")
+        if request.thread_id == "bug":
+            raise RuntimeError("canary")
+        with telemetry.tracer("demo").start_as_current_span("inside"):
+            return pb.GetThreadResponse()
+async def main(process: Process) -> None:
+    server = Server()
+    pb_grpc.add_ConversationServiceServicer_to_server(Conversation(), server.grpc)
+    port = await server.start("127.0.0.1", 0)
+    async with connect(f"127.0.0.1:{port}") as channel:
+        stub = pb_grpc.ConversationServiceStub(channel)
+        for thread in ("any", "missing", "bug"):
+            with telemetry.tracer("demo").start_as_current_span(thread):
+                try:
+                    await stub.GetThread(pb.GetThreadRequest(thread_id=thread))
+                except grpc.aio.AioRpcError:
+                    pass
+    await server.stop(1)
+run("demo", load_settings(ServiceSettings), main)
+"""
+
+
+def test_a_grpc_call_is_one_chain_of_spans(tmp_path: Path, receiver: OtlpReceiver) -> None:
+    run_program(tmp_path, receiver.endpoint, CALLS)
+    spans = receiver.wait_for(10)
+    assert len(spans) == 10
+    by_trace = {span.trace_id: [other for other in spans if other.trace_id == span.trace_id] for span in spans}
+    seen = {}
+    for trace in by_trace.values():
+        (root,) = (span for span in trace if not span.parent_span_id)
+        (client,) = (span for span in trace if span.kind == "CLIENT")
+        (server,) = (span for span in trace if span.kind == "SERVER")
+        assert client.parent_span_id == root.span_id
+        assert server.parent_span_id == client.span_id
+        assert client.name == server.name == "everthread.v1.ConversationService/GetThread"
+        seen[root.name] = (client.attributes["rpc.grpc.status_code"], client.status, server.status)
+        assert {span.parent_span_id for span in trace if span.name == "inside"} <= {server.span_id}
+    # Refusing a wrong request is no failure of the server; for its caller it is an error.
+    assert seen == {"any": (0, "UNSET", "UNSET"), "missing": (5, "ERROR", "UNSET"), "bug": (13, "ERROR", "ERROR")}
+    assert b"canary" not in receiver.bodies()
 
 
 @pytest.fixture

@@ -90,11 +90,28 @@ def test_a_signal_drains_and_exits_with_0(tmp_path: Path, number: signal.Signals
     assert errors == ""
 
 
+def test_a_signal_while_starting_waits_for_nothing(tmp_path: Path) -> None:
+    process = start(
+        tmp_path,
+        """
+        async def main(process: Process) -> None:
+            log.info("connecting")
+            await asyncio.Event().wait()
+        """,
+    )
+    until(process, "connecting")
+    process.terminate()
+    output, errors = rest(process)
+    assert (process.returncode, errors) == (0, "")
+    assert events(output) == ["process.stopping", "process.stopped", "returned"]
+
+
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     process = start(
         tmp_path,
         """
         async def main(process: Process) -> None:
+            process.health.check("here", lambda: True)
             log.info("waiting")
             await process.stopping.wait()
             log.info("draining")
@@ -114,6 +131,7 @@ def test_after_the_drain_budget_main_is_cancelled(tmp_path: Path) -> None:
         tmp_path,
         """
         async def main(process: Process) -> None:
+            process.health.check("here", lambda: True)
             log.info("waiting")
             try:
                 await asyncio.Event().wait()

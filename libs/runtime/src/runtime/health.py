@@ -52,6 +52,11 @@ class Health:
         return self._draining
 
     @property
+    def starting(self) -> bool:
+        """No check is there yet: the process is still being put together, and has no work that could be lost."""
+        return not self._checks
+
+    @property
     def was_ready(self) -> bool:
         """Somebody asked and was told "ready" at least once."""
         return self._was_ready

@@ -49,7 +49,7 @@ def run(service: str, settings: ServiceSettings, main: Main) -> None:
     """Run `main` until it returns or a signal stops it; returns after a clean stop, else raises SystemExit.
 
     SIGTERM or SIGINT: not ready at once, `stopping` is set, and `main` has `drain_seconds` to return before it is
-    cancelled. A second signal ends the process at once.
+    cancelled; while it has not added a check yet, it is cancelled right away. A second signal ends the process at once.
     """
     runtime_logging.configure(service, settings.instance, log_format=settings.log_format, log_level=settings.log_level)
     telemetry.configure(service, settings.instance, settings.otlp_endpoint)
@@ -89,6 +89,9 @@ async def _outcome(process: Process, drain_seconds: float, work: "asyncio.Future
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:
+        if process.stopping.is_set() and process.health.starting:
+            logger.info("process.stopped", while_starting=True)
+            return 0
         if process.stopping.is_set():
             sentence = f"did not drain within {drain_seconds:g} s; what was under way is left to others"
         else:
@@ -112,7 +115,8 @@ def _listen_for_signals(process: Process, drain_seconds: float, work: "asyncio.F
         logger.info("process.stopping", signal=number.name, drain_seconds=drain_seconds)
         process.health.set_draining()
         process.stopping.set()
-        loop.call_later(drain_seconds, cut_off)
+        # While it starts there is nothing to drain, and what it waits for may never come.
+        loop.call_later(0 if process.health.starting else drain_seconds, cut_off)
 
     def cut_off() -> None:
         if not work.done():

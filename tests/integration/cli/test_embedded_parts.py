@@ -52,7 +52,7 @@ def test_mongo_is_a_replica_set_and_keeps_what_it_acknowledged_before_a_kill(tmp
     with MongoClient[dict[str, object]](first.url) as client, client.start_session() as session:
         with session.start_transaction():
             client["test"]["kept"].insert_one({"_id": 1}, session=session)
-        first.kill()
+    first.kill()
 
     second = embedded.start_mongo(tmp_path)
     try:

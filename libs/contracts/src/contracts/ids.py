@@ -14,8 +14,10 @@ MESSAGE: Final = "msg"
 RUN: Final = "run"
 USER: Final = "usr"
 FACT: Final = "fct"
+DOCUMENT: Final = "doc"
 
 _FORM: Final = re.compile(r"[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}")
+_SHARED_CORPUS: Final = re.compile(r"shared-[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
 
 class InvalidIdError(ValueError):
@@ -32,6 +34,11 @@ def check_id(prefix: str, text: str) -> str:
     if not text.startswith(prefix + "_") or _FORM.fullmatch(text) is None:
         raise InvalidIdError(f"not a {prefix}_ id: {text[:40]!r}")
     return text
+
+
+def check_corpus(text: str) -> str:
+    """Return `text` when it names a corpus: a user's id (that user's own) or `shared-<name>`; else raise InvalidIdError."""
+    return text if _SHARED_CORPUS.fullmatch(text) else check_id(USER, text)
 
 
 def user_id_of(issuer: str, subject: str) -> str:

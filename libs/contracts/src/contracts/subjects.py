@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from contracts.ids import RUN, THREAD, USER, check_id
+from contracts.ids import DOCUMENT, RUN, THREAD, USER, check_corpus, check_id
 
 LIVE: Final = "live."
 """Prefix of what RUNS and FEEDS republish once it is stored. Viewers subscribe here, never to the ingest subject."""
@@ -18,6 +18,12 @@ THREAD_FACTS: Final = "thread.>"
 MAX_DELIVERIES_ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 DEATH_NOTICES: Final = "sys.disconnect"
 """Where the system account's `$SYS.ACCOUNT.*.DISCONNECT` is imported for the services (deploy/nats)."""
+ALL_CORPORA: Final = "corpus.>"
+TOOLS: Final = "tool."
+"""Prefix of the subjects on which services offer tools: `tool.<service>.<tool>`. A tool elsewhere is not called."""
+ALL_TOOLS: Final = TOOLS + ">"
+SERVICES_INFO: Final = "$SRV.INFO"
+"""Every NATS micro service answers a request here with what it offers."""
 
 
 def run_subject(thread_id: str, run_id: str, entry: str) -> str:
@@ -53,6 +59,16 @@ def fact_subject(thread_id: str, fact_type: str) -> str:
 def feed_subject(user_id: str) -> str:
     """A user's feed."""
     return f"feed.{check_id(USER, user_id)}"
+
+
+def corpus_subjects(corpus: str) -> str:
+    """Everything that is stored of a corpus."""
+    return f"corpus.{check_corpus(corpus)}.>"
+
+
+def document_subject(corpus: str, document_id: str, entry: str) -> str:
+    """`corpus.<corpus>.<document>.<entry>`; entry is `head` or `chunks-<number>`."""
+    return f"corpus.{check_corpus(corpus)}.{check_id(DOCUMENT, document_id)}.{entry}"
 
 
 def dead_letter_subject(stream: str, consumer: str) -> str:

@@ -80,6 +80,13 @@ FEEDS: Final = Stream(
     max_bytes=2 * GIB,
     republish=True,
 )
+CORPORA: Final = Stream(
+    name="CORPORA",
+    subjects=(subjects.ALL_CORPORA,),
+    why="The chunks of documents with their vectors: what every search index is built from. One entry per subject: the newest.",
+    max_msgs_per_subject=1,
+    max_bytes=4 * GIB,
+)
 DEAD_LETTERS: Final = Stream(
     name="DEAD_LETTERS",
     subjects=("dead.>",),
@@ -95,7 +102,7 @@ ADVISORIES: Final = Stream(
     max_age=7 * DAY,
     max_bytes=64 * 1024**2,
 )
-STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, DEAD_LETTERS, ADVISORIES)
+STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, DEAD_LETTERS, ADVISORIES)
 
 EXECUTE: Final = Consumer(
     name="inference-execute",

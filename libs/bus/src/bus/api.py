@@ -173,6 +173,9 @@ class Bus(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
         """`RunLog.follow` for any republished stream, such as FEEDS."""
 
+    def read_stream(self, stream: str, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        """`RunLog.read` for any stream: what is stored above `after`, in order, up to the end as of the call."""
+
     async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
         """`RunLog.last` for any republished stream, such as FEEDS."""
 

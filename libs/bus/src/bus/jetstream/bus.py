@@ -144,6 +144,11 @@ class JetStreamBus:
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
         return self._followers.follow(stream, subject_filter, after)
 
+    async def read_stream(self, stream: str, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        async for entries in self._reader.read(stream, subject_filter, after):
+            for entry in entries:
+                yield entry
+
     async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
         return await self._reader.last(stream, subject_filter)
 

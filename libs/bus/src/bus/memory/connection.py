@@ -122,6 +122,10 @@ class MemoryBus:
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
         return follow(self._stream(stream), subject_filter, after)
 
+    async def read_stream(self, stream: str, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        for entry in self._stream(stream).after(after, subject_filter):
+            yield entry
+
     async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
         return self._stream(stream).last(subject_filter)
 

@@ -1,0 +1,1 @@
+"""The kinds of tools. Built in bootstrap only."""

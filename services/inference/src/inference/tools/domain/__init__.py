@@ -1,0 +1,1 @@
+"""What a tool is and what can come of a call: pure."""

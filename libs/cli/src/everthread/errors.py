@@ -25,6 +25,8 @@ def explain_os_error(error: OSError, path: Path) -> str:
             return f"the disk that holds {path} is full; free some space and start again"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{place} cannot be written by this user; choose another folder with --home"
+        case errno.ENOENT:
+            return f"{place} cannot be made there; choose another folder with --home"
         case errno.ENOTDIR | errno.EEXIST:
             return f"{place} is a file where a folder is needed; choose another folder with --home"
         case _:

@@ -49,9 +49,12 @@ async def test_nats_keeps_what_it_acknowledged_before_a_kill(tmp_path: Path) -> 
 def test_mongo_is_a_replica_set_and_keeps_what_it_acknowledged_before_a_kill(tmp_path: Path) -> None:
     first = embedded.start_mongo(tmp_path)
     assert check_mongo(first.url) == "secantus"
-    with MongoClient[dict[str, object]](first.url) as client, client.start_session() as session:
-        with session.start_transaction():
-            client["test"]["kept"].insert_one({"_id": 1}, session=session)
+    with (
+        MongoClient[dict[str, object]](first.url) as client,
+        client.start_session() as session,
+        session.start_transaction(),
+    ):
+        client["test"]["kept"].insert_one({"_id": 1}, session=session)
     first.kill()
 
     second = embedded.start_mongo(tmp_path)

@@ -178,7 +178,12 @@ def _grow(state: RunState, event: e.TextDelta | e.ReasoningDelta) -> None:
         value: Part = TextPart(text=event.delta) if isinstance(event, e.TextDelta) else ReasoningPart(text=event.delta)
         _open_part(state, event, value)
     elif isinstance(part.value, TextPart | ReasoningPart):
-        part.value.text += event.delta
+        # CPython appends in place only to a string that a local alone refers to; `part.value.text += …` copies the whole
+        # text each time (100,000 tokens: 0.7 s instead of 0.05, 400,000: 34 s instead of 0.2).
+        text = part.value.text
+        part.value.text = ""
+        text += event.delta
+        part.value.text = text
 
 
 def _update_tool(state: RunState, event: e.ToolProgress | e.ToolResult) -> None:

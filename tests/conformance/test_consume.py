@@ -250,9 +250,13 @@ async def test_stopping_finishes_what_is_in_hand_and_leaves_the_rest(world: Worl
 
 async def test_a_full_stream_refuses_and_says_so(world: World) -> None:
     bus = await world.connect("worker")
-    with pytest.raises(StreamFullError):
+
+    async def fill() -> None:
         for number in range(100):
             await bus.publish("small.a", b"x" * 100, message_id=str(number))
+
+    with pytest.raises(StreamFullError):
+        await fill()
 
 
 async def test_requests_are_answered_or_not(world: World) -> None:

@@ -133,7 +133,7 @@ class Connection:
         denied = _DENIED.search(str(error))
         if denied is not None:
             for notify in self._denied:
-                notify(denied[1])
+                notify(denied[1].lower())
         if self.connected:
             logger.warning("nats.error", error=str(error), connection=self.name)
 
@@ -165,7 +165,7 @@ class Connection:
             "name": self.name,
             "inbox_prefix": self.inbox_prefix,
             "max_reconnect_attempts": -1,
-            "reconnect_time_wait": 1,
+            "reconnect_time_wait": 0.1,
             "reconnect_to_server_handler": pick_server,
             "ping_interval": PING_INTERVAL,
             "max_outstanding_pings": 2,
@@ -187,16 +187,22 @@ class Connection:
                 cause = error if str(error) else self._last_error
                 where = ", ".join(address_of(server) for server in servers)
                 if isinstance(error, AuthorizationError) or "authorization" in str(error).lower():
+                    await self._abandon()
                     raise BusError(
                         f"NATS at {where} refuses this user: check the name and password in NATS_URL"
                     ) from error
                 if loop.time() >= deadline:
+                    await self._abandon()
                     raise UnavailableError(f"NATS at {where} does not answer: {cause}") from error
                 await asyncio.sleep(random.uniform(0.05, 0.3))  # noqa: S311  # no secret
         # Only from now on: at the start a wrong password must be an error, not an endless wait.
         self.client.options["allow_reconnect"] = True
         self._up.set()
         logger.info("nats.connected", connection=self.name, server=self._server())
+
+    async def _abandon(self) -> None:
+        self._leaving = True
+        await self.client.close()
 
     def _server(self) -> str:
         url = self.client.connected_url

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -86,7 +86,8 @@ class Reader:
         position = after
         waits = _waits()
         while position < until:
-            found = await self._batch(stream, subject_filter, position + 1, batch)
+            query = {"seq": position + 1, "next_by_subj": subject_filter, "batch": batch, "max_bytes": BATCH_BYTES}
+            found = await self._batch(stream, query)
             if found.entries:
                 position = found.entries[-1].stream_sequence
                 waits = _waits()
@@ -107,7 +108,12 @@ class Reader:
         async for entries in self.batches(stream, subject_filter, after, until=until):
             yield [entry for entry in entries if entry.stream_sequence <= until]
 
-    async def _batch(self, stream: str, subject_filter: str, sequence: int, batch: int) -> Batch:
+    async def last_sequences(self, stream: str, subjects: Sequence[str]) -> dict[str, int]:
+        """The stream sequence of the last entry of each of at most a thousand subjects, as some replica knows it."""
+        found = await self._batch(stream, {"multi_last": list(subjects), "batch": len(subjects)})
+        return {entry.subject: entry.stream_sequence for entry in found.entries}
+
+    async def _batch(self, stream: str, query: dict[str, Any]) -> Batch:
         loop = asyncio.get_running_loop()
         result = Batch()
         ended: asyncio.Future[bool] = loop.create_future()
@@ -132,7 +138,6 @@ class Reader:
                 # 204 ends a batch, 404 says that there is nothing; anything else (503, 408) is worth another try.
                 ended.set_result(status in ("204", "404"))
 
-        query = {"seq": sequence, "next_by_subj": subject_filter, "batch": batch, "max_bytes": BATCH_BYTES}
         reply = self._requests.collect(heard)
         try:
             await self._requests.send(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=reply)

@@ -29,7 +29,7 @@ FIRST_CHECK: Final = 1.0
 LONGEST_CHECK: Final = 30.0
 HEARTBEAT: Final = 0.5
 GRACE: Final = 0.1
-SUBJECTS_CHECKED: Final = 64
+RECENT_SUBJECTS: Final = 16
 
 
 class Follower:
@@ -51,6 +51,8 @@ class Follower:
         self._until = after
         self._newest_heard = 0
         self._newest_checked = -1
+        self._newest_verified = -1
+        self._recent: dict[str, int] = {}
         self._check_every = FIRST_CHECK
         self.check_at = 0.0
 
@@ -122,6 +124,9 @@ class Follower:
             self._handed = {subject: at for subject, at in self._handed.items() if at > self._base}
             return ()
         self._base = entries[-1].stream_sequence
+        if not self._literal:
+            for entry in entries:
+                self._remember(entry)
         return [entry for entry in entries if entry.stream_sequence > self._handed.get(entry.subject, 0)]
 
     def _take_live(self) -> Sequence[Entry]:
@@ -168,6 +173,14 @@ class Follower:
             self._base = entry.stream_sequence
         else:
             self._handed[entry.subject] = entry.stream_sequence
+            self._remember(entry)
+
+    def _remember(self, entry: Entry) -> None:
+        """Keep the subjects that spoke last, each with its last entry: their ends are what the heartbeat verifies."""
+        self._recent.pop(entry.subject, None)
+        self._recent[entry.subject] = entry.stream_sequence
+        if len(self._recent) > RECENT_SUBJECTS:
+            del self._recent[next(iter(self._recent))]
 
     async def check(self, now: float) -> None:
         """The heartbeat. While entries come, each proves the one before it; once they stop, the last must be the stream's."""
@@ -179,29 +192,29 @@ class Follower:
         self._check_every = min(LONGEST_CHECK, self._check_every * 2)
         if self._stale or self._past is not None or self._live:
             return
-        if await self._is_behind(self._filter, None):
-            missing = True
-        elif self._literal:
-            missing = False
-        else:
-            handed = dict(self._handed)
-            missing = len(handed) > SUBJECTS_CHECKED
-            for subject in () if missing else handed:
-                missing = missing or await self._is_behind(subject, subject)
-        if missing and not self._stale:
+        if (await self._is_behind() or await self._recent_is_behind()) and not self._stale:
             logger.info("follow.gap", subject=self._filter, base=self._base)
             self.go_back_to_stream()
 
-    async def _is_behind(self, subject_filter: str, subject: str | None) -> bool:
+    async def _is_behind(self) -> bool:
         """Whether the stream has an entry that is not here, nor arrives within a moment."""
-        last = await self._reader.last(self._stream, subject_filter)
-        if last is None or last.stream_sequence <= self._known(subject):
+        last = await self._reader.last(self._stream, self._filter)
+        if last is None or last.stream_sequence <= max(self._base, self._newest_heard):
             return False
         await asyncio.sleep(GRACE)
-        return last.stream_sequence > self._known(subject)
+        return last.stream_sequence > max(self._base, self._newest_heard)
 
-    def _known(self, subject: str | None) -> int:
-        return max(self._base, self._newest_heard) if subject is None else self._position(subject)
+    async def _recent_is_behind(self) -> bool:
+        """The same for each of several subjects, whose lost end the last entry of another one may hide. Once per quiet."""
+        if len(self._recent) < 2 or self._newest_verified == self._newest_heard:
+            return False
+        heard = self._newest_heard
+        last = await self._reader.last_sequences(self._stream, list(self._recent))
+        await asyncio.sleep(GRACE)
+        if self._live or self._newest_heard != heard:
+            return False
+        self._newest_verified = heard
+        return any(last.get(subject, 0) > sequence for subject, sequence in self._recent.items())
 
 
 class Followers:

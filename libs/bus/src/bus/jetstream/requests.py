@@ -112,8 +112,9 @@ class Requests:
             heard(None)
 
     def _deny(self, denied: str) -> None:
+        # nats-py gives the server's error in lower case.
         for future, _, subject in self._waiting.values():
-            if subject == denied and not future.done():
+            if subject.lower() == denied and not future.done():
                 future.set_exception(DeniedError(f"this NATS user may not publish to {denied}"))
 
     async def _sweep(self) -> None:

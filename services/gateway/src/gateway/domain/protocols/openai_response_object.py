@@ -148,6 +148,7 @@ def reasoning_text(text: str) -> dict[str, Any]:
 
 def mcp_item(identity: str, call: ToolCallPart, status: str) -> dict[str, Any]:
     """A tool that Everthread runs; `status` in_progress, completed, failed or incomplete."""
+    error = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": call.error or ""}]}
     return {
         "type": "mcp_call",
         "id": identity,
@@ -155,7 +156,7 @@ def mcp_item(identity: str, call: ToolCallPart, status: str) -> dict[str, Any]:
         "name": call.name,
         "arguments": json_text(call.input),
         "output": result_text(call.output) if status == "completed" else None,
-        "error": call.error if status == "failed" else None,
+        "error": error if status == "failed" else None,
         "status": status,
     }
 

@@ -7,6 +7,7 @@
   item ends `incomplete` and empty, is not part of the final output, and the new text is a new item
   (docs/adr/0006-retraction-in-protocols-without-one.md).
 - The two SDKs' accumulators want items numbered in the order they are added, each ended before `response.completed`.
+- A text that ended at the model's own limit is `completed`: the request cannot set a limit, and the stored answer is whole.
 - There is no event for a cancelled response: it ends with `response.incomplete` whose response has status `cancelled`.
 """
 

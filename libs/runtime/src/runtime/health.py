@@ -1,7 +1,7 @@
 """Is the process alive, and may it be given work: HTTP on loopback, by hand, because nothing smaller is to be had.
 
 `/healthz` answers 200 while the event loop turns. `/readyz` answers 200 when every check holds and the process is not
-draining, else 503; its JSON body names each check.
+draining, else 503; its JSON body names each check. `/metrics` is for Prometheus.
 """
 
 import asyncio
@@ -11,6 +11,9 @@ from typing import Final
 
 import msgspec
 import structlog
+
+from runtime import metrics
+from runtime.names import Metric
 
 logger = structlog.get_logger()
 
@@ -28,7 +31,11 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Probe] = {}
-        self._routes: dict[str, Route] = {"/healthz": self._healthz, "/readyz": self._readyz}
+        self._routes: dict[str, Route] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+        }
         self._draining = False
         self._was_ready = False
         self._server: asyncio.Server | None = None
@@ -66,6 +73,8 @@ class Health:
         names = list(self._checks)
         results = await asyncio.gather(*(_ask(name, self._checks[name]) for name in names))
         checks = dict(zip(names, results, strict=True))
+        for name, holds in checks.items():
+            metrics.set_to(Metric.CHECK, float(holds), check=name)
         ready = bool(checks) and all(checks.values()) and not self._draining
         self._was_ready = self._was_ready or ready
         return ready, checks
@@ -123,6 +132,10 @@ class Health:
         ready, checks = await self.readiness()
         body = msgspec.json.encode({"ready": ready, "draining": self._draining, "checks": checks})
         return (200 if ready else 503), "application/json", body
+
+    async def _metrics(self) -> tuple[int, str, bytes]:
+        await self.readiness()
+        return 200, metrics.CONTENT_TYPE, metrics.exposition()
 
 
 async def _ask(name: str, probe: Probe) -> bool:

@@ -11,13 +11,14 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import structlog
 import uvloop
 
 from runtime import logging as runtime_logging
-from runtime import telemetry
+from runtime import metrics, telemetry
 from runtime.health import Health
 from runtime.settings import ServiceSettings
 
@@ -53,6 +54,7 @@ def run(service: str, settings: ServiceSettings, main: Main) -> None:
     """
     runtime_logging.configure(service, settings.instance, log_format=settings.log_format, log_level=settings.log_level)
     telemetry.configure(service, settings.instance, settings.otlp_endpoint)
+    metrics.prepare(service, _version_of(service))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(_live(service, settings, main))
@@ -69,6 +71,7 @@ async def _live(service: str, settings: ServiceSettings, main: Main) -> int:
     except OSError as error:
         _tell(process, _taken(error, HEALTH_HOST, settings.health_port, "EVERTHREAD_HEALTH_PORT"))
         return 1
+    lag = asyncio.create_task(metrics.watch_event_loop(), name="event loop lag")
     work = asyncio.ensure_future(_call(main, process))
     _listen_for_signals(process, settings.drain_seconds, work)
     logger.info("process.started", pid=os.getpid(), health_port=port)
@@ -78,7 +81,15 @@ async def _live(service: str, settings: ServiceSettings, main: Main) -> int:
     try:
         return await _outcome(process, settings.drain_seconds, work)
     finally:
+        lag.cancel()
         await process.health.close()
+
+
+def _version_of(service: str) -> str:
+    try:
+        return version(f"everthread-{service}")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 async def _call(main: Main, process: Process) -> None:

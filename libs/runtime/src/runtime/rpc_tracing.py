@@ -1,9 +1,11 @@
-"""Interceptors of grpc.aio: one span per call on each side, W3C trace context in the metadata, unexpected errors made plain.
+"""Interceptors of grpc.aio: a span and a measurement per call on each side, W3C trace context in the metadata, unexpected
+errors made plain.
 
 Our own, since the instrumentation packages for grpc.aio are all pre-releases, and these are shorter than their set-up.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -14,7 +16,8 @@ from contracts.codes import Code
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from runtime import telemetry
+from runtime import metrics, telemetry
+from runtime.names import Metric
 
 logger = structlog.get_logger()
 _tracer = telemetry.tracer("runtime.rpc")
@@ -36,21 +39,29 @@ def _text(method: str | bytes) -> str:
     return (method.decode() if isinstance(method, bytes) else method).lstrip("/")
 
 
-def _start(method: str, kind: SpanKind, context: Any = None) -> Span:
-    service, _, name = method.rpartition("/")
-    return _tracer.start_span(
-        method,
-        kind=kind,
-        context=context,
-        attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
-    )
+class _Call:
+    """One call under way: its span and its place in the metrics."""
 
+    def __init__(self, method: str, kind: SpanKind, context: Any = None) -> None:
+        service, _, name = method.rpartition("/")
+        self._method = name
+        self._metric = Metric.RPC_SERVER_SECONDS if kind is SpanKind.SERVER else Metric.RPC_CLIENT_SECONDS
+        self._began = time.perf_counter()
+        self.span = _tracer.start_span(
+            method,
+            kind=kind,
+            context=context,
+            attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
+        )
 
-def _end(span: Span, status: grpc.StatusCode, *, failed: bool) -> None:
-    span.set_attribute("rpc.grpc.status_code", int(status.value[0]))
-    if failed:
-        span.set_status(StatusCode.ERROR, status.name)
-    span.end()
+    def end(self, status: grpc.StatusCode, *, failed: bool) -> None:
+        """The call is over."""
+        with trace.use_span(self.span):
+            metrics.observe(self._metric, time.perf_counter() - self._began, method=self._method, status=status.name)
+        self.span.set_attribute("rpc.grpc.status_code", int(status.value[0]))
+        if failed:
+            self.span.set_status(StatusCode.ERROR, status.name)
+        self.span.end()
 
 
 def _with_context(details: grpc.aio.ClientCallDetails, span: Span) -> grpc.aio.ClientCallDetails:
@@ -72,14 +83,14 @@ class UnaryClientTracing(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        span = _start(_text(client_call_details.method), SpanKind.CLIENT)
+        made = _Call(_text(client_call_details.method), SpanKind.CLIENT)
         status = grpc.StatusCode.CANCELLED
         try:
-            call = await continuation(_with_context(client_call_details, span), request)
+            call = await continuation(_with_context(client_call_details, made.span), request)
             status = await call.code()
             return call
         finally:
-            _end(span, status, failed=status is not grpc.StatusCode.OK)
+            made.end(status, failed=status is not grpc.StatusCode.OK)
 
 
 class StreamClientTracing(grpc.aio.UnaryStreamClientInterceptor):
@@ -94,17 +105,17 @@ class StreamClientTracing(grpc.aio.UnaryStreamClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        span = _start(_text(client_call_details.method), SpanKind.CLIENT)
-        call = await continuation(_with_context(client_call_details, span), request)
-        ending = asyncio.ensure_future(_end_with(call, span))
+        made = _Call(_text(client_call_details.method), SpanKind.CLIENT)
+        call = await continuation(_with_context(client_call_details, made.span), request)
+        ending = asyncio.ensure_future(_end_with(call, made))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
         return call
 
 
-async def _end_with(call: Any, span: Span) -> None:
+async def _end_with(call: Any, made: _Call) -> None:
     status = await call.code()
-    _end(span, status, failed=status is not grpc.StatusCode.OK)
+    made.end(status, failed=status is not grpc.StatusCode.OK)
 
 
 class ServerTracing(grpc.aio.ServerInterceptor):
@@ -155,10 +166,10 @@ def _traced_stream(method: str, serve: Any) -> Any:
 @asynccontextmanager
 async def _server_span(method: str, context: Any) -> AsyncIterator[None]:
     headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    span = _start(method, SpanKind.SERVER, telemetry.extract(headers))
+    made = _Call(method, SpanKind.SERVER, telemetry.extract(headers))
     status = grpc.StatusCode.CANCELLED
     try:
-        with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+        with trace.use_span(made.span, record_exception=False, set_status_on_exception=False):
             try:
                 yield
                 status = grpc.StatusCode.OK
@@ -174,7 +185,7 @@ async def _server_span(method: str, context: Any) -> AsyncIterator[None]:
                 logger.exception("rpc.failed", method=method)
                 await context.abort(status, "Something went wrong here.", ((CODE_KEY, Code.INTERNAL.value),))
     finally:
-        _end(span, status, failed=status in _OUR_FAULT)
+        made.end(status, failed=status in _OUR_FAULT)
 
 
 def _aborted_with(context: Any) -> grpc.StatusCode:

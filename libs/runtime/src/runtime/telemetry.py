@@ -80,6 +80,12 @@ def under(headers: Mapping[str, str] | None) -> Iterator[None]:
         otel_context.detach(token)
 
 
+def recorded_trace_id() -> str | None:
+    """The current trace's id in hexadecimal where it is recorded, so that looking for it makes sense; else None."""
+    span = trace.get_current_span().get_span_context()
+    return f"{span.trace_id:032x}" if span.is_valid and span.trace_flags.sampled else None
+
+
 def current_ids() -> tuple[str, str] | None:
     """`(trace_id, span_id)` of the current span in hexadecimal, None outside a trace."""
     span = trace.get_current_span().get_span_context()

@@ -131,10 +131,12 @@ async def test_a_lost_acknowledgement_stores_nothing_twice(real_world: RealWorld
     run = Run(worker)
     claim = await run.claim()
     lost: list[bytes] = []
+    cuts: list[asyncio.Task[None]] = []
 
     def loses_first(message: Msg) -> bool:
         if not lost and message.subject.startswith("_INBOX"):
             lost.append(message.data)
+            cuts.append(asyncio.create_task(connection.client.force_reconnect()))
             return True
         return False
 

@@ -63,7 +63,8 @@ def run_logs(draw: st.DrawFn, *, approvals: bool = True, max_steps: int = 3) -> 
     writer = _Writer()
     writer.add(e.RunStarted, message_id=MESSAGE, model=MODEL, path="durable_event")
     writer.add(e.AttemptStarted, worker="inference-1")
-    agents = draw(st.sampled_from([(None,), (None, "researcher"), ("researcher", "writer")]))
+    crews: list[list[str | None]] = [[None], [None, "researcher"], ["researcher", "writer"]]
+    agents = draw(st.sampled_from(crews))
     if draw(st.booleans()):
         _source(draw, writer)
     for _ in range(draw(st.integers(1, max_steps))):
@@ -71,10 +72,11 @@ def run_logs(draw: st.DrawFn, *, approvals: bool = True, max_steps: int = 3) -> 
         calls = _model_step(draw, writer)
         if draw(st.integers(0, 7)) == 0:
             return _finish(draw, writer, (e.RunCancelled, e.RunFailed))
-        if calls and draw(st.booleans()):
-            _tool_step(draw, writer, calls, approvals=approvals)
-        elif calls:
+        left_to_client = draw(st.booleans())
+        if calls and left_to_client:
             break
+        if calls:
+            _tool_step(draw, writer, calls, approvals=approvals)
         if draw(st.integers(0, 5)) == 0:
             writer.add(e.RunWaiting, reason="timer", expires_at=AT)
             _maybe_takeover(draw, writer, odds=1)

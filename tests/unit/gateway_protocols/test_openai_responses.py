@@ -71,9 +71,9 @@ def test_both_clients_end_with_the_stored_text(
         assert final["usage"]["output_tokens"] == state.usage.output_tokens
     for start, resumed in zip(after, answer["resumed"], strict=True):
         assert resumed["numbers"] == list(range(start + 1, len(frames)))
-    for start in (None, *after):
-        numbers, last = python_final(frames, start)
-        assert numbers == list(range(0 if start is None else start + 1, len(frames)))
+    for begin in (None, *after):
+        numbers, last = python_final(frames, begin)
+        assert numbers == list(range(0 if begin is None else begin + 1, len(frames)))
         if numbers:
             assert last.status == status
             assert last.output_text == state.content

@@ -1,10 +1,13 @@
 """One delivery from arrival to settlement: the same for the real bus and its twin."""
 
 import random
+import time
 from typing import Protocol
 
 import structlog
 from contracts.topology import Consumer
+from runtime import metrics
+from runtime.names import Metric
 
 from bus import tracing
 from bus.api import Delivery, Done, HandedOver, Outcome, Poison, RetryLater, Subscriber
@@ -12,6 +15,7 @@ from bus.api import Delivery, Done, HandedOver, Outcome, Poison, RetryLater, Sub
 logger = structlog.get_logger()
 
 LONGEST_RETRY_DELAY = 30.0
+_RESULTS = {Done: "done", RetryLater: "retry", Poison: "poison", HandedOver: "handed_over"}
 
 
 class Settlement(Protocol):
@@ -41,11 +45,14 @@ def retry_delay(consumer: Consumer, delivered: int) -> float:
 
 async def handle(delivery: Delivery, subscriber: Subscriber, consumer: Consumer, settlement: Settlement) -> None:
     """Run the subscriber under the message's trace and settle by its outcome. A cancelled subscriber settles nothing."""
+    began, result = time.perf_counter(), ""
+    if delivery.delivered > 1:
+        metrics.add(Metric.REDELIVERIES, consumer=consumer.name)
     with tracing.processing(delivery.subject, delivery.headers, consumer.name, delivery.delivered) as span:
         try:
             outcome: Outcome = await subscriber(delivery)
         except Exception as error:  # one faulty message must not stop the queue
-            outcome = RetryLater(retry_delay(consumer, delivery.delivered))
+            outcome, result = RetryLater(retry_delay(consumer, delivery.delivered)), "failed"
             span.record_exception(error)
             tracing.mark_failed(span, f"{type(error).__name__}: {error}")
             logger.error(
@@ -72,3 +79,5 @@ async def handle(delivery: Delivery, subscriber: Subscriber, consumer: Consumer,
                 await settlement.bury(delivery, reason)
             case HandedOver():
                 pass
+        metrics.add(Metric.DELIVERIES, consumer=consumer.name, outcome=result or _RESULTS[type(outcome)])
+        metrics.observe(Metric.HANDLING, time.perf_counter() - began, consumer=consumer.name)

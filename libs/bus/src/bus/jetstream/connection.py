@@ -12,6 +12,8 @@ from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import AuthorizationError, Error, SlowConsumerError
+from runtime import metrics
+from runtime.names import Metric
 from ulid import ULID
 
 from bus.errors import BusError, UnavailableError
@@ -126,6 +128,7 @@ class Connection:
         """nats-py's one place for errors that belong to no call."""
         self._last_error = error
         if isinstance(error, SlowConsumerError):
+            metrics.add(Metric.NATS_DROPPED)
             notice = self._dropped.get(error.sub)
             if notice is not None:
                 notice()
@@ -140,6 +143,7 @@ class Connection:
     async def on_lost(self) -> None:
         """The connection is gone; nats-py tries again by itself."""
         self._up.clear()
+        metrics.set_to(Metric.NATS_CONNECTED, 0)
         if not self._leaving:
             logger.warning("nats.disconnected", connection=self.name)
         for notice in list(self._lost):
@@ -148,6 +152,8 @@ class Connection:
     async def on_regained(self) -> None:
         """The connection stands again, subscriptions included."""
         self._up.set()
+        metrics.set_to(Metric.NATS_CONNECTED, 1)
+        metrics.add(Metric.NATS_RECONNECTS)
         logger.info("nats.reconnected", connection=self.name, server=self._server())
         for notice in list(self._regained):
             notice()
@@ -198,6 +204,7 @@ class Connection:
         # Only from now on: at the start a wrong password must be an error, not an endless wait.
         self.client.options["allow_reconnect"] = True
         self._up.set()
+        metrics.set_to(Metric.NATS_CONNECTED, 1)
         logger.info("nats.connected", connection=self.name, server=self._server())
 
     async def _abandon(self) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import structlog
 from contracts.subjects import dead_letter_subject
 from contracts.topology import Consumer
+from runtime import metrics
+from runtime.names import Metric
 
 from bus.api import Delivery, Done, Outcome, Poison
 from bus.errors import UnavailableError
@@ -105,6 +107,7 @@ class DeadLetters:
             data,
             {**kept, **about, "Nats-Msg-Id": message_id},
         )
+        metrics.add(Metric.DEAD_LETTERS, consumer=consumer)
 
     async def _is_work_queue(self, stream: str) -> bool:
         info = await call_api(self._requests, f"STREAM.INFO.{stream}")

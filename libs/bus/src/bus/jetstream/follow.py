@@ -14,6 +14,8 @@ from typing import Final
 import structlog
 from contracts.subjects import LIVE, live
 from nats.aio.msg import Msg
+from runtime import metrics
+from runtime.names import Metric
 
 from bus.api import Entry
 from bus.errors import BusError, UnavailableError
@@ -161,6 +163,8 @@ class Follower:
         except BaseException:
             self.go_back_to_stream()
             raise
+        if found:
+            metrics.add(Metric.GAPS)
         found.append(entry)
         self._hand(entry)
         return found
@@ -193,6 +197,7 @@ class Follower:
         if self._stale or self._past is not None or self._live:
             return
         if (await self._is_behind() or await self._recent_is_behind()) and not self._stale:
+            metrics.add(Metric.GAPS)
             logger.info("follow.gap", subject=self._filter, base=self._base)
             self.go_back_to_stream()
 

@@ -1,5 +1,6 @@
 """The run log on the stream RUNS: claims by compare-and-set, appends fenced by the claim."""
 
+import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,6 +8,8 @@ from typing import Any, Final
 
 from contracts import topology
 from contracts.subjects import run_subject, thread_subjects
+from runtime import metrics
+from runtime.names import Metric
 from ulid import ULID
 
 from bus.api import Claim, Entry, Holder
@@ -24,6 +27,7 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 EXPECTED_SEQUENCE: Final = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 ROLLUP: Final = {"Nats-Rollup": "sub"}
+KINDS: Final = ("event", "snapshot", "claim", "release", "command")
 RELEASED_FOR: Final = 600
 LOOKS: Final = 5
 
@@ -36,6 +40,9 @@ class JetStreamRunLog:
         self._requests = requests
         self._reader = reader
         self._followers = followers
+        # Looked up once: a busy worker appends thousands of times a second.
+        self._appended = {kind: metrics.counter(Metric.APPENDS, kind=kind) for kind in KINDS}
+        self._seconds = metrics.histogram(Metric.APPEND_SECONDS)
 
     async def holder(self, thread_id: str, run_id: str) -> Holder | None:
         last = await self._reader.last(STREAM, run_subject(thread_id, run_id, "claim"))
@@ -53,6 +60,7 @@ class JetStreamRunLog:
             )
         except _SupersededError:
             raise ClaimLostError(f"{run_id}: another worker claimed after {expected}") from None
+        self._appended["claim"].inc()
         return Claim(thread_id=thread_id, run_id=run_id, worker=worker, attempt=attempt, fence=fence)
 
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
@@ -73,10 +81,12 @@ class JetStreamRunLog:
             await self._write_claim(run_subject(claim.thread_id, claim.run_id, "claim"), data, headers)
         except _SupersededError:
             raise _fenced_error(claim) from None
+        self._appended["release"].inc()
 
     async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
         subject = run_subject(thread_id, run_id, "command")
         receipt = await store(self._connection, self._requests, subject, data, {MESSAGE_ID: message_id})
+        self._appended["command"].inc()
         return receipt.stream_sequence
 
     async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
@@ -104,6 +114,7 @@ class JetStreamRunLog:
             EXPECTED_SUBJECT: claim_subject,
             **more,
         }
+        began = time.perf_counter()
         for _ in range(LOOKS):
             try:
                 receipt = await store(self._connection, self._requests, subject, data, headers)
@@ -113,6 +124,8 @@ class JetStreamRunLog:
                 continue
             if receipt.duplicate and receipt.first_try:
                 await self._check_same(receipt.stream_sequence, data, message_id)
+            self._appended[entry].inc()
+            self._seconds.observe(time.perf_counter() - began)
             return receipt.stream_sequence
         raise UnavailableError(f"{subject}: refused {LOOKS} times although claim {claim.fence} is the last")
 
@@ -143,6 +156,7 @@ class _SupersededError(Exception):
 
 
 def _fenced_error(claim: Claim) -> FencedError:
+    metrics.add(Metric.FENCED)
     return FencedError(f"{claim.run_id}: claim {claim.fence} of {claim.worker} is no longer the last")
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from runtime import metrics
+from runtime.names import Metric
 
 from bus.errors import BusError, StreamFullError, UnavailableError
 from bus.jetstream import api_calls
@@ -93,6 +95,7 @@ def _raise_if_final(subject: str, refusal: _Refusal, *, first_try: bool) -> None
     # 10077 stands for every failure to store; only a limit or a full disk is final.
     full = code == api_calls.STORE_FAILED and ("exceeded" in said or "no space" in said)
     if full or code in api_calls.RESOURCES_EXCEEDED:
+        metrics.add(Metric.STREAM_FULL)
         raise StreamFullError(f"{subject}: the stream refused it: {said}; delete something or raise its limit")
     if code in (api_calls.STORE_FAILED, api_calls.WRONG_LAST_SEQUENCE_IN_FLIGHT, api_calls.DUPLICATE_IN_FLIGHT):
         return

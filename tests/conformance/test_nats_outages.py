@@ -224,7 +224,9 @@ async def test_a_killed_client_is_announced(real_world: RealWorld) -> None:
         assert child.stdout is not None
         name = ""
         while not name.startswith("inference-2-"):
-            name = (await asyncio.to_thread(child.stdout.readline)).strip()
+            line = await asyncio.to_thread(child.stdout.readline)
+            assert line, "the child ended"
+            name = line.strip()
         child.send_signal(signal.SIGKILL)
         assert await asyncio.wait_for(heard.get(), 10) == name
     finally:

@@ -7,7 +7,7 @@ import pytest
 from bus.permissions import USERS, of_user
 from bus.server_config import render
 
-PASSWORDS = {user: "secret" for user in USERS}
+PASSWORDS = dict.fromkeys(USERS, "secret")
 
 
 def test_is_json_with_one_user_per_service(tmp_path: Path) -> None:

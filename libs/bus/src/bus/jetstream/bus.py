@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Self
+from typing import Final, Self
 
 import structlog
 from contracts import topology
@@ -27,6 +27,8 @@ from bus.jetstream.storing import WrongLastSequenceError, store
 from bus.jetstream.subscriber import Subscription, send_nak
 
 logger = structlog.get_logger()
+
+DRAIN_TIMEOUT: Final = 10.0
 
 
 class JetStreamBus:
@@ -168,9 +170,11 @@ class JetStreamBus:
 
     async def drain(self) -> None:
         self.stop_consuming()
+        if self._subscriptions:
+            await asyncio.wait({subscription.ended for subscription in self._subscriptions}, timeout=DRAIN_TIMEOUT)
         await self._followers.stop()
         if self._background:
-            await asyncio.wait(set(self._background), timeout=5)
+            await asyncio.wait(set(self._background), timeout=DRAIN_TIMEOUT)
         await self._connection.drain()
         await self._requests.stop()
         for task in list(self._background):

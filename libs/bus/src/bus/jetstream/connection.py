@@ -11,7 +11,7 @@ import structlog
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import AuthorizationError, Error, SlowConsumerError
+from nats.errors import AuthorizationError, BadSubscriptionError, Error, SlowConsumerError
 from runtime import metrics
 from runtime.names import Metric
 from ulid import ULID
@@ -111,7 +111,18 @@ class Connection:
             return
         try:
             await subscription.unsubscribe()
+        except BadSubscriptionError:
+            return
         except Error as error:
+            logger.debug("nats.unsubscribe_failed", subject=subscription.subject, error=str(error))
+
+    async def drain_subscription(self, subscription: Subscription) -> None:
+        """End a subscription after everything that the server had sent was heard."""
+        if not self.connected:
+            return
+        try:
+            await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it unannotated
+        except (Error, OSError) as error:
             logger.debug("nats.unsubscribe_failed", subject=subscription.subject, error=str(error))
 
     async def drain(self) -> None:

@@ -33,7 +33,11 @@ RACE_CODES: Final = frozenset(
 def check_server(connection: Connection) -> None:
     """Raises ServerTooOldError, unless the server is at least topology.MINIMUM_SERVER."""
     version = connection.client.connected_server_version
-    found = (version.major, version.minor, version.patch)
+    check_version((version.major, version.minor, version.patch))
+
+
+def check_version(found: tuple[int, int, int]) -> None:
+    """The same for a version."""
     if found < topology.MINIMUM_SERVER:
         raise ServerTooOldError(
             f"nats-server {_dotted(found)} is too old: the run log needs {_dotted(topology.MINIMUM_SERVER)} or newer; "

@@ -44,6 +44,7 @@ class Subscription:
         self._concurrency = concurrency
         self._inbox = connection.client.new_inbox()
         self._in_hand: dict[asyncio.Task[None], Delivery] = {}
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._naks: set[asyncio.Task[None]] = set()
         self._wanted = 0
         self._pull_ends = 0.0
@@ -59,8 +60,8 @@ class Subscription:
         beats = asyncio.create_task(self._beat())
         try:
             await self._pull_until_stopped()
-            # Ends the request that may still be open at the server; what it sent before that is given back in _heard.
-            await self._connection.unsubscribe(subscription)
+            # Ends the request that may still be open at the server; what it had sent before is given back in _heard.
+            await self._connection.drain_subscription(subscription)
             if self._in_hand:
                 await asyncio.wait(set(self._in_hand))
         finally:
@@ -71,6 +72,8 @@ class Subscription:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(beats, *tasks, return_exceptions=True)
+            if not self.ended.done():
+                self.ended.set_result(None)
 
     def stop(self) -> None:
         """Pull nothing new."""

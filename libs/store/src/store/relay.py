@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
+from runtime import metrics
+from runtime.names import Metric
 
 from store.errors import StoreError
 from store.outbox import Outbox, OutboxRow
@@ -48,7 +50,10 @@ class Relay:
         self._published: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._oldest: datetime | None = None
+        self._left_rows = 0
         self._behind = False
+        metrics.read(Metric.OUTBOX_AGE, lambda: self.oldest_age)
+        metrics.read(Metric.OUTBOX_ROWS, lambda: self.waiting)
 
     def hand(self, rows: Sequence[OutboxRow]) -> None:
         """Publish rows that were just committed. Never waits and never raises."""
@@ -59,6 +64,11 @@ class Relay:
             task = asyncio.create_task(self._hand_over(row))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    @property
+    def waiting(self) -> int:
+        """At least so many rows the broker has not acknowledged: being published here, or left over by the last sweep."""
+        return max(len(self._in_flight), self._left_rows)
 
     @property
     def oldest_age(self) -> float:
@@ -79,17 +89,20 @@ class Relay:
         await self._delete_published()
         before, count, last_id = datetime.now(UTC) - self._grace, 0, ""
         left: datetime | None = None
+        left_rows = 0
         while rows := await self._outbox.oldest(before=before, after_id=last_id, limit=PAGE_ROWS):
             last_id = rows[-1].id
             waiting = [row for row in rows if row.id not in self._in_flight and row.id not in self._published]
             self._in_flight.update(row.id for row in waiting)
             sent = sum(await asyncio.gather(*(self._send(row) for row in waiting)))
             count += sent
-            left = left or next((row.created_at for row in rows if row.id not in self._published), None)
+            unpublished = [row for row in rows if row.id not in self._published]
+            left = left or next((row.created_at for row in unpublished), None)
+            left_rows += len(unpublished)
             if waiting and not sent:
                 # Nothing gets through: the broker is away. Later pages would only wait as long again.
                 break
-        self._oldest = left
+        self._oldest, self._left_rows = left, left_rows
         self._tell_whether_behind()
         await self._delete_published()
         return count

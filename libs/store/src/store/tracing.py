@@ -1,4 +1,4 @@
-"""One client span per MongoDB command, by the driver's own command events.
+"""One client span and one measurement per MongoDB command, by the driver's own command events.
 
 Our own and not opentelemetry-instrumentation-pymongo: that one works with AsyncMongoClient too (the events are the same),
 but it is a pre-release, registers itself for the whole process, and copies the server's error text into the span, which
@@ -10,7 +10,8 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
-from runtime import telemetry
+from runtime import metrics, telemetry
+from runtime.names import Metric
 
 _tracer = telemetry.tracer("store")
 _UNTRACED: Final = frozenset({"hello", "ping", "endSessions", "killCursors"})
@@ -41,15 +42,23 @@ class CommandSpans(CommandListener):
         self._open[event.request_id, event.connection_id] = span
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
+        _measure(event, "ok")
         span = self._open.pop((event.request_id, event.connection_id), None)
         if span is not None:
             span.end()
 
     def failed(self, event: CommandFailedEvent) -> None:
+        name = str(event.failure.get("codeName") or event.failure.get("code") or "unknown")
+        _measure(event, name)
         span = self._open.pop((event.request_id, event.connection_id), None)
         if span is not None:
-            code = event.failure.get("code")
-            name = str(event.failure.get("codeName") or code or "unknown")
             span.set_attribute("error.type", name)
             span.set_status(StatusCode.ERROR, name)
             span.end()
+
+
+def _measure(event: CommandSucceededEvent | CommandFailedEvent, outcome: str) -> None:
+    if event.command_name not in _UNTRACED:
+        metrics.observe(
+            Metric.MONGODB_SECONDS, event.duration_micros / 1e6, command=event.command_name, outcome=outcome
+        )

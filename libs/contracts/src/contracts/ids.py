@@ -42,9 +42,14 @@ def check_corpus(text: str) -> str:
 
 
 def user_id_of(issuer: str, subject: str) -> str:
-    """The user's id, derived from the token's `iss` and `sub`: the same person always gets the same id, with no look-up.
+    """The user's id, derived from the token's `iss` and `sub`: the same person always gets the same id, with no look-up."""
+    return derived_id(USER, issuer, subject)
 
-    128 bits of SHA-256, written as a ULID, so that it is one subject token whatever characters the subject has.
+
+def derived_id(prefix: str, *names: str) -> str:
+    """An id made from names that somebody else chose: the same names always give the same id, with no look-up.
+
+    128 bits of SHA-256, written as a ULID, so that it is one subject token whatever characters the names have.
     """
-    digest = hashlib.sha256(f"{issuer}\x00{subject}".encode()).digest()[:16]
-    return f"{USER}_{ULID(bytes([digest[0] & 0x7F]) + digest[1:])}"
+    digest = hashlib.sha256("\x00".join(names).encode()).digest()[:16]
+    return f"{prefix}_{ULID(bytes([digest[0] & 0x7F]) + digest[1:])}"

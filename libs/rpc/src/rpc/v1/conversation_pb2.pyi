@@ -264,9 +264,14 @@ class CreateThreadRequest(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     title: _builtins.str
     model: _builtins.str
+    thread_id: _builtins.str
+    """Empty: a new id. Else the id derived from one that the client chose (contracts.ids.derived_id): where the user has that
+    thread already, it is returned as it is.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -276,10 +281,11 @@ class CreateThreadRequest(_message.Message):
         title: _builtins.str = ...,
         model: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        thread_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "tags", b"tags", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -552,6 +558,8 @@ class AcceptMessageRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     BODY_HASH_FIELD_NUMBER: _builtins.int
     PARENT_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    FROM_ROOT_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     content: _builtins.str
@@ -563,6 +571,12 @@ class AcceptMessageRequest(_message.Message):
     body_hash: _builtins.bytes
     """SHA-256 of the request body, to tell the same key with another body."""
     parent_message_id: _builtins.str
+    from_root: _builtins.bool
+    """The message has no parent: it begins a new branch of the thread."""
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
+        """What stands before the message and is not in the thread: stored with it, as the beginning of a new branch."""
+
     def __init__(
         self,
         *,
@@ -574,10 +588,12 @@ class AcceptMessageRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         body_hash: _builtins.bytes = ...,
         parent_message_id: _builtins.str = ...,
+        from_root: _builtins.bool = ...,
+        history: _abc.Iterable[Global___InputMessage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_hash", b"body_hash", "content", b"content", "idempotency_key", b"idempotency_key", "model", b"model", "parent_message_id", b"parent_message_id", "path", b"path", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_hash", b"body_hash", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "parent_message_id", b"parent_message_id", "path", b"path", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,7 +67,8 @@ class MongoWrites:
                 d.remembered_document(thread.user_id, key, acceptance.remembered, run.created_at),
             )
         await self._insert(
-            schema.MESSAGES, d.message_document(acceptance.question), d.message_document(acceptance.answer)
+            schema.MESSAGES,
+            *(d.message_document(message) for message in (*acceptance.history, acceptance.question, acceptance.answer)),
         )
         await self._insert(schema.RUNS, d.run_document(run))
 

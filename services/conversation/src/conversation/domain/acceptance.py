@@ -12,15 +12,26 @@ from contracts.registry import Registry
 from contracts.subjects import execute_subject
 from contracts.times import rfc3339
 
-from conversation.domain.entities import Message, Outgoing, Run, Thread
+from conversation.domain.entities import Message, Outgoing, Role, Run, Thread
 from conversation.domain.facts import message_accepted, thread_updated
 from conversation.domain.refusals import RefusedError, unknown_model
 from conversation.domain.titles import title_from
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A message that stands before a new one and is not in the thread yet: a client brought it along."""
+
+    role: Role
+    content: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """What a user sends. `body_hash` tells the same idempotency key with another body; empty `model` means no choice."""
+    """What a user sends. `body_hash` tells the same idempotency key with another body; empty `model` means no choice.
+
+    `from_root` begins a new branch without a parent; so does `history`, which then stands before the message in it.
+    """
 
     user_id: str
     thread_id: str
@@ -30,6 +41,8 @@ class NewMessage:
     idempotency_key: str = ""
     body_hash: bytes = b""
     parent_message_id: str = ""
+    from_root: bool = False
+    history: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,7 @@ class Acceptance:
     run: Run
     outgoing: tuple[Outgoing, ...]
     remembered: Remembered | None
+    history: tuple[Message, ...] = ()
 
     @property
     def accepted(self) -> Accepted:
@@ -109,25 +123,31 @@ def plan_acceptance(
     timing: Timing,
     new_id: Callable[[str], str],
 ) -> Acceptance:
-    """Work out what is stored and said. The message's parent is the one given, else the thread's last message."""
+    """Work out what is stored and said. The message's parent is the one given, else the last of the history that comes with
+    it, else none or the thread's last message."""
+    history = _history(message, thread, now, new_id)
     run_id, question_id, answer_id = new_id(RUN), new_id(MESSAGE), new_id(MESSAGE)
+    length = thread.length + len(history)
+    parent = message.parent_message_id or ("" if message.from_root else thread.head)
+    if history:
+        parent = history[-1].id
     question = Message(
         id=question_id,
         thread_id=thread.id,
         user_id=thread.user_id,
-        position=thread.length + 1,
+        position=length + 1,
         role="user",
         status="complete",
         created_at=now,
         content=message.content,
         run_id=run_id,
-        parent_message_id=message.parent_message_id or thread.head,
+        parent_message_id=parent,
     )
     answer = Message(
         id=answer_id,
         thread_id=thread.id,
         user_id=thread.user_id,
-        position=thread.length + 2,
+        position=length + 2,
         role="assistant",
         status="pending",
         created_at=now,
@@ -149,7 +169,7 @@ def plan_acceptance(
         check_at=now + timing.first_check,
     )
     title = thread.title or title_from(message.content)
-    changed = replace(thread, updated_at=now, title=title, length=thread.length + 2, head=answer_id)
+    changed = replace(thread, updated_at=now, title=title, length=length + 2, head=answer_id)
     outgoing = [execute_command(run), message_accepted(run, new_id(FACT))]
     if title != thread.title:
         outgoing.append(thread_updated(changed, {"title": title}, new_id(FACT), now))
@@ -158,8 +178,34 @@ def plan_acceptance(
         accepted = Accepted(message_id=question_id, assistant_message_id=answer_id, run_id=run_id, path=message.path)
         remembered = Remembered(thread_id=thread.id, body_hash=message.body_hash, accepted=accepted)
     return Acceptance(
-        thread=changed, question=question, answer=answer, run=run, outgoing=tuple(outgoing), remembered=remembered
+        thread=changed,
+        question=question,
+        answer=answer,
+        run=run,
+        outgoing=tuple(outgoing),
+        remembered=remembered,
+        history=history,
     )
+
+
+def _history(message: NewMessage, thread: Thread, now: datetime, new_id: Callable[[str], str]) -> tuple[Message, ...]:
+    """The messages that came along, as the beginning of a branch of their own."""
+    stored: list[Message] = []
+    for earlier in message.history:
+        stored.append(
+            Message(
+                id=new_id(MESSAGE),
+                thread_id=thread.id,
+                user_id=thread.user_id,
+                position=thread.length + len(stored) + 1,
+                role=earlier.role,
+                status="complete",
+                created_at=now,
+                content=earlier.content,
+                parent_message_id=stored[-1].id if stored else "",
+            )
+        )
+    return tuple(stored)
 
 
 def execute_command(run: Run) -> Outgoing:

@@ -8,7 +8,8 @@ from contracts.parts import Part
 from contracts.usage import Usage
 
 Status = Literal["pending", "generating", "complete", "error", "cancelled"]
-Role = Literal["user", "assistant"]
+Role = Literal["system", "user", "assistant"]
+"""A system message is only ever brought along by a client, in a history."""
 OPEN: tuple[Status, ...] = ("pending", "generating")
 """Statuses that may still change; the others never do."""
 

@@ -2,10 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from contracts.codes import Code
 
 from conversation.domain.refusals import RefusedError
+
+
+class Sized(Protocol):
+    """Something with a text."""
+
+    @property
+    def content(self) -> str:
+        """The text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +41,16 @@ def check_content(content: str, limits: Limits) -> str:
             f"The message has {len(content):,} characters; at most {limits.message_characters:,} are accepted. Shorten it.",
         )
     return content
+
+
+def check_history(history: Iterable[Sized], limits: Limits) -> None:
+    """The messages that a client brought along; together they may be as long as ten messages."""
+    total = sum(len(earlier.content) for earlier in history)
+    if total > 10 * limits.message_characters:
+        raise RefusedError(
+            Code.MESSAGE_TOO_LONG,
+            f"The history has {total:,} characters; at most {10 * limits.message_characters:,} are accepted.",
+        )
 
 
 def check_title(title: str, limits: Limits) -> str:

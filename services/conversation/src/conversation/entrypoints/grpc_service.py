@@ -4,11 +4,14 @@ import hashlib
 from typing import Any
 
 import grpc
+from contracts.codes import Code
 from contracts.times import rfc3339
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceServicer
 
-from conversation.domain.acceptance import NewMessage
+from conversation.domain.acceptance import Earlier, NewMessage
+from conversation.domain.entities import Role
+from conversation.domain.refusals import RefusedError
 from conversation.entrypoints.answering import answering
 from conversation.entrypoints.replies import message_reply, preferences_reply, run_reply, thread_reply
 from conversation.handlers.accept_message import accept_message
@@ -36,7 +39,12 @@ class ConversationService(ConversationServiceServicer):
     async def CreateThread(self, request: pb.CreateThreadRequest, context: Context) -> pb.CreateThreadResponse:
         async with answering(context):
             thread = await create_thread(
-                self._parts, request.user_id, title=request.title, model=request.model, tags=request.tags
+                self._parts,
+                request.user_id,
+                title=request.title,
+                model=request.model,
+                tags=request.tags,
+                thread_id=request.thread_id,
             )
             return pb.CreateThreadResponse(thread=thread_reply(thread))
 
@@ -143,4 +151,12 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         idempotency_key=request.idempotency_key,
         body_hash=request.body_hash or hashlib.sha256(asked.encode()).digest(),
         parent_message_id=request.parent_message_id,
+        from_root=request.from_root,
+        history=tuple(Earlier(_role(item.role), item.content) for item in request.history),
     )
+
+
+def _role(text: str) -> Role:
+    if text not in ("system", "user", "assistant"):
+        raise RefusedError(Code.BODY_INVALID, f"The role is {text[:40]!r}; it must be system, user or assistant.")
+    return text  # type: ignore[return-value]  # mypy does not narrow a str to a Literal by membership

@@ -5,6 +5,8 @@ import random
 
 import structlog
 from bus.errors import BusError
+from runtime import metrics
+from runtime.names import Metric
 from store.errors import StoreUnavailableError
 
 from conversation.handlers.revive_runs import revive_runs
@@ -23,5 +25,7 @@ async def revive_for_ever(parts: Parts, every: float) -> None:
         except (StoreUnavailableError, BusError) as error:
             logger.warning("runs.revival_postponed", error=str(error))
         else:
+            for decision, runs in counts.items():
+                metrics.add(Metric.REVIVALS, runs, decision=decision)
             if counts["revive"] or counts["fail"]:
                 logger.warning("runs.revived", **counts)

@@ -2,9 +2,11 @@
 
 from contracts.codes import Code
 from contracts.ids import MESSAGE
+from runtime import metrics
+from runtime.names import Metric
 
 from conversation.domain.acceptance import Accepted, NewMessage, check_repetition, choose_model, plan_acceptance
-from conversation.domain.limits import check_content, check_key
+from conversation.domain.limits import check_content, check_history, check_key
 from conversation.domain.refusals import RefusedError, known_id, not_found, unknown_model
 from conversation.handlers.access import access_thread
 from conversation.ports import Parts, Writes
@@ -24,8 +26,13 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
         raise unknown_model(message.model)
     if message.parent_message_id:
         known_id(MESSAGE, message.parent_message_id)
+    check_history(message.history, parts.limits)
+
+    stored = False
 
     async def body(writes: Writes) -> Accepted:
+        nonlocal stored
+        stored = False
         thread = await access_thread(writes, message.user_id, message.thread_id)
         if message.idempotency_key:
             remembered = await writes.remembered(message.user_id, message.idempotency_key)
@@ -48,6 +55,10 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
         await writes.accept(acceptance, message.idempotency_key)
         for outgoing in acceptance.outgoing:
             writes.say(outgoing)
+        stored = True
         return acceptance.accepted
 
-    return await parts.records.transaction(body)
+    accepted = await parts.records.transaction(body)
+    if stored:
+        metrics.add(Metric.ACCEPTED, path=message.path)
+    return accepted

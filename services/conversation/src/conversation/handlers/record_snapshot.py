@@ -4,6 +4,8 @@ from datetime import datetime
 
 from contracts.run_state import RunState
 from contracts.times import parse_rfc3339
+from runtime import metrics
+from runtime.names import Metric
 
 from conversation.domain.entities import Run
 from conversation.domain.facts import run_ended
@@ -22,12 +24,23 @@ async def record_snapshot(parts: Parts, state: RunState) -> None:
     async def body(writes: Writes) -> Run | None:
         return await writes.end_run(state, ended_at)
 
-    run = await parts.records.transaction(body) or await parts.records.run(state.run_id)
+    ended = await parts.records.transaction(body)
+    if ended is not None:
+        _measure(ended, state, ended_at, parts.now())
+    run = ended or await parts.records.run(state.run_id)
     if run is None:
         return
     # Not through the outbox: the delivery that brought the snapshot comes again until this has been told, and the fact's id
     # follows from the run's, so it is told once. That saves two writes per answer.
     await parts.broker.say(run_ended(state, run))
+
+
+def _measure(run: Run, state: RunState, ended_at: datetime, now: datetime) -> None:
+    """Once per run, as it ends once."""
+    metrics.add(Metric.RUNS_ENDED, path=run.path, status=state.status, code=state.error_code or "")
+    seconds = (ended_at - run.created_at).total_seconds()
+    metrics.observe(Metric.RUN_SECONDS, max(0.0, seconds), path=run.path, status=state.status)
+    metrics.observe(Metric.RECORD_SECONDS, max(0.0, (now - ended_at).total_seconds()))
 
 
 def _moment(text: str | None, parts: Parts) -> datetime:

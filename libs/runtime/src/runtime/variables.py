@@ -45,7 +45,18 @@ CONVERSATION: Final = frozenset(
         "EVERTHREAD_RUN_SECONDS",
     }
 )
-INFERENCE: Final = frozenset({"EVERTHREAD_CONVERSATION_ADDRESS", "EVERTHREAD_EMBEDDED_MODEL_URL"})
+INFERENCE: Final = frozenset(
+    {
+        "EVERTHREAD_ANSWER_BYTES",
+        "EVERTHREAD_CONVERSATION_ADDRESS",
+        "EVERTHREAD_EMBEDDED_MODEL_URL",
+        "EVERTHREAD_SLOTS",
+        "EVERTHREAD_UPSTREAM_CONNECT_SECONDS",
+        "EVERTHREAD_UPSTREAM_IDLE_SECONDS",
+        "EVERTHREAD_UPSTREAM_RETRY_SECONDS",
+        "EVERTHREAD_UPSTREAM_TRIES",
+    }
+)
 NOTIFIER: Final = frozenset({"EVERTHREAD_FACTS_AT_ONCE"})
 COMMAND: Final = frozenset({"EVERTHREAD_HOME"})
 """Read by the `everthread` command and its children's parent only."""

@@ -1,0 +1,1 @@
+"""The outside world: the model providers, the conversation service, traces."""

@@ -1,0 +1,83 @@
+"""The only place where adapters meet handlers, and the life of the process."""
+
+import asyncio
+
+import structlog
+from bus.errors import BusError
+from bus.jetstream import JetStreamBus, connect
+from contracts import topology
+from runtime import rpc
+from runtime.process import Process, StartupError
+from runtime.settings import load_models
+
+from inference.adapters.attempt_spans import AttemptSpans
+from inference.adapters.bus_peers import BusPeers, decode_question, encode_answer
+from inference.adapters.chat_models import ChatModels
+from inference.adapters.grpc_inputs import GrpcRunInputs
+from inference.adapters.system_clock import SystemClock
+from inference.domain.retry import RetryPolicy
+from inference.entrypoints.commands import commands_subscriber
+from inference.entrypoints.peers import hearing_peers
+from inference.handlers.carry_out_attempt import Parts
+from inference.handlers.drain_runs import drain_runs
+from inference.handlers.execute_run import RunExecutor
+from inference.handlers.running import RunningRuns
+from inference.settings import InferenceSettings
+
+logger = structlog.get_logger()
+
+HAND_OVER_SECONDS = 5.0
+"""The part of the drain budget kept for handing over what did not finish."""
+
+
+async def serve(process: Process, settings: InferenceSettings) -> None:
+    """Execute runs until the process is told to stop; then let them finish for a while and hand over the rest."""
+    registry = load_models(settings)
+    bus = await _open_bus(settings, process.instance)
+    channel = rpc.connect(settings.conversation_address, idempotent=["everthread.v1.ConversationService/GetRunInput"])
+    models = ChatModels(idle_seconds=settings.upstream_idle_seconds, connect_seconds=settings.upstream_connect_seconds)
+    running = RunningRuns()
+    parts = Parts(
+        log=bus.run_log,
+        inputs=GrpcRunInputs(channel),
+        models=models,
+        registry=registry,
+        clock=SystemClock(),
+        retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),
+        max_answer_bytes=settings.answer_bytes,
+    )
+    executor = RunExecutor(parts, worker=bus.name, running=running, peers=BusPeers(bus), telemetry=AttemptSpans())
+    try:
+        async with hearing_peers(bus, running, decode=_question, encode=encode_answer):
+            consuming = asyncio.create_task(
+                bus.consume(topology.EXECUTE, commands_subscriber(executor), concurrency=settings.slots)
+            )
+            process.health.check("nats", lambda: bus.connected)
+            process.health.check("commands", lambda: not consuming.done())
+            logger.info("inference.started", worker=bus.name, slots=settings.slots)
+            stopping = asyncio.create_task(process.stopping.wait())
+            await asyncio.wait({consuming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            bus.stop_consuming()
+            await drain_runs(running, grace=max(0.0, settings.drain_seconds - HAND_OVER_SECONDS))
+            await asyncio.wait({consuming}, timeout=HAND_OVER_SECONDS)
+            consuming.cancel()
+            await asyncio.gather(consuming, return_exceptions=True)
+    finally:
+        await models.close()
+        await channel.close()
+        await bus.drain()
+
+
+def _question(data: bytes) -> tuple[str, str, int]:
+    question = decode_question(data)
+    return question.run_id, question.reply, question.stream_sequence
+
+
+async def _open_bus(settings: InferenceSettings, instance: str) -> JetStreamBus:
+    try:
+        bus = await connect(settings.nats_url, instance=instance)
+        await bus.reconcile()
+    except BusError as error:
+        raise StartupError(str(error)) from error
+    return bus

@@ -1,0 +1,1 @@
+"""What comes in from the broker, decoded and handed to a handler."""

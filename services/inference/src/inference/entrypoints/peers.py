@@ -1,0 +1,82 @@
+"""What a worker hears of the others: their claims, their deaths, their questions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from bus.api import Bus, Entry
+from bus.claims import holder_of
+from bus.errors import BusError
+from contracts.subjects import ALL_CLAIMS, LIVE_CLAIMS, adopt_subject, token_at
+
+from inference.domain.adoption import AdoptAnswer, answer_for
+from inference.domain.peers import PeerClaim, PeerClaims
+from inference.handlers.free_dead_runs import free_dead_runs
+from inference.handlers.hear_claim import hear_claim
+from inference.handlers.running import RunningRuns
+
+logger = structlog.get_logger()
+
+Decode = Callable[[bytes], tuple[str, str, int]]
+Encode = Callable[[AdoptAnswer], bytes]
+
+
+@asynccontextmanager
+async def hearing_peers(bus: Bus, running: RunningRuns, *, decode: Decode, encode: Encode) -> AsyncIterator[None]:
+    """While inside: claims are remembered, dead workers' deliveries given back, questions answered.
+
+    `decode` reads a question as (run id, reply subject, stream sequence), `encode` writes an answer.
+    """
+    claims = PeerClaims()
+
+    def heard(entry: Entry) -> None:
+        _hear(bus, claims, running, entry)
+
+    async def lost(worker: str) -> None:
+        await free_dead_runs(claims, worker, bus.nak)
+
+    async def answer(data: bytes) -> bytes:
+        try:
+            run_id, reply, stream_sequence = decode(data)
+        except msgspec.DecodeError:
+            return encode("no")
+        run = running.find(run_id)
+        found = run.adopt(reply, stream_sequence) if run is not None else answer_for(executing=None, delivered=0)
+        return encode(found)
+
+    await bus.serve(adopt_subject(bus.name), answer)
+    async with bus.watch_live(LIVE_CLAIMS, heard):
+        await bus.on_disconnect(lost)
+        past = asyncio.create_task(_read_past(bus, heard))
+        try:
+            yield
+        finally:
+            past.cancel()
+            await asyncio.gather(past, return_exceptions=True)
+
+
+def _hear(bus: Bus, claims: PeerClaims, running: RunningRuns, entry: Entry) -> None:
+    try:
+        holder = holder_of(entry)
+    except msgspec.DecodeError:
+        logger.warning("claim.unreadable", subject=entry.subject, stream_sequence=entry.stream_sequence)
+        return
+    claim = PeerClaim(
+        thread_id=token_at(entry.subject, 1),
+        run_id=token_at(entry.subject, 2),
+        worker=holder.worker,
+        fence=holder.fence,
+        delivery=holder.delivery,
+    )
+    hear_claim(claims, running, claim, released=holder.released, worker=bus.name)
+
+
+async def _read_past(bus: Bus, heard: Callable[[Entry], None]) -> None:
+    """The claims stored before this worker listened. Best effort: what is missed is redelivered after ack_wait."""
+    try:
+        async for entry in bus.run_log.read(ALL_CLAIMS):
+            heard(entry)
+    except BusError as error:
+        logger.warning("claims.unread", error=str(error))

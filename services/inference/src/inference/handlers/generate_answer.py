@@ -1,0 +1,156 @@
+"""One model step: the context, the call with its retries, the text into the log."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+import structlog
+from contracts.registry import Model, cost_microusd
+from contracts.usage import Usage
+
+from inference.domain.estimate import estimated_usage, tokens_of_messages
+from inference.domain.retry import RetryPolicy
+from inference.domain.upstream_errors import UpstreamError
+from inference.handlers.write_log import RunWriter
+from inference.ports import Clock, Generated, InputMessage, InputUnavailableError, ModelCall, Models, RunInputs
+
+logger = structlog.get_logger()
+
+
+class Answer:
+    """What one model call says, written into the log as parts: a Sink.
+
+    `part` is the open text part to go on in (with a prefix), None to begin a new one. `size` is the text there already.
+    """
+
+    def __init__(self, writer: RunWriter, *, next_part: int, part: int | None, size: int, max_bytes: int) -> None:
+        self._writer = writer
+        self._next_part = next_part
+        self._part = part
+        self._in_reasoning = False
+        self._left = max_bytes - size
+        self.text_bytes = 0
+        self.reasoning_bytes = 0
+
+    @property
+    def has_shown(self) -> bool:
+        """Something of this call was written: it cannot be repeated unseen."""
+        return bool(self.text_bytes or self.reasoning_bytes)
+
+    def text(self, delta: str) -> None:
+        """Sink.text."""
+        if self._in_reasoning or self._part is None:
+            self._open(reasoning=False)
+        self.text_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
+        self._writer.text(self._part or 0, delta)
+
+    def reasoning(self, delta: str) -> None:
+        """Sink.reasoning."""
+        if not self._in_reasoning or self._part is None:
+            self._open(reasoning=True)
+        self.reasoning_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
+        self._writer.reasoning(self._part or 0, delta)
+
+    def _open(self, *, reasoning: bool) -> None:
+        self._part, self._in_reasoning = self._next_part, reasoning
+        self._next_part += 1
+
+    @property
+    def is_full(self) -> bool:
+        """Sink.is_full."""
+        return self._writer.is_full
+
+    @property
+    def is_over(self) -> bool:
+        """Sink.is_over."""
+        return self.text_bytes + self.reasoning_bytes > self._left
+
+    async def room(self) -> None:
+        """Sink.room."""
+        await self._writer.room()
+
+
+class Generation:
+    """One model call of one attempt and its place in the ledger. `usage` may be asked at any time: after an interruption
+    it is estimated from what was written."""
+
+    def __init__(self, model: Model, messages: Sequence[InputMessage], prefix: str, answer: Answer) -> None:
+        self.call = ModelCall(model=model, messages=messages, prefix=prefix)
+        self.answer = answer
+        self.result: Generated | None = None
+        self.is_billed = False
+        """The provider was asked and has not refused: what it used belongs in the ledger."""
+
+    @property
+    def input_tokens(self) -> int:
+        """Estimated."""
+        return input_tokens_of(self.call.messages, self.call.prefix)
+
+    @property
+    def usage(self) -> Usage:
+        """The provider's own counts, else estimated ones."""
+        if self.result is not None and self.result.usage is not None:
+            return self.result.usage
+        return estimated_usage(
+            input_tokens=self.input_tokens,
+            text_bytes=self.answer.text_bytes,
+            reasoning_bytes=self.answer.reasoning_bytes,
+        )
+
+    @property
+    def cost(self) -> int | None:
+        """In micro-dollars; None where the price is unknown."""
+        return cost_microusd(self.call.model, self.usage)
+
+
+def input_tokens_of(messages: Sequence[InputMessage], prefix: str = "") -> int:
+    """Estimated input tokens of a call."""
+    contents = [message.content for message in messages]
+    return tokens_of_messages([*contents, prefix] if prefix else contents)
+
+
+async def get_input(
+    inputs: RunInputs, run_id: str, *, longest: float = 2.0, choose: Callable[[], float] = random.random
+) -> list[InputMessage]:
+    """The run's context; waits for as long as the conversation service is away. Raises RunGoneError."""
+    policy = RetryPolicy(tries=1_000_000, first=0.05, longest=longest, budget=float("inf"))
+    tried = 0
+    while True:
+        try:
+            return list(await inputs.get(run_id))
+        except InputUnavailableError as error:
+            tried += 1
+            logger.warning("input.unavailable", run_id=run_id, tried=tried, error=str(error))
+            await asyncio.sleep(policy.delay(tried, elapsed=0, retry_after=None, random=choose()) or 0.01)
+
+
+async def generate(
+    models: Models,
+    generation: Generation,
+    *,
+    policy: RetryPolicy,
+    clock: Clock,
+    run_id: str,
+    choose: Callable[[], float] = random.random,
+) -> Generated:
+    """Call the model until it has answered; another try only while nothing was shown. Raises UpstreamError."""
+    began, tried = clock.monotonic(), 0
+    while True:
+        generation.is_billed = True
+        try:
+            generation.result = await models.generate(generation.call, generation.answer)
+        except UpstreamError as error:
+            tried += 1
+            generation.is_billed = generation.answer.has_shown
+            wait = None
+            if error.retryable and not generation.answer.has_shown:
+                elapsed = clock.monotonic() - began
+                wait = policy.delay(tried, elapsed=elapsed, retry_after=error.retry_after, random=choose())
+            logger.warning(
+                "model.failed", run_id=run_id, code=error.code.value, detail=error.detail, tried=tried, retry_in=wait
+            )
+            if wait is None:
+                raise
+            await asyncio.sleep(wait)
+        else:
+            return generation.result

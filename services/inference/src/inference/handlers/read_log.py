@@ -1,0 +1,99 @@
+"""Reading a run's log after the claim: the folded state, who asked to stop, how many attempts came to nothing."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from bus.api import Claim, Entry, RunLog
+from bus.errors import UnavailableError
+from contracts.commands import CancelRun
+from contracts.events import decode_event
+from contracts.run_state import RunState, decode_snapshot
+from contracts.subjects import run_subject
+
+from inference.domain.fold import LogFold
+from inference.domain.plan import FRUITLESS_ATTEMPTS, FruitlessCount
+
+logger = structlog.get_logger()
+
+REPLICA_WAITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between looks when a replica lags behind the claim."""
+
+_command_decoder = msgspec.json.Decoder(CancelRun)
+
+
+@dataclass(slots=True)
+class History:
+    """What the log held when the run was claimed. `stream_sequence`: of the last event. `command_sequence`: of the last
+    command. `snapshot_sequence`: the run sequence that the last snapshot covers, 0 where there is none."""
+
+    fold: LogFold
+    stream_sequence: int
+    snapshot_sequence: int
+    fruitless: int
+    cancelled_by: str | None
+    command_sequence: int
+
+
+def decode_command(entry: Entry) -> CancelRun | None:
+    """A command of the log; None for one that this version does not know."""
+    try:
+        return _command_decoder.decode(entry.data)
+    except msgspec.MsgspecError:
+        logger.warning("command.unknown", subject=entry.subject, stream_sequence=entry.stream_sequence)
+        return None
+
+
+async def read_history(log: RunLog, claim: Claim) -> History:
+    """Fold the log. Whatever is stored before the claim is in it, and nothing of an older claim can follow.
+
+    Raises UnavailableError, GapError.
+    """
+    state = RunState(run_id=claim.run_id, thread_id=claim.thread_id)
+    stream_sequence = 0
+    entry, (cancelled_by, command_sequence) = await asyncio.gather(
+        log.last(run_subject(claim.thread_id, claim.run_id, "snapshot")), _read_commands(log, claim)
+    )
+    if entry is not None:
+        snapshot = decode_snapshot(entry.data)
+        state, stream_sequence = snapshot.state, snapshot.stream_sequence
+    snapshot_sequence = state.sequence
+    fold, last, count = await _read_events(log, claim, state, stream_sequence)
+    if max(claim.attempt, fold.state.attempt + 1) > FRUITLESS_ATTEMPTS and not fold.state.is_terminal:
+        # Whether earlier attempts got anywhere cannot be seen in a snapshot; this is rare enough to read it all.
+        fold, last, count = await _read_events(log, claim, RunState(run_id=claim.run_id, thread_id=claim.thread_id), 0)
+    return History(fold, last or stream_sequence, snapshot_sequence, count, cancelled_by, command_sequence)
+
+
+async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int) -> tuple[LogFold, int, int]:
+    """Fold everything above `after` up to the claim itself; a replica that lags is asked again."""
+    fold, count, last = LogFold(state), FruitlessCount(), 0
+    events, claims = (run_subject(claim.thread_id, claim.run_id, kind) for kind in ("event", "claim"))
+    everything = run_subject(claim.thread_id, claim.run_id, "*")
+    for wait in (*REPLICA_WAITS, None):
+        covered = False
+        async for entry in log.read(everything, after=after):
+            after = max(after, entry.stream_sequence)
+            if entry.subject == events:
+                event = decode_event(entry.data)
+                fold.apply(event)
+                count.see(event)
+                last = entry.stream_sequence
+            elif entry.subject == claims and entry.stream_sequence >= claim.fence:
+                covered = True
+        if covered:
+            return fold, last, count.count
+        if wait is not None:
+            await asyncio.sleep(wait)
+    raise UnavailableError(f"{claim.run_id}: the log could not be read up to the claim at {claim.fence}")
+
+
+async def _read_commands(log: RunLog, claim: Claim) -> tuple[str | None, int]:
+    cancelled_by, last = None, 0
+    async for entry in log.read(run_subject(claim.thread_id, claim.run_id, "command")):
+        last = entry.stream_sequence
+        command = decode_command(entry)
+        if command is not None and cancelled_by is None:
+            cancelled_by = command.by
+    return cancelled_by, last

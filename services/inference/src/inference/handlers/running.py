@@ -1,0 +1,78 @@
+"""The runs that this worker executes now, each with the delivery it works on and the way to interrupt it."""
+
+import asyncio
+from collections.abc import Iterator
+
+from bus.api import Delivery
+from contracts.commands import ExecuteRun
+
+from inference.domain.adoption import AdoptAnswer, answer_for
+from inference.domain.interruptions import Interruption
+
+
+class RunningRun:
+    """One run in this process. `fence` is its claim's, 0 before it has one."""
+
+    def __init__(self, command: ExecuteRun, delivery: Delivery) -> None:
+        self.command = command
+        self.delivery = delivery
+        self.fence = 0
+        self._interruption: asyncio.Future[Interruption] = asyncio.get_running_loop().create_future()
+
+    def interrupt(self, why: Interruption) -> None:
+        """End the attempt; only the first reason counts."""
+        if not self._interruption.done():
+            self._interruption.set_result(why)
+
+    @property
+    def interruption(self) -> "asyncio.Future[Interruption]":
+        """Done once somebody interrupted. Never cancel it."""
+        return self._interruption
+
+    @property
+    def interrupted_by(self) -> Interruption | None:
+        """Why, or None."""
+        return self._interruption.result() if self._interruption.done() else None
+
+    def adopt(self, reply: str, stream_sequence: int) -> AdoptAnswer:
+        """Go on with a newer delivery of the same item; see AdoptAnswer."""
+        answer = answer_for(executing=self.delivery.stream_sequence, delivered=stream_sequence)
+        if answer == "adopted":
+            self.delivery.adopt(reply)
+        return answer
+
+
+class RunningRuns:
+    """By run id."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, RunningRun] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def start(self, command: ExecuteRun, delivery: Delivery) -> RunningRun:
+        """Register a run before it is claimed, so that whoever sees the claim finds it here."""
+        run = self._runs[command.run_id] = RunningRun(command, delivery)
+        self._empty.clear()
+        return run
+
+    def end(self, run: RunningRun) -> None:
+        """This worker no longer executes it."""
+        if self._runs.get(run.command.run_id) is run:
+            del self._runs[run.command.run_id]
+        if not self._runs:
+            self._empty.set()
+
+    def find(self, run_id: str) -> RunningRun | None:
+        """The run, if it is executed here."""
+        return self._runs.get(run_id)
+
+    def __iter__(self) -> Iterator[RunningRun]:
+        return iter(list(self._runs.values()))
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    async def wait_empty(self) -> None:
+        """Return when nothing runs."""
+        await self._empty.wait()

@@ -1,0 +1,164 @@
+"""Writing a run's log: one append in flight, what comes meanwhile joined into the next, no timer."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from bus.api import Claim, RunLog
+from bus.errors import BusError
+from contracts.events import ReasoningDelta, RunEvent, TextDelta, encode_event
+from contracts.run_state import Snapshot, encode_snapshot
+
+from inference.domain.checkpoints import CheckpointSchedule
+from inference.domain.fold import LogFold
+from inference.domain.pending import Checkpoint, Item, JoinedDelta, Pending
+from inference.ports import Clock
+
+logger = structlog.get_logger()
+
+FULL = 256 * 1024
+"""Characters that may wait before the reader is held back: a broker that is away must not fill the memory."""
+
+
+class RunWriter:
+    """Appends the events of one attempt. `text`, `reasoning`, `event` and `checkpoint` queue and return at once; `run` is
+    the loop that stores them, in a task of its own, until cancelled.
+
+    Sequence numbers and times are given at the append, so that they are gapless whatever was joined. The first error of
+    the log ends the writing: `failure` holds it, `stored` raises it, `on_failure` is told, and what still waits was never
+    shown to anybody.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        claim: Claim,
+        *,
+        attempt: int,
+        fold: LogFold,
+        stream_sequence: int,
+        clock: Clock,
+        on_failure: Callable[[BusError], None],
+    ) -> None:
+        self._log, self._claim, self._attempt = log, claim, attempt
+        self._fold, self._stream_sequence, self._clock = fold, stream_sequence, clock
+        self._on_failure = on_failure
+        self._pending = Pending()
+        self._size = sum(len(part.value.text) for part in fold.state.parts.values() if hasattr(part.value, "text"))
+        self._schedule = CheckpointSchedule(self._size)
+        self._wake: asyncio.Future[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._room = asyncio.Event()
+        self._room.set()
+        self.failure: BusError | None = None
+
+    @property
+    def fold(self) -> LogFold:
+        """What is stored, folded."""
+        return self._fold
+
+    @property
+    def stream_sequence(self) -> int:
+        """Where the last stored event is."""
+        return self._stream_sequence
+
+    def text(self, part: int, delta: str) -> None:
+        """Queue text of the answer."""
+        self._pending.add_delta(part, delta, reasoning=False)
+        self._nudge()
+
+    def reasoning(self, part: int, delta: str) -> None:
+        """Queue reasoning."""
+        self._pending.add_delta(part, delta, reasoning=True)
+        self._nudge()
+
+    def event(self, event: RunEvent) -> None:
+        """Queue an event; its `sequence`, `attempt` and `at` are set when it is appended."""
+        self._pending.add(event)
+        self._nudge()
+
+    def checkpoint(self) -> None:
+        """Queue a snapshot of everything before it."""
+        self._pending.add(Checkpoint())
+        self._nudge()
+
+    @property
+    def is_full(self) -> bool:
+        """Whoever produces shall await `room`."""
+        return self._pending.size > FULL
+
+    async def room(self) -> None:
+        """Return when half of what waited is stored, or the writing has failed."""
+        self._room.clear()
+        await self._room.wait()
+
+    async def stored(self) -> None:
+        """Return when everything queued so far is stored; raises the log's error when it will not be."""
+        await self._idle.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def run(self) -> None:
+        """The loop. Ends only by cancellation or the log's first error."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                item = self._pending.take()
+                if item is None:
+                    self._idle.set()
+                    self._wake = loop.create_future()
+                    await self._wake
+                    self._wake = None
+                else:
+                    await self._store(item)
+        except BusError as error:
+            self.failure = error
+            self._on_failure(error)
+        finally:
+            self._idle.set()
+            self._room.set()
+
+    def _nudge(self) -> None:
+        if self.failure is None:
+            self._idle.clear()
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _store(self, item: Item) -> None:
+        if isinstance(item, Checkpoint):
+            await self._snapshot()
+            return
+        event = self._delta(item) if isinstance(item, JoinedDelta) else self._stamped(item)
+        stored_at = await self._log.append(self._claim, event.sequence, encode_event(event))
+        self._fold.apply(event)
+        self._stream_sequence = stored_at
+        if isinstance(item, JoinedDelta):
+            self._size += item.size
+            if not self._room.is_set() and self._pending.size < FULL // 2:
+                self._room.set()
+            if self._schedule.is_due(self._size):
+                await self._snapshot()
+
+    def _delta(self, item: JoinedDelta) -> TextDelta | ReasoningDelta:
+        kind = ReasoningDelta if item.reasoning else TextDelta
+        return kind(
+            thread_id=self._claim.thread_id,
+            run_id=self._claim.run_id,
+            sequence=self._fold.sequence + 1,
+            attempt=self._attempt,
+            at=self._clock.stamp(),
+            part=item.part,
+            delta=item.text,
+        )
+
+    def _stamped(self, event: RunEvent) -> RunEvent:
+        event.sequence = self._fold.sequence + 1
+        event.attempt = self._attempt
+        event.at = self._clock.stamp()
+        return event
+
+    async def _snapshot(self) -> None:
+        state = self._fold.state
+        data = encode_snapshot(Snapshot(state=state, stream_sequence=self._stream_sequence))
+        await self._log.snapshot(self._claim, state.sequence, data)

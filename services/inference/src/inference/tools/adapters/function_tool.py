@@ -20,6 +20,7 @@ from inference.tools.domain.outcome import HandOff, Output, Suspend, ToolFailedE
 from inference.tools.domain.spec import Kind, Need, ToolSpec, ToolSpecError
 from inference.tools.ports import ToolContext
 
+FIELD: Final = "argument_"
 _NOT_FROM_KEYWORDS: Final = (
     inspect.Parameter.VAR_POSITIONAL,
     inspect.Parameter.VAR_KEYWORD,
@@ -59,7 +60,8 @@ class FunctionTool:
                     f"function {function.__name__}: the parameter {name} needs a type and must be passable by name"
                 )
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            fields[name] = (hints[name], PydanticField(default))
+            # Under a name of ours, since a model has attributes of its own (`schema`, `copy`, `json`).
+            fields[FIELD + name] = (hints[name], PydanticField(default, alias=name))
         model = create_model("Arguments", __config__=ConfigDict(extra="forbid"), **fields)
         self._arguments: TypeAdapter[Any] = TypeAdapter(model)
         schema = {key: value for key, value in self._arguments.json_schema().items() if key != "title"}
@@ -79,7 +81,7 @@ class FunctionTool:
             # The schema let it pass and the type does not, as with a validator of the function's own.
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise ToolFailedError(f"The arguments do not fit: {problems}.") from error
-        values = {name: getattr(model, name) for name in type(model).model_fields}
+        values = {name.removeprefix(FIELD): getattr(model, name) for name in type(model).model_fields}
         if self._context_name is not None:
             values[self._context_name] = context
         if inspect.iscoroutinefunction(self._function):

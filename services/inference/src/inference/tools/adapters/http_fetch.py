@@ -23,9 +23,9 @@ from inference.tools.adapters.guarded_connector import (
     pinned_connector,
     system_resolver,
 )
+from inference.tools.adapters.page_text import page_text
 from inference.tools.domain.addresses import AddressRule, is_public
 from inference.tools.domain.outcome import ToolFailedError
-from inference.tools.domain.page_text import page_text
 
 LONGEST_URL: Final = 2048
 _TEXTUAL: Final = frozenset(

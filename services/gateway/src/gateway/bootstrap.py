@@ -8,6 +8,8 @@ import structlog
 from bus.api import Bus
 from bus.jetstream import connect
 from contracts.registry import Registry
+from runtime import metrics
+from runtime.names import Metric
 from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
@@ -37,6 +39,9 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes)
     wiring = wire(settings, conversation, bus, hub, authenticator, models, process.health.readiness)
     app, streams = build(wiring, version=version("everthread-gateway"))
+    metrics.read(Metric.VIEWERS, lambda: streams.open)
+    metrics.read(Metric.WATCHED, lambda: hub.watched)
+    metrics.read(Metric.VIEWER_BUFFER, lambda: hub.buffered)
     server = HttpServer(app, settings.host, settings.port, grace=max(settings.drain_seconds - 2, 1))
     port = server.bind()
     process.health.check("nats", lambda: bus.connected)

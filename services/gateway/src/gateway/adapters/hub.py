@@ -7,6 +7,8 @@ So a slow viewer costs neither memory nor others' time, and a token costs a view
 
 import asyncio
 import contextlib
+import re
+import time
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
@@ -15,7 +17,10 @@ import structlog
 from bus.api import Bus, Entry, RunLog
 from bus.errors import BusError
 from contracts.events import TERMINAL_TYPES
+from contracts.ids import moment_of
 from contracts.subjects import token_at
+from runtime import metrics
+from runtime.names import Metric
 
 from gateway.adapters.feed_viewer import FeedViewer
 from gateway.domain.frames import run_event_frame
@@ -25,6 +30,8 @@ logger = structlog.get_logger()
 RETRY_SECONDS: Final = 0.25
 LAG_SECONDS: Final = 0.05
 LAG_ATTEMPTS: Final = 100
+_SHOWS: Final = re.compile(rb"^event: (?:text|reasoning)\.delta$", re.MULTILINE)
+"""A frame with something to read."""
 
 _Frame = tuple[int, int, bytes, bool]
 """Stream sequence, run sequence, bytes, terminal."""
@@ -57,6 +64,11 @@ class Hub:
     def watched(self) -> int:
         """How many followers run."""
         return len(self._watches)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes in all rings."""
+        return sum(watch.size for watch in self._watches.values())
 
     def find(self, subject_filter: str) -> "Watch | None":
         """The watch of a filter, if somebody watches."""
@@ -97,7 +109,8 @@ class Watch:
         self.evicted_to = 0
         self.waiting: dict[RingViewer, None] = {}
         self._latest: tuple[int, bytes] = (0, b"")
-        self._size = 0
+        self.size = 0
+        self._sequences: dict[str, int] = {}
         self._hub: Final = hub
         self.task: Final = asyncio.create_task(self._follow(), name=f"follow {subject_filter}")
 
@@ -135,26 +148,40 @@ class Watch:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _add(self, batch: Sequence[Entry]) -> None:
-        added = [_encode(entry) for entry in batch if entry.stream_sequence > self.position]
-        if not added:
+        fresh = [entry for entry in batch if entry.stream_sequence > self.position]
+        if not fresh:
             return
+        added = [_encode(entry) for entry in fresh]
+        self._check_gapless(fresh, added)
         pieces = [frame[2] for frame in added]
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._latest = (self.end, piece if len(piece) <= self._hub.piece_bytes else b"")
         self.frames += added
-        self._size += len(piece)
+        self.size += len(piece)
         self.position = added[-1][0]
-        if self._size > self._hub.ring_bytes:
+        if self.size > self._hub.ring_bytes:
             self._evict()
         waiting, self.waiting = self.waiting, {}
         for viewer in waiting:
             viewer.wake()
 
+    def _check_gapless(self, entries: Sequence[Entry], frames: Sequence[_Frame]) -> None:
+        """The promise that everything else is for, looked at where it would be broken: it costs one look-up an entry."""
+        for entry, (_, sequence, _, terminal) in zip(entries, frames, strict=True):
+            before = self._sequences.get(entry.subject)
+            if before is not None and sequence != before + 1:
+                metrics.add(Metric.GAPS_SHOWN)
+                logger.critical("hub.gap_shown", subject=entry.subject, before=before, sequence=sequence)
+            if terminal:
+                self._sequences.pop(entry.subject, None)
+            else:
+                self._sequences[entry.subject] = sequence
+
     def _evict(self) -> None:
         # Down to half, so that the list is moved once in many tokens and not with each.
         count = 0
-        while self._size > self._hub.ring_bytes // 2 and count < len(self.frames):
-            self._size -= len(self.frames[count][2])
+        while self.size > self._hub.ring_bytes // 2 and count < len(self.frames):
+            self.size -= len(self.frames[count][2])
             count += 1
         self.evicted_to = self.frames[count - 1][0]
         self.base += count
@@ -166,6 +193,7 @@ class RingViewer:
 
     __slots__ = (
         "_after",
+        "_awaits_text",
         "_cursor",
         "_empty_reads",
         "_filter",
@@ -187,6 +215,8 @@ class RingViewer:
         self._after = after
         self._cursor: tuple[int, int] | None = None
         self._until_terminal = until_terminal
+        # From the start of one run, so that its first text can be timed when it passes live.
+        self._awaits_text = until_terminal and not after
         self._left_out: frozenset[str] = frozenset()
         self._watch: Watch | None = None
         self._number: int | None = None
@@ -259,10 +289,13 @@ class RingViewer:
         if number < watch.base:
             # Too slow for the ring: read the log instead, from where the client is.
             self._number = None
+            metrics.add(Metric.VIEWERS_BEHIND)
             return b""
         if number == watch.end:
             return b""
         frames = watch.frames
+        if self._awaits_text:
+            self._time_first_text(frames, number - watch.base)
         piece = None if self._until_terminal and frames[-1][3] else watch.latest_from(number)
         if piece is not None:
             self._number = watch.end
@@ -277,6 +310,13 @@ class RingViewer:
             index += 1
         self._number = watch.base + index
         return b"".join(pieces)
+
+    def _time_first_text(self, frames: Sequence[_Frame], index: int) -> None:
+        """Once per viewer, at the moment the text is handed to its connection."""
+        if any(_SHOWS.search(frame[2]) for frame in frames[index:]):
+            self._awaits_text = False
+            accepted = moment_of(token_at(self._filter, 2))
+            metrics.observe(Metric.FIRST_TOKEN_EDGE, max(0.0, time.time() - accepted))
 
     async def _read(self) -> bytes:
         """The next piece of the log, empty where it has no more; at its end, this goes on with the ring if it can."""
@@ -310,6 +350,9 @@ class RingViewer:
             return 0
         frame = _encode(entry)
         self._move_to(frame)
+        if self._awaits_text and _SHOWS.search(frame[2]):
+            # It was there before this viewer was: how long that took says nothing.
+            self._awaits_text = False
         pieces.append(frame[2])
         return len(frame[2])
 

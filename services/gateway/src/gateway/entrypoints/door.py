@@ -1,6 +1,7 @@
 """The door: what every request passes before anything else. Trace, caller, body limit; then event streams or calls."""
 
 import random
+import time
 from typing import Final
 
 import structlog
@@ -8,17 +9,23 @@ from contracts.codes import Code
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode
-from runtime import telemetry
+from runtime import metrics, telemetry
+from runtime.names import Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.event_streams import EventStreams, is_event_stream, route_of
 from gateway.entrypoints.refusing import TRACE_ID, fault, problem, refusal_of
-from gateway.entrypoints.wiring import PRINCIPAL, Wiring
+from gateway.entrypoints.wiring import ANSWERING_PATH, PRINCIPAL, Wiring
 
 logger = structlog.get_logger()
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def method_of(scope: Scope) -> str:
+    """The request's method; one word for all that nobody knows, as each would be a time series."""
+    return scope["method"] if scope["method"] in _METHODS else "_OTHER"
 
 
 class Door:
@@ -89,7 +96,7 @@ class Door:
         return body
 
     def _span(self, scope: Scope, headers: dict[str, str]) -> Span:
-        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        method = method_of(scope)
         span = self._tracer.start_span(
             method,
             context=telemetry.extract(headers),
@@ -108,9 +115,9 @@ class Door:
 
 
 class _Answer:
-    """The sending side of one request: adds the trace id, knows what was sent, ends the span."""
+    """The sending side of one request: adds the trace id, knows what was sent, ends the span and measures."""
 
-    __slots__ = ("_ended", "_scope", "_send", "_span", "_status", "_trace_id")
+    __slots__ = ("_began", "_ended", "_scope", "_send", "_span", "_status", "_trace_id")
 
     def __init__(self, scope: Scope, span: Span, trace_id: str, send: Send) -> None:
         self._scope = scope
@@ -119,6 +126,7 @@ class _Answer:
         self._send = send
         self._status = 0
         self._ended = False
+        self._began = time.perf_counter()
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -154,6 +162,14 @@ class _Answer:
             self._span.set_attribute("http.response.status_code", self._status)
         if self._status >= 500:
             self._span.set_status(StatusCode.ERROR)
+        metrics.observe(
+            Metric.HTTP_SECONDS,
+            time.perf_counter() - self._began,
+            method=method_of(self._scope),
+            route=template or "none",
+            status=str(self._status or "none"),
+            path=self._scope.get(ANSWERING_PATH, "none"),
+        )
         self._span.end()
 
 

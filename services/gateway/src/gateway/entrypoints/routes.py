@@ -8,13 +8,13 @@ import msgspec
 from contracts.codes import Code
 from contracts.cursor import START
 from contracts.ids import RUN, THREAD, InvalidIdError, check_id
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.records import ENDED, ThreadChange
 from gateway.entrypoints import views
-from gateway.entrypoints.wiring import Wiring, principal_of, wiring_of
+from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, principal_of, wiring_of
 from gateway.handlers.cancel_run import cancel_run
 from gateway.handlers.fold_run import live_state, run_state
 from gateway.handlers.read_log import read_log
@@ -108,6 +108,7 @@ async def post_message(
     wiring: Behind,
     thread_id: ThreadId,
     body: views.SendMessage,
+    request: Request,
     idempotency_key: Annotated[str | None, Header(description="The same key gives the same answer.")] = None,
 ) -> views.AcceptedView:
     """Send a message. Accepted is finished: its answer reaches exactly one end, whatever dies on the way."""
@@ -123,6 +124,7 @@ async def post_message(
         idempotency_key=idempotency_key or "",
     )
     accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread_id, message)
+    request.scope[ANSWERING_PATH] = accepted.path
     return views.AcceptedView(
         message_id=accepted.message_id,
         assistant_message_id=accepted.assistant_message_id,

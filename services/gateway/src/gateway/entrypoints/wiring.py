@@ -12,6 +12,8 @@ from gateway.domain.identity import Principal
 from gateway.ports import Authenticator, Conversation, LogReader, Viewers
 
 PRINCIPAL = "everthread.principal"
+ANSWERING_PATH = "everthread.path"
+"""In the scope of a request that accepted a message: which path answers it."""
 
 Readiness = Callable[[], Awaitable[tuple[bool, dict[str, bool]]]]
 

@@ -36,6 +36,13 @@ def check_id(prefix: str, text: str) -> str:
     return text
 
 
+def moment_of(id: str) -> float:
+    """When the id was made, in seconds since 1970, to the millisecond. Raises InvalidIdError for what is no id."""
+    if _FORM.fullmatch(id) is None:
+        raise InvalidIdError(f"not an id: {id[:40]!r}")
+    return ULID.from_str(id[4:]).timestamp
+
+
 def check_corpus(text: str) -> str:
     """Return `text` when it names a corpus: a user's id (that user's own) or `shared-<name>`; else raise InvalidIdError."""
     return text if _SHARED_CORPUS.fullmatch(text) else check_id(USER, text)

@@ -202,7 +202,7 @@ async def test_limits(site: Site) -> None:
         await site.get("/endless")
     with pytest.raises(ToolFailedError, match="at most 5 are read"):
         await site.get("/json", max_bytes=5)
-    with pytest.raises(ToolFailedError, match="within 0.3 seconds"):
+    with pytest.raises(ToolFailedError, match=r"within 0\.3 seconds"):
         await site.get("/slow", seconds=0.3)
     with pytest.raises(ToolFailedError, match="no host"):
         await site.get("/page", Names([]))

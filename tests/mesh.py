@@ -196,14 +196,25 @@ async def to_the_end(client: httpx2.AsyncClient, run_id: str, cursor: str = "") 
     return seen
 
 
+async def messages(client: httpx2.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
+    """Every message of a thread, page by page."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        parameters = {"cursor": cursor} if cursor else {}
+        response = await client.get(f"/v1/threads/{thread_id}/messages", params=parameters)
+        assert response.status_code == 200, response.text
+        found += response.json()["items"]
+        cursor = response.json()["next_cursor"] or None
+    return found
+
+
 async def stored_answer(client: httpx2.AsyncClient, thread_id: str, run_id: str, within: float = 15) -> dict[str, Any]:
     """The stored message of a run, once it is in a final state."""
     deadline = time.monotonic() + within
     message: dict[str, Any] = {}
     while time.monotonic() < deadline:
-        response = await client.get(f"/v1/threads/{thread_id}/messages")
-        assert response.status_code == 200, response.text
-        answers = [m for m in response.json()["items"] if m.get("run_id") == run_id and m["role"] == "assistant"]
+        answers = [m for m in await messages(client, thread_id) if m["run_id"] == run_id and m["role"] == "assistant"]
         assert len(answers) == 1, answers
         message = answers[0]
         if message["status"] in {"complete", "error", "cancelled"}:

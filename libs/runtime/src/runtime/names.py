@@ -301,7 +301,7 @@ class Metric(Enum):
     FIRST_TOKEN_EDGE = _seconds(
         "everthread_first_token_edge_seconds",
         "From acceptance to the first text handed to a client that watched from the start.",
-        "docs/runbooks/first-token-slow.md: take the provider's share off (gen_ai_client_operation_time_to_first_chunk).",
+        "docs/runbooks/first-token-slow.md: take off the provider's share (gen_ai_client_operation_time_to_first_chunk_seconds).",
         GATEWAY,
         buckets=WAIT,
     )
@@ -361,11 +361,20 @@ class Metric(Enum):
     )
     COST = _counter(
         "everthread_cost_microusd_total",
-        "What finished model calls cost by the price list, in millionths of a dollar.",
+        "What the model calls of ended runs cost by the price list, in millionths of a dollar; from the ledger.",
         "Compare with the provider's bill; a jump without more messages is a loop or a longer context.",
-        INFERENCE,
+        CONVERSATION,
         unit="micro-dollars",
         model=ANY,
+    )
+    TOKENS = _counter(
+        "everthread_tokens_total",
+        "Tokens of ended runs by model and kind, from the ledger; `cached` is part of `input`, `reasoning` of `output`.",
+        "Capacity and cost. Estimated where a call was interrupted or its provider never tells.",
+        CONVERSATION,
+        unit="tokens",
+        model=ANY,
+        kind=("input", "output", "cached", "reasoning"),
     )
 
     # Workers
@@ -404,37 +413,39 @@ class Metric(Enum):
         code=ANY,
     )
     GENAI_DURATION = _seconds(
-        genai.prometheus_name(genai.OPERATION_DURATION, "seconds"),
-        "Model calls, from the request to the end of the stream (OpenTelemetry gen_ai.client.operation.duration).",
+        genai.label(genai.OPERATION_DURATION) + "_seconds",
+        "Model calls, each try for itself, from the request to the end of the stream. `error_type` is empty where none was.",
         "The provider's own speed; its status page, or another model.",
         INFERENCE,
-        buckets=SLOW,
-        **dict.fromkeys(genai.LABELS, ANY),
+        buckets=genai.DURATION_BUCKETS,
+        **dict.fromkeys((*genai.LABELS, genai.label(genai.ERROR_TYPE)), ANY),
     )
     GENAI_FIRST_CHUNK = _seconds(
-        genai.prometheus_name(genai.TIME_TO_FIRST_CHUNK, "seconds"),
-        "From the request to the provider's first piece of text (gen_ai.client.operation.time_to_first_chunk).",
+        genai.label(genai.TIME_TO_FIRST_CHUNK) + "_seconds",
+        "From the request to the provider's first piece of text.",
         "What no work of ours can shorten; the SLO on added time to first token leaves it out.",
         INFERENCE,
-        buckets=WAIT,
-        **dict.fromkeys(genai.LABELS[:3], ANY),
+        buckets=genai.DURATION_BUCKETS,
+        **dict.fromkeys(genai.LABELS, ANY),
+    )
+    GENAI_TOKENS = Definition(
+        name=genai.label(genai.TOKEN_USAGE),
+        instrument="histogram",
+        unit="tokens",
+        meaning="Tokens of one model call, input or output, where the provider told.",
+        action="Long inputs are long threads; the totals that are billed are in everthread_tokens_total.",
+        services=(INFERENCE,),
+        labels=(*genai.LABELS, genai.label(genai.TOKEN_TYPE)),
+        buckets=genai.TOKEN_BUCKETS,
     )
     FIRST_TOKEN_ADDED = _seconds(
         "everthread_first_token_added_seconds",
-        "From acceptance to the first text stored, less the provider's own time to its first piece: what Everthread adds.",
-        "docs/runbooks/first-token-slow.md: waiting in the queue, the database, the context, the append.",
+        "What Everthread adds before the provider is asked: from acceptance through outbox, queue, claim and context to the"
+        " model call of a run's first attempt. (What comes after it: everthread_log_append_duration_seconds.)",
+        "docs/runbooks/first-token-slow.md.",
         INFERENCE,
         buckets=WAIT,
         path=PATHS,
-    )
-    TOKENS = _counter(
-        genai.prometheus_name(genai.TOKEN_USAGE, "tokens"),
-        "Tokens by model and kind (gen_ai.client.token.usage); kind `cached` is part of `input`, `reasoning` of `output`.",
-        "Capacity and cost; estimated where a provider never tells.",
-        INFERENCE,
-        unit="tokens",
-        gen_ai_request_model=ANY,
-        gen_ai_token_type=ANY,
     )
 
     # People who are not watching

@@ -6,7 +6,8 @@ import structlog
 from bus.errors import BusError
 from bus.jetstream import JetStreamBus, connect
 from contracts import topology
-from runtime import rpc
+from runtime import metrics, rpc
+from runtime.names import Metric
 from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
@@ -14,6 +15,7 @@ from inference.adapters.attempt_spans import AttemptSpans
 from inference.adapters.bus_peers import BusPeers, decode_question, encode_answer
 from inference.adapters.chat_models import ChatModels
 from inference.adapters.grpc_inputs import GrpcRunInputs
+from inference.adapters.measurements import MeasuredAttempts, MeasuredModels
 from inference.adapters.system_clock import SystemClock
 from inference.domain.retry import RetryPolicy
 from inference.entrypoints.commands import commands_subscriber
@@ -37,16 +39,20 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     channel = rpc.connect(settings.conversation_address, idempotent=["everthread.v1.ConversationService/GetRunInput"])
     models = ChatModels(idle_seconds=settings.upstream_idle_seconds, connect_seconds=settings.upstream_connect_seconds)
     running = RunningRuns()
+    metrics.set_to(Metric.SLOTS, settings.slots)
+    metrics.read(Metric.SLOTS_IN_USE, lambda: len(running))
     parts = Parts(
         log=bus.run_log,
         inputs=GrpcRunInputs(channel),
-        models=models,
+        models=MeasuredModels(models),
         registry=registry,
         clock=SystemClock(),
         retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),
         max_answer_bytes=settings.answer_bytes,
     )
-    executor = RunExecutor(parts, worker=bus.name, running=running, peers=BusPeers(bus), telemetry=AttemptSpans())
+    executor = RunExecutor(
+        parts, worker=bus.name, running=running, peers=BusPeers(bus), telemetry=MeasuredAttempts(AttemptSpans())
+    )
     try:
         async with hearing_peers(bus, running, decode=_question, encode=encode_answer):
             consuming = asyncio.create_task(

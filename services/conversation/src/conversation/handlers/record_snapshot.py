@@ -41,6 +41,13 @@ def _measure(run: Run, state: RunState, ended_at: datetime, now: datetime) -> No
     seconds = (ended_at - run.created_at).total_seconds()
     metrics.observe(Metric.RUN_SECONDS, max(0.0, seconds), path=run.path, status=state.status)
     metrics.observe(Metric.RECORD_SECONDS, max(0.0, (now - ended_at).total_seconds()))
+    for entry in state.ledger:
+        usage = entry.usage
+        metrics.add(Metric.TOKENS, usage.input_tokens, model=entry.model, kind="input")
+        metrics.add(Metric.TOKENS, usage.output_tokens, model=entry.model, kind="output")
+        metrics.add(Metric.TOKENS, usage.cached_tokens, model=entry.model, kind="cached")
+        metrics.add(Metric.TOKENS, usage.reasoning_tokens, model=entry.model, kind="reasoning")
+        metrics.add(Metric.COST, entry.cost_microusd or 0, model=entry.model)
 
 
 def _moment(text: str | None, parts: Parts) -> datetime:

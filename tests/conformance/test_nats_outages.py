@@ -10,6 +10,7 @@ import pytest
 from bus.api import Delivery, Done, Entry, Outcome
 from bus.errors import BusError, FencedError, UnavailableError
 from bus.jetstream import JetStreamBus, connect
+from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import Connection, Notice, connection_name, inbox_prefix_of
 from contracts import ids
 from contracts.subjects import run_subject, thread_events_subject
@@ -42,7 +43,7 @@ class LossyConnection(Connection):
 
 async def lossy_bus(server: NatsServer) -> tuple[LossyConnection, JetStreamBus]:
     url = server.url()
-    connection = LossyConnection(Client(), connection_name("lossy"), inbox_prefix_of(url))
+    connection = LossyConnection(NatsClient(), connection_name("lossy"), inbox_prefix_of(url))
     await connection.open([url], 10)
     return connection, await JetStreamBus(connection).start()
 

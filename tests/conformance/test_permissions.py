@@ -8,6 +8,7 @@ from bus.api import Delivery, Done, Outcome
 from bus.errors import BusError
 from bus.jetstream import JetStreamBus, connect
 from bus.jetstream.api_calls import call_api
+from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import Connection, connection_name
 from bus.jetstream.requests import DeniedError, Requests
 from bus.permissions import USERS
@@ -22,7 +23,6 @@ from contracts.subjects import (
     run_subject,
     thread_events_subject,
 )
-from nats.aio.client import Client
 
 from .conftest import NatsServer, Run
 
@@ -66,7 +66,7 @@ class Bare:
 
 
 async def bare(nats: NatsServer, user: str) -> Bare:
-    connection = Connection(Client(), connection_name(user), f"_INBOX_{user}")
+    connection = Connection(NatsClient(), connection_name(user), f"_INBOX_{user}")
     await connection.open([nats.url(user)], 10)
     requests = Requests(connection)
     await requests.start()

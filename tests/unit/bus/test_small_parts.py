@@ -9,10 +9,12 @@ from bus.errors import ServerTooOldError
 from bus.filters import is_literal, matches
 from bus.handling import retry_delay, shortest_lease
 from bus.jetstream.bus import client_name_of
+from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import address_of, inbox_prefix_of
 from bus.jetstream.reconcile import check_version, consumer_config, stream_config
 from bus.letters import REASON, dead_letter_headers
 from contracts import topology
+from nats.aio.client import Client
 
 
 @pytest.mark.parametrize(
@@ -104,3 +106,16 @@ def test_the_server_gets_nanoseconds_and_every_flag() -> None:
     assert config["republish"] == {"src": ">", "dest": "live.>"}
     assert "republish" not in stream_config(topology.COMMANDS, 1)
     assert consumer_config(topology.EXECUTE, 1)["ack_wait"] == topology.EXECUTE.ack_wait * 10**9
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Nats-Msg-Id: a:b\r\nNats-Sequence:7\r\n\r\n",
+        b"Name:\tvalue \r\nUmlaut: \xc3\xa4\r\nBroken: \xff\r\n",
+        b"no colon\r\nwith space : dropped inside: x\r\nin side: y\r\n\xc3\xa4: z\r\n",
+        b"",
+    ],
+)
+def test_headers_are_read_as_nats_py_reads_them(raw: bytes) -> None:
+    assert NatsClient._parse_header_lines(raw) == Client._parse_header_lines(raw)

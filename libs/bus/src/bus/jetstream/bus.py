@@ -10,16 +10,17 @@ import structlog
 from contracts import topology
 from contracts.subjects import DEATH_NOTICES, LIVE, live
 from contracts.topology import Consumer, Stream
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus import tracing
 from bus.api import Delivery, Entry, Outcome, Subscriber
 from bus.errors import BusError, UnavailableError
+from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
 from bus.jetstream.dead_letters import DeadLetters
 from bus.jetstream.direct_get import Reader
-from bus.jetstream.follow import Followers, live_entry_of
+from bus.jetstream.follow import live_entry_of
+from bus.jetstream.followers import Followers
 from bus.jetstream.reconcile import check_server, reconcile
 from bus.jetstream.requests import NoAnswerError, Requests
 from bus.jetstream.run_log import MESSAGE_ID, JetStreamRunLog
@@ -200,7 +201,7 @@ async def connect(
     BusError where the server refuses the user."""
     servers = [server.strip() for server in nats_url.split(",")]
     prefix = inbox_prefix or inbox_prefix_of(servers[0])
-    connection = Connection(Client(), connection_name(instance), prefix)
+    connection = Connection(NatsClient(), connection_name(instance), prefix)
     await connection.open(servers, budget)
     try:
         check_server(connection)

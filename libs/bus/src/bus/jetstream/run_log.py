@@ -18,7 +18,7 @@ from bus.errors import ClaimLostError, ConflictError, FencedError, UnavailableEr
 from bus.jetstream.api_calls import call_api
 from bus.jetstream.connection import Connection
 from bus.jetstream.direct_get import Reader
-from bus.jetstream.follow import Followers
+from bus.jetstream.followers import Followers
 from bus.jetstream.requests import Requests
 from bus.jetstream.storing import WrongLastSequenceError, store
 

@@ -21,7 +21,7 @@ from bus.memory.stream import MemoryStream
 
 
 class MemoryBus:
-    """Bus over a Broker. Without a broker it has one of its own. Set `reachable` to False and nothing can be stored."""
+    """Bus over a Broker. Without a broker it has one of its own. Set `reachable` to False and nothing can be stored or read."""
 
     def __init__(self, instance: str, broker: Broker | None = None, *, released_for: float = 600.0) -> None:
         self.broker = broker or Broker()
@@ -30,7 +30,9 @@ class MemoryBus:
         self._stopping = asyncio.Event()
         self._served: list[str] = []
         self._handling: set[asyncio.Task[None]] = set()
-        self._run_log = MemoryRunLog(self.broker.streams[topology.RUNS.name], released_for=released_for)
+        self._run_log = MemoryRunLog(
+            self.broker.streams[topology.RUNS.name], lambda: self.reachable, released_for=released_for
+        )
 
     @property
     def run_log(self) -> MemoryRunLog:

@@ -1,24 +1,32 @@
 """The run log in memory."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from contracts.subjects import run_subject, thread_subjects
 
 from bus.api import Claim, Entry, Holder
 from bus.claims import encode_claim, event_message_id, holder_of, snapshot_message_id
-from bus.errors import ClaimLostError, ConflictError, FencedError
+from bus.errors import ClaimLostError, ConflictError, FencedError, UnavailableError
 from bus.filters import matches
 from bus.memory.follow import follow
 from bus.memory.stream import MemoryStream, WrongLastSequenceError
 
 
 class MemoryRunLog:
-    """RunLog over a MemoryStream. `released_for` is how long the marker of a released claim stays, in seconds."""
+    """RunLog over a MemoryStream. `released_for` is how long the marker of a released claim stays, in seconds; while
+    `reachable` answers False, everything but following raises UnavailableError."""
 
-    def __init__(self, stream: MemoryStream, *, released_for: float = 600.0) -> None:
-        self._stream = stream
+    def __init__(self, stream: MemoryStream, reachable: Callable[[], bool], *, released_for: float = 600.0) -> None:
+        self._all_entries = stream
+        self._reachable = reachable
         self._released_for = released_for
+
+    @property
+    def _stream(self) -> MemoryStream:
+        if not self._reachable():
+            raise UnavailableError("the broker is away")
+        return self._all_entries
 
     async def holder(self, thread_id: str, run_id: str) -> Holder | None:
         last = self._stream.last(run_subject(thread_id, run_id, "claim"))
@@ -63,7 +71,7 @@ class MemoryRunLog:
     def follow(
         self, subject_filter: str, *, after: int = 0
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
-        return follow(self._stream, subject_filter, after)
+        return follow(self._all_entries, subject_filter, after)
 
     async def purge_thread(self, thread_id: str) -> None:
         subject_filter = thread_subjects(thread_id)

@@ -48,7 +48,7 @@ class Progress:
                 self._say(f"{part.name:<15} ready after {time.monotonic() - self._begun:.1f} s", dim=True)
             case "restarting":
                 self._say(f"{_clock()} {part.name} ended ({part.reason}); it is started again")
-            case "failed":
+            case "failed" if self._is_up:
                 self._say(
                     f"{_clock()} {part.name} IS GIVEN UP: {part.reason}. The other parts run on; stop and start "
                     "`everthread up` when the cause is removed."

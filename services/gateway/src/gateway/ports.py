@@ -1,13 +1,15 @@
 """What the handlers need from outside. Adapters implement it; tests have twins."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bus.api import Entry, RunLog
 from bus.errors import BusError
+from contracts.run_state import RunState
 
 from gateway.domain.identity import Principal
+from gateway.domain.protocols.frame import FramePlace, Mapping, ResumableMapping
 from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
 
 __all__ = ["Authenticator", "BusError", "Conversation", "Entry", "LogReader", "LogViewer", "Page", "Viewer", "Viewers"]
@@ -71,6 +73,78 @@ class Conversation(Protocol):
         self, user_id: str, *, system_prompt: str | None, default_model: str | None
     ) -> Preferences:
         """Change what is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientMessage:
+    """A message from a client that has a thread and a history of its own. `history` is (role, content), oldest first; with it, or
+    with `from_root`, a new branch begins. `client` is opaque and found again with the run."""
+
+    content: str
+    model: str = ""
+    path: str = "durable_event"
+    idempotency_key: str = ""
+    body_hash: bytes = b""
+    parent_message_id: str = ""
+    from_root: bool = False
+    history: Sequence[tuple[str, str]] = ()
+    client: str = ""
+
+
+class ClientThreads(Protocol):
+    """What the doors of other protocols ask of conversation, beside `Conversation`; raises like it."""
+
+    async def open_thread(self, user_id: str, thread_id: str, *, tags: Sequence[str]) -> Thread:
+        """The user's thread with that id, made now if there is none."""
+
+    async def accept(self, user_id: str, thread_id: str, message: ClientMessage) -> Accepted:
+        """Store message, history, pending answer and run in one transaction. Idempotent by key."""
+
+    async def last_messages(self, user_id: str, thread_id: str, *, limit: int) -> Sequence[Message]:
+        """The newest messages, oldest first."""
+
+
+class FrameViewer(Protocol):
+    """One viewer of a run in one client protocol. Used by one task; `wake` may be called by anybody."""
+
+    @property
+    def ended(self) -> bool:
+        """The last frame of the response was taken."""
+
+    @property
+    def total(self) -> int:
+        """How many frames the response has so far, taken or not."""
+
+    @property
+    def state(self) -> RunState:
+        """The run as of the last event that was mapped. Not to be changed."""
+
+    @property
+    def mapping(self) -> Mapping:
+        """The mapping, as of the same event."""
+
+    async def take(self) -> bytes:
+        """The next frames, joined; waits for them. Empty when woken without any."""
+
+    def wake(self) -> None:
+        """Make a waiting `take` return."""
+
+    async def close(self) -> None:
+        """Leave. Must be called."""
+
+
+class RunFeeds(Protocol):
+    """Runs in client protocols: each event is mapped once per run and protocol, for all viewers."""
+
+    async def counted(
+        self, run: Run, message: Message | None, protocol: Hashable, make: Callable[[], Mapping], place: FramePlace
+    ) -> FrameViewer:
+        """Exactly the frames from a place on. `make` gives a fresh mapping for `protocol` where nobody watches it yet."""
+
+    async def resumed(
+        self, run: Run, message: Message | None, protocol: Hashable, make: Callable[[], ResumableMapping]
+    ) -> FrameViewer:
+        """The run as it is now, in few frames, then its tail."""
 
 
 class Authenticator(Protocol):

@@ -184,6 +184,8 @@ class Run(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     FINAL_SEQUENCE_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    QUESTION_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     thread_id: _builtins.str
     message_id: _builtins.str
@@ -199,6 +201,10 @@ class Run(_message.Message):
     final_sequence: _builtins.int
     """The run sequence of the terminal event, 0 while it runs."""
     attempts: _builtins.int
+    question_id: _builtins.str
+    """The user message that it answers."""
+    client: _builtins.str
+    """What was given as AcceptMessageRequest.client."""
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     def __init__(
@@ -218,10 +224,12 @@ class Run(_message.Message):
         error_message: _builtins.str = ...,
         final_sequence: _builtins.int = ...,
         attempts: _builtins.int = ...,
+        question_id: _builtins.str = ...,
+        client: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "cost_microusd", b"cost_microusd", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "attempts", b"attempts", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "attempts", b"attempts", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
     _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015
@@ -560,6 +568,7 @@ class AcceptMessageRequest(_message.Message):
     PARENT_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     FROM_ROOT_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     content: _builtins.str
@@ -573,6 +582,8 @@ class AcceptMessageRequest(_message.Message):
     parent_message_id: _builtins.str
     from_root: _builtins.bool
     """The message has no parent: it begins a new branch of the thread."""
+    client: _builtins.str
+    """What the client's protocol wants to find again with the run: opaque, at most 4,000 characters."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """What stands before the message and is not in the thread: stored with it, as the beginning of a new branch."""
@@ -590,10 +601,11 @@ class AcceptMessageRequest(_message.Message):
         parent_message_id: _builtins.str = ...,
         from_root: _builtins.bool = ...,
         history: _abc.Iterable[Global___InputMessage] | None = ...,
+        client: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_hash", b"body_hash", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "parent_message_id", b"parent_message_id", "path", b"path", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_hash", b"body_hash", "client", b"client", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "parent_message_id", b"parent_message_id", "path", b"path", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -639,10 +651,13 @@ class ListMessagesRequest(_message.Message):
     THREAD_ID_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    FROM_END_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     cursor: _builtins.str
     limit: _builtins.int
+    from_end: _builtins.bool
+    """The last page instead of the first; without a cursor only."""
     def __init__(
         self,
         *,
@@ -650,10 +665,11 @@ class ListMessagesRequest(_message.Message):
         thread_id: _builtins.str = ...,
         cursor: _builtins.str = ...,
         limit: _builtins.int = ...,
+        from_end: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "limit", b"limit", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "from_end", b"from_end", "limit", b"limit", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

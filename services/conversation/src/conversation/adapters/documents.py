@@ -138,6 +138,7 @@ def run_document(run: Run) -> Document:
         "deadline_at": run.deadline_at,
         "check_at": run.check_at,
         "revivals": run.revivals,
+        **({"client": run.client} if run.client else {}),
     }
 
 
@@ -163,6 +164,7 @@ def run_of(document: Document) -> Run:
         error_message=document.get("error_message", ""),
         final_sequence=document.get("final_sequence", 0),
         attempts=document.get("attempts", 0),
+        client=document.get("client", ""),
     )
 
 

@@ -43,6 +43,7 @@ class NewMessage:
     parent_message_id: str = ""
     from_root: bool = False
     history: tuple[Earlier, ...] = ()
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +168,7 @@ def plan_acceptance(
         created_at=now,
         deadline_at=now + timing.run,
         check_at=now + timing.first_check,
+        client=message.client,
     )
     title = thread.title or title_from(message.content)
     changed = replace(thread, updated_at=now, title=title, length=length + 2, head=answer_id)

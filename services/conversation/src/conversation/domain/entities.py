@@ -78,7 +78,8 @@ class Message:
 class Run:
     """One run. `question_id` is the user message it answers, `message_id` the assistant message it fills.
 
-    `check_at` is when somebody looks whether its command was lost (domain.revival); None once it has ended.
+    `check_at` is when somebody looks whether its command was lost (domain.revival); None once it has ended. `client` is what
+    the client's protocol wants to find again with it.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Run:
     error_message: str = ""
     final_sequence: int = 0
     attempts: int = 0
+    client: str = ""
 
     def again(self, check_at: datetime) -> "Run":
         """The run after one more revival."""

@@ -26,6 +26,7 @@ class Limits:
     tags: int = 20
     tag_characters: int = 50
     prompt_characters: int = 20_000
+    client_characters: int = 4_000
     key_characters: int = 200
     page: int = 50
     page_most: int = 200
@@ -41,6 +42,14 @@ def check_content(content: str, limits: Limits) -> str:
             f"The message has {len(content):,} characters; at most {limits.message_characters:,} are accepted. Shorten it.",
         )
     return content
+
+
+def check_client(client: str, limits: Limits) -> None:
+    """What a client's protocol keeps with a run."""
+    if len(client) > limits.client_characters:
+        raise RefusedError(
+            Code.BODY_INVALID, f"What is kept with the run is longer than {limits.client_characters:,} characters."
+        )
 
 
 def check_history(history: Iterable[Sized], limits: Limits) -> None:

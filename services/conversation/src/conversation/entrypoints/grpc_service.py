@@ -98,7 +98,12 @@ class ConversationService(ConversationServiceServicer):
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
         async with answering(context):
             page = await list_messages(
-                self._parts, request.user_id, request.thread_id, cursor=request.cursor, limit=request.limit
+                self._parts,
+                request.user_id,
+                request.thread_id,
+                cursor=request.cursor,
+                limit=request.limit,
+                from_end=request.from_end,
             )
             return pb.ListMessagesResponse(
                 items=[message_reply(message) for message in page.items], next_cursor=page.next_cursor
@@ -153,6 +158,7 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         parent_message_id=request.parent_message_id,
         from_root=request.from_root,
         history=tuple(Earlier(_role(item.role), item.content) for item in request.history),
+        client=request.client,
     )
 
 

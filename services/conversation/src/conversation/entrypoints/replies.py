@@ -63,6 +63,8 @@ def run_reply(run: Run) -> pb.Run:
         error_message=run.error_message,
         final_sequence=run.final_sequence,
         attempts=run.attempts,
+        question_id=run.question_id,
+        client=run.client,
     )
 
 

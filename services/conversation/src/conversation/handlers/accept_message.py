@@ -6,7 +6,7 @@ from runtime import metrics
 from runtime.names import Metric
 
 from conversation.domain.acceptance import Accepted, NewMessage, check_repetition, choose_model, plan_acceptance
-from conversation.domain.limits import check_content, check_history, check_key
+from conversation.domain.limits import check_client, check_content, check_history, check_key
 from conversation.domain.refusals import RefusedError, known_id, not_found, unknown_model
 from conversation.handlers.access import access_thread
 from conversation.ports import Parts, Writes
@@ -27,6 +27,7 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
     if message.parent_message_id:
         known_id(MESSAGE, message.parent_message_id)
     check_history(message.history, parts.limits)
+    check_client(message.client, parts.limits)
 
     stored = False
 

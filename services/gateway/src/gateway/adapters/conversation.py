@@ -12,7 +12,7 @@ from runtime.rpc import code_of, connect
 
 from gateway.domain.problems import STATUS, Refusal
 from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
-from gateway.ports import Page
+from gateway.ports import ClientMessage, Page
 
 SERVICE: Final = "everthread.v1.ConversationService"
 IDEMPOTENT: Final = tuple(
@@ -104,6 +104,41 @@ class GrpcConversation:
             run_id=answer.run_id,
             path=answer.path,
         )
+
+    async def open_thread(self, user_id: str, thread_id: str, *, tags: Sequence[str]) -> Thread:
+        """See ports.ClientThreads."""
+        request = pb.CreateThreadRequest(user_id=user_id, thread_id=thread_id, tags=tags)
+        return _thread((await self._call(self._stub.CreateThread, request)).thread)
+
+    async def accept(self, user_id: str, thread_id: str, message: ClientMessage) -> Accepted:
+        """See ports.ClientThreads."""
+        request = pb.AcceptMessageRequest(
+            user_id=user_id,
+            thread_id=thread_id,
+            content=message.content,
+            model=message.model,
+            path=message.path,
+            idempotency_key=message.idempotency_key,
+            body_hash=message.body_hash,
+            parent_message_id=message.parent_message_id,
+            from_root=message.from_root,
+            history=[pb.InputMessage(role=role, content=content) for role, content in message.history],
+            client=message.client,
+        )
+        answer = await self._call(self._stub.AcceptMessage, request)
+        return Accepted(
+            message_id=answer.message_id,
+            assistant_message_id=answer.assistant_message_id,
+            run_id=answer.run_id,
+            path=answer.path,
+            repeated=answer.repeated_request,
+        )
+
+    async def last_messages(self, user_id: str, thread_id: str, *, limit: int) -> Sequence[Message]:
+        """See ports.ClientThreads."""
+        request = pb.ListMessagesRequest(user_id=user_id, thread_id=thread_id, limit=limit, from_end=True)
+        answer = await self._call(self._stub.ListMessages, request)
+        return [_message(item) for item in answer.items]
 
     async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int) -> Page:
         """See ports.Conversation."""
@@ -200,6 +235,8 @@ def _run(item: pb.Run) -> Run:
         error_message=item.error_message,
         final_sequence=item.final_sequence,
         attempts=item.attempts,
+        question_id=item.question_id,
+        client=item.client,
     )
 
 

@@ -46,7 +46,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run as conversation has recorded it; its log knows more while it runs. `final_sequence` is 0 until it ended."""
+    """One run as conversation has recorded it; its log knows more while it runs. `final_sequence` is 0 until it ended.
+
+    `client` is what the client's protocol wanted to find again with it.
+    """
 
     id: str
     thread_id: str
@@ -62,16 +65,19 @@ class Run:
     error_message: str
     final_sequence: int
     attempts: int
+    question_id: str = ""
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A message is stored and its answer will finish."""
+    """A message is stored and its answer will finish. `repeated`: it was stored before, under the same key."""
 
     message_id: str
     assistant_message_id: str
     run_id: str
     path: str
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,12 @@ log prefix gives the same frames at every gateway, so a place in the frames can 
 `text.delta` is one frame, in the first reading as in every later one.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from contracts.events import RunEvent
+from contracts.run_state import RunState
 
 DONE: Final = b"data: [DONE]\n\n"
 """The last bytes of an AI SDK or OpenAI stream."""
@@ -24,11 +26,31 @@ class Frame(NamedTuple):
     event: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FramePlace:
+    """Where to begin in the frames: response `segment`, behind `skip` frames of it; a negative `skip` counts from the end of
+    what there is."""
+
+    segment: int = 0
+    skip: int = 0
+
+
 class Mapping(Protocol):
     """The frames of one run in one protocol."""
 
+    @property
+    def ended(self) -> bool:
+        """The response is over, or has not begun: the next frame begins another."""
+
     def feed(self, event: RunEvent) -> list[Frame]:
         """The frames of the next event. Events come in order, none missing, none twice."""
+
+
+class ResumableMapping(Mapping, Protocol):
+    """A mapping whose protocol can show a run as it is."""
+
+    def resume(self, state: RunState) -> list[Frame]:
+        """The frames that bring a new viewer to `state`. On a fresh mapping only."""
 
 
 def frame(payload: dict[str, Any], event: str = "") -> Frame:

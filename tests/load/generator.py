@@ -10,6 +10,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 STAMP = re.compile(rb"(\d+):(\d{12,}) ")
@@ -38,10 +39,11 @@ class _Reader(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are asyncio.Transport in all but the class.
+        stream_transport = cast(asyncio.Transport, transport)
+        self._transport = stream_transport
         self._stream.asked_at = self._stream.asked_at or time.monotonic_ns()
-        transport.write(self._request)
+        stream_transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()

@@ -26,9 +26,9 @@ T = TypeVar("T")
 DATABASE: Final = "everthread"
 """The database's name where the URI gives none."""
 CONNECT_MILLISECONDS: Final = 3_000
-SELECT_MILLISECONDS: Final = 5_000
+SELECT_MILLISECONDS: Final = 4_000
 """How long an operation waits for a primary: shorter than an election, as the caller has an answer to "not now"."""
-OPERATION_SECONDS: Final = 10.0
+OPERATION_SECONDS: Final = 5.0
 """Budget of one operation, or of one whole transaction with its retries."""
 
 

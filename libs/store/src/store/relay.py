@@ -7,6 +7,7 @@ consumes it is idempotent beyond that.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -52,6 +53,7 @@ class Relay:
         self._oldest: datetime | None = None
         self._left_rows = 0
         self._behind = False
+        self._stopping = asyncio.Event()
         metrics.read(Metric.OUTBOX_AGE, lambda: self.oldest_age)
         metrics.read(Metric.OUTBOX_ROWS, lambda: self.waiting)
 
@@ -76,13 +78,16 @@ class Relay:
         return 0.0 if self._oldest is None else max(0.0, (datetime.now(UTC) - self._oldest).total_seconds())
 
     async def run(self) -> None:
-        """Sweep until cancelled, whatever MongoDB and the broker do meanwhile."""
-        while True:
+        """Sweep until `drain`, whatever MongoDB and the broker do meanwhile."""
+        # Not until cancelled: Python 3.11's wait_for, on which pymongo sends, can lose a cancellation.
+        while not self._stopping.is_set():
             try:
                 await self.sweep()
             except StoreError as error:
                 logger.warning("outbox.sweep_failed", error=str(error))
-            await asyncio.sleep(self._sweep_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep_seconds):
+                    await self._stopping.wait()
 
     async def sweep(self) -> int:
         """Delete what is published, publish what was left, oldest first; returns how many. Raises StoreUnavailableError."""
@@ -108,7 +113,8 @@ class Relay:
         return count
 
     async def drain(self, seconds: float) -> None:
-        """Let what is being published finish, for at most `seconds`, and delete it. What is left, others sweep."""
+        """Sweep no more; let what is being published finish, for at most `seconds`, and delete it. What is left, others sweep."""
+        self._stopping.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in list(self._tasks):

@@ -29,7 +29,7 @@ from conversation.domain.acceptance import Timing
 from conversation.domain.limits import Limits
 from conversation.entrypoints.grpc_service import ConversationService
 from conversation.entrypoints.record_subscriber import RecordSubscriber
-from conversation.entrypoints.reviver import revive_for_ever
+from conversation.entrypoints.reviver import keep_reviving
 from conversation.ports import Parts
 from conversation.settings import Settings
 
@@ -106,7 +106,7 @@ async def _serve(process: Process, settings: Settings, parts: Parts, database: D
         )
         background = [
             work.create_task(relay.run()),
-            work.create_task(revive_for_ever(parts, settings.revival_seconds / 4)),
+            work.create_task(keep_reviving(parts, settings.revival_seconds / 4, process.stopping)),
         ]
         port = await server.start(settings.host, settings.grpc_port)
         logger.info("grpc.listening", host=settings.host, port=port)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 
 import structlog
 from bus.errors import BusError
@@ -15,11 +16,14 @@ from conversation.ports import Parts
 logger = structlog.get_logger()
 
 
-async def revive_for_ever(parts: Parts, every: float) -> None:
-    """Look at unheard runs about every `every` seconds until cancelled, whatever MongoDB and the broker do meanwhile."""
+async def keep_reviving(parts: Parts, every: float, stopping: asyncio.Event) -> None:
+    """Look at unheard runs about every `every` seconds until `stopping`, whatever MongoDB and the broker do meanwhile."""
     while True:
-        # Replicas that were started together shall not look together.
-        await asyncio.sleep(every * (0.75 + random.random() / 2))  # noqa: S311 - not a secret
+        with suppress(TimeoutError):
+            # Replicas that were started together shall not look together.
+            async with asyncio.timeout(every * (0.75 + random.random() / 2)):  # noqa: S311 - not a secret
+                await stopping.wait()
+                return
         try:
             counts = await revive_runs(parts)
         except (StoreUnavailableError, BusError) as error:

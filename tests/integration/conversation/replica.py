@@ -1,0 +1,140 @@
+"""One replica of conversation as bootstrap assembles it, over gRPC, with the bus in memory and everything tests look at."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from bus.memory import MemoryBus
+from contracts.ids import new_id, user_id_of
+from contracts.registry import load_registry
+from contracts.topology import RECORD
+from conversation.adapters.bus_broker import BusBroker
+from conversation.adapters.mongo_records import MongoRecords
+from conversation.adapters.outgoing import publisher
+from conversation.adapters.schema import prepare
+from conversation.bootstrap import now
+from conversation.domain.acceptance import Timing
+from conversation.domain.limits import Limits
+from conversation.entrypoints.grpc_service import ConversationService
+from conversation.entrypoints.record_subscriber import RecordSubscriber
+from conversation.ports import Parts
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from rpc.v1 import conversation_pb2 as pb
+from rpc.v1.conversation_pb2_grpc import ConversationServiceStub, add_ConversationServiceServicer_to_server
+from runtime.rpc import Server, connect
+from store.database import Database
+from store.database import connect as connect_database
+from store.relay import Relay
+
+if TYPE_CHECKING:
+    from rpc.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
+
+REGISTRY = load_registry({"EVERTHREAD_EMBEDDED_MODEL_URL": "http://127.0.0.1:1/v1"})
+ALICE = user_id_of("test", "alice")
+BOB = user_id_of("test", "bob")
+
+
+class Commands(CommandListener):
+    """Every command that the driver sent, as (name, collection)."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name not in ("hello", "ping", "endSessions"):
+            self.sent.append((event.command_name, str(event.command.get(event.command_name))))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+    def writes(self) -> list[tuple[str, str]]:
+        """Those that write documents."""
+        return [sent for sent in self.sent if sent[0] in ("insert", "update", "delete", "findAndModify", "bulkWrite")]
+
+
+@dataclass
+class Service:
+    """One replica of conversation, assembled as bootstrap does, with everything that tests look at."""
+
+    database: Database
+    bus: MemoryBus
+    parts: Parts
+    relay: Relay
+    server: Server
+    channel: grpc.aio.Channel
+    stub: "ConversationServiceAsyncStub"
+    commands: Commands
+    tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+
+    def background(self, work: Awaitable[None]) -> None:
+        """Run until the test ends."""
+        self.tasks.append(asyncio.ensure_future(work))
+
+    def record(self) -> None:
+        """Start consuming snapshots."""
+        self.background(self.bus.consume(RECORD, RecordSubscriber(self.parts), concurrency=8))
+
+    async def rows(self, collection: str) -> list[dict[str, Any]]:
+        """Everything in a collection."""
+        return await self.database.collection(collection).find().to_list()
+
+    def published(self, stream: str) -> list[tuple[str, bytes]]:
+        """Subject and bytes of everything on a stream."""
+        return [(s.entry.subject, s.entry.data) for s in self.bus.broker.streams[stream].entries.values()]
+
+    async def thread(self, user: str = ALICE, title: str = "") -> str:
+        """A new thread's id."""
+        reply = await self.stub.CreateThread(pb.CreateThreadRequest(user_id=user, title=title))
+        return reply.thread.id
+
+    async def accept(self, thread: str, content: str = "Hello there", **more: Any) -> pb.AcceptMessageResponse:
+        """Send a message as Alice."""
+        request = pb.AcceptMessageRequest(user_id=ALICE, thread_id=thread, content=content, **more)
+        return await self.stub.AcceptMessage(request)
+
+    async def close(self) -> None:
+        self.bus.stop_consuming()
+        await self.relay.drain(2)
+        await asyncio.gather(*self.tasks)
+        await self.channel.close()
+        await self.server.stop(0.2)
+        await self.database.close()
+
+
+async def start_replica(uri: str, bus: MemoryBus, *, relaying: bool = True, limits: Limits | None = None) -> Service:
+    """Start a replica. `relaying` False leaves what it commits to somebody's sweep, as a crash after the commit would."""
+    commands = Commands()
+    database = await connect_database(uri, application="test", listeners=[commands])
+    await prepare(database)
+    parts = Parts(
+        records=MongoRecords(database),
+        broker=BusBroker(bus),
+        registry=REGISTRY,
+        limits=limits or Limits(message_characters=1000),
+        timing=Timing(run=timedelta(minutes=30), first_check=timedelta(seconds=60)),
+        now=now,
+        new_id=new_id,
+    )
+    relay = Relay(database.outbox, publisher(bus), sweep_seconds=0.1, grace_seconds=0.3)
+    if relaying:
+        database.committed = relay.hand
+    server = Server()
+    add_ConversationServiceServicer_to_server(ConversationService(parts), server.grpc)
+    channel = connect(f"127.0.0.1:{await server.start('127.0.0.1', 0)}")
+    return Service(database, bus, parts, relay, server, channel, ConversationServiceStub(channel), commands)
+
+
+async def until(done: Callable[[], "Awaitable[bool] | bool"], seconds: float = 10) -> None:
+    """Wait for something that happens by itself."""
+    async with asyncio.timeout(seconds):
+        while True:
+            answer = done()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(0.02)

@@ -44,6 +44,12 @@ def test_secrets_reach_only_who_needs_them(service: str) -> None:
     assert given["OPENAI_BASE_URL"] == "https://api.example.org/v1"
 
 
+def test_the_notifier_alone_is_told_where_the_embedded_broker_tells_its_figures() -> None:
+    wiring = replace(WIRING, nats_monitor="http://127.0.0.1:8222")
+    told = {service: environment(service, wiring).get("EVERTHREAD_NATS_MONITOR_URL") for service in SERVICES}
+    assert told == {**dict.fromkeys(SERVICES), "notifier": "http://127.0.0.1:8222"}
+
+
 def test_who_calls_conversation_knows_all_of_its_processes() -> None:
     for service in ("gateway", "inference"):
         assert environment(service)["EVERTHREAD_CONVERSATION_ADDRESS"] == "127.0.0.1:50001,127.0.0.1:50002"

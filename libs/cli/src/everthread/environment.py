@@ -21,13 +21,14 @@ _NEEDED_BY: Final[Mapping[str, str]] = {MONGODB_URI: "conversation", OPENAI_API_
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
     """What the services must know of each other. `nats` is the address per service; `model_url` is None without a model;
-    `dev_key` is None where a JWKS URL is set."""
+    `dev_key` is None where a JWKS URL is set; `nats_monitor` is None where the broker is not the embedded one."""
 
     nats: Mapping[str, str]
     mongodb_uri: str
     model_url: str | None
     dev_key: str | None
     conversation_ports: tuple[int, ...]
+    nats_monitor: str | None = None
 
 
 def service_environment(
@@ -56,6 +57,8 @@ def service_environment(
         environment["EVERTHREAD_HOST"] = LOOPBACK
     if service == "gateway" and wiring.dev_key is not None:
         environment["EVERTHREAD_DEV_KEY_FILE"] = wiring.dev_key
+    if service == "notifier" and wiring.nats_monitor is not None:
+        environment["EVERTHREAD_NATS_MONITOR_URL"] = wiring.nats_monitor
     if wiring.model_url is not None:
         environment["EVERTHREAD_EMBEDDED_MODEL_URL"] = wiring.model_url
     return environment

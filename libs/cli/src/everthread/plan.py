@@ -63,13 +63,15 @@ def make_plan(
     uses: dict[str, str] = {}
     notes: list[str] = []
 
+    nats_monitor = None
     if environment.get(NATS_URL):
         nats = dict.fromkeys(SERVICES, environment[NATS_URL])
         uses["nats"] = f"{external.without_secret(environment[NATS_URL])} (NATS_URL)"
     else:
-        nats_port = ports.next()
+        nats_port, monitor_port = ports.next(), ports.next()
+        nats_monitor = f"http://{LOOPBACK}:{monitor_port}"
         passwords = kept_passwords(home.secrets, USER_NAMES)
-        config = broker_config(nats_port, ports.next(), home.nats, passwords)
+        config = broker_config(nats_port, monitor_port, home.nats, passwords)
         parts.append(
             _embedded(
                 "nats",
@@ -114,7 +116,12 @@ def make_plan(
         uses["identity"] = "development key; tokens by `everthread token`"
     conversation_ports = tuple(ports.next() for _ in range(counts["conversation"]))
     wiring = Wiring(
-        nats=nats, mongodb_uri=mongodb_uri, model_url=model_url, dev_key=dev_key, conversation_ports=conversation_ports
+        nats=nats,
+        mongodb_uri=mongodb_uri,
+        model_url=model_url,
+        dev_key=dev_key,
+        conversation_ports=conversation_ports,
+        nats_monitor=nats_monitor,
     )
     present = {part.name for part in parts}
     for service in SERVICES:

@@ -49,7 +49,6 @@ INFERENCE: Final = frozenset(
     {
         "EVERTHREAD_ANSWER_BYTES",
         "EVERTHREAD_CONVERSATION_ADDRESS",
-        "EVERTHREAD_EMBEDDED_MODEL_URL",
         "EVERTHREAD_SLOTS",
         "EVERTHREAD_UPSTREAM_CONNECT_SECONDS",
         "EVERTHREAD_UPSTREAM_IDLE_SECONDS",
@@ -57,8 +56,10 @@ INFERENCE: Final = frozenset(
         "EVERTHREAD_UPSTREAM_TRIES",
     }
 )
-NOTIFIER: Final = frozenset({"EVERTHREAD_FACTS_AT_ONCE"})
+NOTIFIER: Final = frozenset({"EVERTHREAD_FACTS_AT_ONCE", "EVERTHREAD_NATS_MONITOR_URL"})
+REGISTRY: Final = frozenset({"EVERTHREAD_EMBEDDED_MODEL_URL"})
+"""Named by models.toml and read wherever the registry is."""
 COMMAND: Final = frozenset({"EVERTHREAD_HOME"})
 """Read by the `everthread` command and its children's parent only."""
 
-KNOWN: Final = SHARED | GATEWAY | CONVERSATION | INFERENCE | NOTIFIER | COMMAND
+KNOWN: Final = SHARED | GATEWAY | CONVERSATION | INFERENCE | NOTIFIER | REGISTRY | COMMAND

@@ -10,6 +10,7 @@ from contracts import topology
 from runtime.process import Process
 
 from notifier.adapters.jetstream_feeds import JetStreamFeeds
+from notifier.adapters.nats_monitor import NatsMonitor
 from notifier.entrypoints.facts import facts_subscriber
 from notifier.settings import NotifierSettings
 
@@ -32,8 +33,12 @@ async def serve(process: Process, settings: NotifierSettings) -> None:
             work.create_task(
                 bus.consume(topology.DEAD, bus.move_dead_letter, concurrency=DEAD_LETTERS_AT_ONCE), name="dead letters"
             )
+            monitors = [url for url in (settings.nats_monitor_url or "").split(",") if url]
+            watching = work.create_task(NatsMonitor(monitors).watch(), name="nats monitor") if monitors else None
             logger.info("notifier.started")
             await process.stopping.wait()
             bus.stop_consuming()
+            if watching is not None:
+                watching.cancel()
     finally:
         await bus.drain()

@@ -6,6 +6,8 @@ from bus.api import Delivery, Done, Outcome, Poison, RetryLater, Subscriber
 from bus.errors import StreamFullError, UnavailableError
 from contracts.facts import decode_fact
 from contracts.ids import InvalidIdError
+from runtime import metrics
+from runtime.names import Metric
 
 from notifier.domain.feed import UnknownStatusError
 from notifier.handlers.deliver_fact import deliver_fact
@@ -26,6 +28,7 @@ def facts_subscriber(feeds: Feeds) -> Subscriber:
         except (UnavailableError, StreamFullError) as error:
             logger.warning("feed.not_stored", stream_sequence=delivery.stream_sequence, error=str(error))
             return RetryLater(delay=2.0)
+        metrics.add(Metric.FEED_ENTRIES, outcome="added" if added else "repeated")
         if not added:
             logger.info("feed.repeated", fact_id=fact.id, delivered=delivery.delivered)
         return Done()

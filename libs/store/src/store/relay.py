@@ -27,6 +27,8 @@ SWEEP_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 2.0
 """Younger rows are left to the process that wrote them: it is publishing them right now."""
 PAGE_ROWS: Final = 200
+DELETED_ROWS: Final = 50
+"""Per command: the embedded database takes longer per row the more there are (50: 0.2 ms, 1,000: 2.6 ms)."""
 IN_FLIGHT_ROWS: Final = 1000
 """More than these are not taken up in memory while the broker is away; the sweep finds them afterwards."""
 BEHIND_SECONDS: Final = 15.0
@@ -142,9 +144,11 @@ class Relay:
             self._in_flight.discard(row.id)
 
     async def _delete_published(self) -> None:
-        if ids := list(self._published):
-            await self._outbox.delete(ids)
-            self._published.difference_update(ids)
+        ids = list(self._published)
+        for start in range(0, len(ids), DELETED_ROWS):
+            chunk = ids[start : start + DELETED_ROWS]
+            await self._outbox.delete(chunk)
+            self._published.difference_update(chunk)
 
     def _tell_whether_behind(self) -> None:
         behind = self.oldest_age > BEHIND_SECONDS

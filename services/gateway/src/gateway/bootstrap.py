@@ -16,12 +16,14 @@ from runtime.settings import load_models
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
+from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
 from gateway.entrypoints.app import build
+from gateway.entrypoints.client_doors import open_doors
 from gateway.entrypoints.server import HttpServer
-from gateway.entrypoints.wiring import Readiness, Wiring
+from gateway.entrypoints.wiring import Doors, Readiness, Wiring
 from gateway.settings import GatewaySettings
 
 logger = structlog.get_logger()
@@ -38,7 +40,9 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     bus = await connect(settings.nats_url, instance=process.instance)
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes)
     wiring = wire(settings, conversation, bus, hub, authenticator, models, process.health.readiness)
-    app, streams = build(wiring, version=version("everthread-gateway"))
+    feeds = Feeds(bus.run_log, piece_bytes=settings.piece_bytes)
+    doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
+    app, streams = build(wiring, version=version("everthread-gateway"), client_doors=doors)
     metrics.read(Metric.VIEWERS, lambda: streams.open)
     metrics.read(Metric.WATCHED, lambda: hub.watched)
     metrics.read(Metric.VIEWER_BUFFER, lambda: hub.buffered)
@@ -53,6 +57,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     try:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         streams.drain()
+        protocol_streams.drain()
         await asyncio.sleep(STREAM_END_SECONDS)
         server.stop()
         await serving
@@ -60,6 +65,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         stopping.cancel()
         serving.cancel()
         await hub.close()
+        await feeds.close()
         await authenticator.close()
         await conversation.close()
         await bus.drain()

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from gateway.entrypoints import refusing
 from gateway.entrypoints.door import Door
+from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import EventStreams
 from gateway.entrypoints.routes import router
 from gateway.entrypoints.wiring import Wiring, wiring_of
@@ -36,7 +37,7 @@ _STREAMS: Final = {
 }
 
 
-def build(wiring: Wiring, *, version: str) -> tuple[ASGIApp, EventStreams]:
+def build(wiring: Wiring, *, version: str, client_doors: ClientDoors | None = None) -> tuple[ASGIApp, EventStreams]:
     """The ASGI application, and its event streams (to drain them)."""
     app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None)
     app.state.wiring = wiring
@@ -48,14 +49,21 @@ def build(wiring: Wiring, *, version: str) -> tuple[ASGIApp, EventStreams]:
     refusing.install(app)
     _describe_streams(app)
     streams = EventStreams(wiring)
-    door: ASGIApp = Door(wiring, app, streams)
+    door: ASGIApp = Door(wiring, app, streams, client_doors)
     if wiring.origins:
         door = CORSMiddleware(
             door,
             allow_origins=wiring.origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", "traceparent"],
-            expose_headers=["x-trace-id", "retry-after", "x-next-cursor"],
+            expose_headers=[
+                "x-trace-id",
+                "retry-after",
+                "x-next-cursor",
+                "x-run-id",
+                "x-workflow-run-id",
+                "x-workflow-stream-tail-index",
+            ],
             max_age=600,
         )
     return door, streams

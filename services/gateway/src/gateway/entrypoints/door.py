@@ -14,7 +14,9 @@ from runtime.names import Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.domain.problems import Refusal
+from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import EventStreams, is_event_stream, route_of
+from gateway.entrypoints.protocol_http import STREAMING
 from gateway.entrypoints.refusing import TRACE_ID, fault, problem, refusal_of
 from gateway.entrypoints.wiring import ANSWERING_PATH, PRINCIPAL, Wiring
 
@@ -31,8 +33,11 @@ def method_of(scope: Scope) -> str:
 class Door:
     """The ASGI application. `calls` is everything that is no event stream."""
 
-    def __init__(self, wiring: Wiring, calls: ASGIApp, streams: EventStreams) -> None:
+    def __init__(
+        self, wiring: Wiring, calls: ASGIApp, streams: EventStreams, client_doors: ClientDoors | None = None
+    ) -> None:
         self._wiring: Final = wiring
+        self._client_doors: Final = client_doors
         self._calls: Final = calls
         self._streams: Final = streams
         self._tracer: Final = telemetry.tracer("gateway.door")
@@ -57,6 +62,9 @@ class Door:
 
     async def _serve(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         path: str = scope["path"]
+        if self._client_doors is not None and self._client_doors.serves(path) and scope["method"] != "OPTIONS":
+            await self._client_doors(scope, receive, send)
+            return
         if path.startswith("/v1/"):
             scope[PRINCIPAL] = await self._wiring.authenticator.authenticate(headers.get("authorization"))
             if is_event_stream(path):
@@ -132,7 +140,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             message["headers"] = [*message.get("headers", ()), (b"x-trace-id", self._trace_id.encode())]
-            if is_event_stream(self._scope["path"]):
+            if is_event_stream(self._scope["path"]) or STREAMING in self._scope:
                 # The span is how long it took to attach; the stream itself may last for days.
                 self.finish()
         await self._send(message)

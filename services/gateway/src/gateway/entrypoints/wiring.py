@@ -8,8 +8,9 @@ from contracts.registry import Registry
 from fastapi import Request
 
 from gateway.domain.budgets import MessageBudget, StreamBudget
+from gateway.domain.deliveries import Deliveries
 from gateway.domain.identity import Principal
-from gateway.ports import Authenticator, Conversation, LogReader, Viewers
+from gateway.ports import Authenticator, ClientThreads, Conversation, LogReader, RunFeeds, Viewers
 
 PRINCIPAL = "everthread.principal"
 ANSWERING_PATH = "everthread.path"
@@ -33,6 +34,15 @@ class Wiring:
     body_bytes: int = 262_144
     origins: list[str] = field(default_factory=list)
     clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """What the doors of client protocols need beside `Wiring`."""
+
+    threads: ClientThreads
+    feeds: RunFeeds
+    deliveries: Deliveries = field(default_factory=Deliveries)
 
 
 def wiring_of(request: Request) -> Wiring:

@@ -1,0 +1,14 @@
+"""Which client protocols this gateway speaks."""
+
+from gateway.entrypoints.ai_sdk import AiSdkDoor
+from gateway.entrypoints.doors import ClientDoors
+from gateway.entrypoints.protocol_http import HEARTBEAT_SECONDS, ProtocolStreams
+from gateway.entrypoints.wiring import Doors, Wiring
+
+
+def open_doors(
+    wiring: Wiring, doors: Doors, *, heartbeat: float = HEARTBEAT_SECONDS
+) -> tuple[ClientDoors, ProtocolStreams]:
+    """The doors, and their open streams (to drain them)."""
+    streams = ProtocolStreams(wiring, heartbeat=heartbeat)
+    return ClientDoors(wiring, [AiSdkDoor(wiring, doors, streams)]), streams

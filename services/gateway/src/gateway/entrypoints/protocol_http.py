@@ -1,0 +1,182 @@
+"""What the doors of client protocols share: bodies, answers, and streams that end with their protocol's own last frame or not
+at all.
+
+A stream that this process ends early (it stops, the token expires) is broken off without an end of the body, so that no client
+takes the half for the whole; all of these protocols can be resumed or say that they failed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from contracts.codes import Code
+from starlette.types import Receive, Scope, Send
+
+from gateway.domain.frames import HEADERS, HEARTBEAT
+from gateway.domain.identity import Principal
+from gateway.domain.problems import Refusal
+from gateway.entrypoints.wiring import Wiring
+from gateway.ports import FrameViewer
+
+HEARTBEAT_SECONDS: Final = 10.0
+ATTACH_SECONDS: Final = 15.0
+STREAMING: Final = "everthread.streaming"
+"""Set in the scope once a stream begins: the request's span is how long it took to attach."""
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes | None:
+    """The whole body; None where the client left. Raises Refusal when it is too large."""
+    length = headers.get("content-length", "0")
+    pieces: list[bytes] = []
+    size = int(length) if length.isdigit() else 0
+    more = size <= limit
+    if more:
+        size = 0
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        more = message.get("more_body", False) and size <= limit
+    if size > limit:
+        raise Refusal(Code.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.", headers={"connection": "close"})
+    return b"".join(pieces)
+
+
+async def answer(
+    send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str] | None = None
+) -> None:
+    """A whole response."""
+    named = {"content-type": media_type, "content-length": str(len(body)), **(headers or {})}
+    if status == 204:
+        named = dict(headers or {})
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_json(send: Send, status: int, value: Any, headers: Mapping[str, str] | None = None) -> None:
+    """A JSON response."""
+    await answer(send, status, msgspec.json.encode(value), "application/json", headers)
+
+
+class ProtocolStreams:
+    """The open streams of all client protocols. `drain` breaks them off, and refuses new ones."""
+
+    def __init__(self, wiring: Wiring, *, heartbeat: float = HEARTBEAT_SECONDS) -> None:
+        self._wiring: Final = wiring
+        self._heartbeat: Final = heartbeat
+        self._streams: set[_Stream] = set()
+        self._draining = False
+
+    @property
+    def open(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    def drain(self) -> None:
+        """Break off what can be resumed; the rest goes on as long as the process does."""
+        self._draining = True
+        for stream in list(self._streams):
+            stream.cut(unless_lost=True)
+
+    def enter(self, principal: Principal) -> None:
+        """Count one more stream of a user, before anything is started for it; raises Refusal. Pair with `leave`."""
+        if self._draining:
+            raise Refusal(Code.UNAVAILABLE, "This gateway is stopping; connect again to reach another.")
+        if not self._wiring.streams.enter(principal.user_id):
+            raise Refusal(Code.LIMIT_REACHED, "Too many event streams are open; close one first.", retry_after=5)
+
+    def leave(self, principal: Principal) -> None:
+        """One less."""
+        self._wiring.streams.leave(principal.user_id)
+
+    async def serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        viewer: FrameViewer,
+        principal: Principal,
+        *,
+        end: bytes,
+        headers: Mapping[str, str],
+        resumable: bool,
+    ) -> bool:
+        """Serve a response up to its last frame and `end`; False where it was broken off or the client left."""
+        scope[STREAMING] = True
+        stream = _Stream(viewer, self._heartbeat, send, end, resumable)
+        self._streams.add(stream)
+        loop = asyncio.get_running_loop()
+        lifetime = principal.expires_at - self._wiring.clock()
+        expiry = loop.call_later(max(lifetime, 0), stream.cut)
+        if self._draining:
+            stream.cut(unless_lost=True)
+        try:
+            return await stream.serve(receive, headers)
+        finally:
+            expiry.cancel()
+            self._streams.discard(stream)
+            await viewer.close()
+
+
+class _Stream:
+    __slots__ = ("_beat_due", "_cut", "_end", "_heartbeat", "_resumable", "_send", "_viewer", "_wrote")
+
+    def __init__(self, viewer: FrameViewer, heartbeat: float, send: Send, end: bytes, resumable: bool) -> None:
+        self._viewer, self._heartbeat, self._send, self._end, self._resumable = viewer, heartbeat, send, end, resumable
+        self._cut = False
+        self._beat_due = False
+        self._wrote = False
+
+    def cut(self, *, unless_lost: bool = False) -> None:
+        """Break the stream off; with `unless_lost` only if its client can come back for the rest."""
+        if unless_lost and not self._resumable:
+            return
+        self._cut = True
+        self._viewer.wake()
+
+    async def serve(self, receive: Receive, headers: Mapping[str, str]) -> bool:
+        extra = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *extra]})
+        await self._send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+        gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
+        gone.add_done_callback(lambda _: self._viewer.wake())
+        beats = asyncio.create_task(self._beats(), name="heartbeats")
+        try:
+            return await self._pump(gone)
+        finally:
+            beats.cancel()
+            gone.cancel()
+
+    async def _pump(self, gone: "asyncio.Task[None]") -> bool:
+        viewer, send = self._viewer, self._send
+        while not self._cut:
+            if viewer.ended:
+                await send({"type": "http.response.body", "body": self._end, "more_body": False})
+                return True
+            piece = await viewer.take()
+            if gone.done():
+                return False
+            if piece:
+                self._wrote = True
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            elif self._beat_due:
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+            self._beat_due = False
+        return False
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat)
+            if not self._wrote:
+                self._beat_due = True
+                self._viewer.wake()
+            self._wrote = False
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,110 @@
+"""Send a message for a client that keeps its own list of messages: find where in the thread it belongs."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+from contracts.codes import Code
+from contracts.registry import Registry
+
+from gateway.domain.problems import Refusal
+from gateway.domain.records import Accepted
+from gateway.handlers.send_message import MessageToSend, check_message
+from gateway.ports import ClientMessage, ClientThreads, Conversation
+
+RESENDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A message that the client has before the new one; `stored_id` is ours where it is one of ours, else empty."""
+
+    role: str
+    content: str
+    stored_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromClient:
+    """What a client wants answered. `replaces`: what is after `earlier` in the thread is not to be continued (an edit, a
+    regeneration). `key` is the client's own name for this request, empty if it has none."""
+
+    thread_id: str
+    content: str
+    earlier: Sequence[Earlier] = ()
+    replaces: bool = False
+    model: str = ""
+    key: str = ""
+    client: str = ""
+    tags: Sequence[str] = ()
+
+
+async def send_from_client(
+    conversation: Conversation, threads: ClientThreads, models: Registry, user_id: str, wanted: FromClient
+) -> Accepted:
+    """Open the thread and accept the message in its place: behind the last answer the client has, if that is ours; else on a
+    new branch with the client's own history; else at the thread's end. The same key gives the same run again, unless that
+    failed. Raises Refusal."""
+    check_message(MessageToSend(content=wanted.content, model=wanted.model), models)
+    await threads.open_thread(user_id, wanted.thread_id, tags=wanted.tags)
+    message = _placed(wanted)
+    try:
+        return await _accept(conversation, threads, user_id, wanted, message)
+    except Refusal as refusal:
+        if refusal.code is not Code.MESSAGE_NOT_FOUND or not message.parent_message_id:
+            raise
+    # The answer it has is of another thread (a chat that was copied): bring its history along instead.
+    return await _accept(conversation, threads, user_id, wanted, _imported(wanted))
+
+
+def _placed(wanted: FromClient) -> ClientMessage:
+    parent = next((item.stored_id for item in reversed(wanted.earlier) if item.stored_id), "")
+    if parent:
+        return _message(wanted, parent_message_id=parent)
+    if wanted.earlier:
+        return _imported(wanted)
+    return _message(wanted, from_root=wanted.replaces)
+
+
+def _imported(wanted: FromClient) -> ClientMessage:
+    history = [(item.role, item.content) for item in wanted.earlier if item.content.strip()]
+    return _message(wanted, from_root=True, history=history)
+
+
+def _message(
+    wanted: FromClient,
+    *,
+    parent_message_id: str = "",
+    from_root: bool = False,
+    history: Sequence[tuple[str, str]] = (),
+) -> ClientMessage:
+    body = [wanted.thread_id, wanted.content, wanted.model, parent_message_id, from_root, history]
+    digest = hashlib.sha256(msgspec.json.encode(body)).digest()
+    # Another text under the same name (an edited message) is another request.
+    key = f"{hashlib.sha256(wanted.key.encode()).hexdigest()[:32]}-{digest.hex()[:32]}" if wanted.key else ""
+    return ClientMessage(
+        content=wanted.content,
+        model=wanted.model,
+        idempotency_key=key,
+        body_hash=digest,
+        parent_message_id=parent_message_id,
+        from_root=from_root,
+        history=history,
+        client=wanted.client,
+    )
+
+
+async def _accept(
+    conversation: Conversation, threads: ClientThreads, user_id: str, wanted: FromClient, message: ClientMessage
+) -> Accepted:
+    accepted = await threads.accept(user_id, wanted.thread_id, message)
+    for _ in range(RESENDS):
+        if not accepted.repeated:
+            break
+        run, _stored = await conversation.get_run(user_id, accepted.run_id)
+        if run.status != "error":
+            break
+        again = replace(message, idempotency_key=f"{message.idempotency_key}-{run.id}")
+        accepted = await threads.accept(user_id, wanted.thread_id, again)
+    return accepted

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from tests import mesh as mesh_module
 from tests.load.generator import Stream, read_stream
-from tests.load.processes import cpu_seconds, pss_mib
+from tests.load.processes import cpu_seconds, fsync_ms, pss_mib
 from tests.mesh import Mesh
 from tests.upstream import UpstreamProcess
 
@@ -213,12 +213,10 @@ def _row(values: Sequence[float], unit: str) -> str:
     return f"p50 {quantile(values, 0.5):.1f} {unit}, p99 {quantile(values, 0.99):.1f} {unit} (n = {len(values)})"
 
 
-async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every arm on one mesh; the figures as data."""
-    figures: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    }
-    with tempfile.TemporaryDirectory(prefix="everthread-bench-") as home, UpstreamProcess() as upstream:
+async def measure(arguments: argparse.Namespace, store: Path) -> dict[str, Any]:
+    """Every arm on one mesh with its data under `store`; the figures as data."""
+    figures: dict[str, Any] = {"store": str(store), "fsync_ms": fsync_ms(store)}
+    with tempfile.TemporaryDirectory(prefix="everthread-bench-", dir=store) as home, UpstreamProcess() as upstream:
         started = time.perf_counter()
         mesh = mesh_module.start(
             Path(home) / "mesh",
@@ -263,8 +261,7 @@ def report(figures: dict[str, Any], arguments: argparse.Namespace) -> str:
     added = [quantile(durable.latencies, q) - quantile(direct.latencies, q) for q in (0.5, 0.99)]
     services = {n: m for n, m in figures["pss_mib"].items() if n.endswith("-1")}
     lines = [
-        f"Machine: {figures['machine']}. Command: `uv run task bench -- --streams {arguments.streams} --rate "
-        f"{arguments.rate} --seconds {arguments.seconds} --rounds {arguments.rounds}`.",
+        f"### Data on {figures['store']}: {figures['fsync_ms']:.3f} ms a synced write",
         "",
         "| what | figure | goal |",
         "|---|---|---|",
@@ -293,6 +290,28 @@ def report(figures: dict[str, Any], arguments: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+def heading(arguments: argparse.Namespace) -> str:
+    """On what machine, by which command."""
+    return (
+        f"Machine: {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}. Command: `uv run task "
+        f"bench -- --streams {arguments.streams} --rate {arguments.rate} --seconds {arguments.seconds} "
+        f"--rounds {arguments.rounds} --samples {arguments.samples}`."
+    )
+
+
+def show(text: str) -> None:
+    """The report's tables in the terminal."""
+    table = Table(show_header=False)
+    for line in text.splitlines():
+        if line.startswith("### "):
+            table.add_section()
+            table.add_row(line.removeprefix("### "), "", "")
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("| ") else []
+        if len(cells) >= 2:
+            table.add_row(*cells)
+    console.print(table)
+
+
 def main() -> None:
     """Measure, print, and (unless --no-write) put the tables into docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -301,19 +320,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument(
+        "--store", type=Path, action="append", help="where the servers keep their data; may be given more than once"
+    )
     parser.add_argument("--no-write", action="store_true")
     parser.add_argument("--json", type=Path, help="also write every figure to this file")
     arguments = parser.parse_args()
-    figures = uvloop.run(measure(arguments))
-    text = report(figures, arguments)
-    table = Table(show_header=False)
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("| ") else []
-        if len(cells) >= 2:
-            table.add_row(*cells)
-    console.print(table)
+    stores = arguments.store or [
+        folder for folder in (Path("/dev/shm"), Path(tempfile.gettempdir())) if folder.is_dir()
+    ]
+    runs = [uvloop.run(measure(arguments, store)) for store in stores]
+    text = "\n\n".join([heading(arguments), *(report(figures, arguments) for figures in runs)])
+    show(text)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, default=vars, indent=1), "utf-8")
+        arguments.json.write_text(json.dumps(runs, default=vars, indent=1), "utf-8")
     if not arguments.no_write:
         page = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{text}\n{END}", PAGE.read_text("utf-8"), flags=re.DOTALL)
         PAGE.write_text(page, "utf-8")

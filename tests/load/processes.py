@@ -1,6 +1,9 @@
 """CPU and memory of processes, from /proc (Linux)."""
 
 import os
+import statistics
+import tempfile
+import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -18,3 +21,15 @@ def pss_mib(pid: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     raise ValueError(f"no Pss for {pid}")
+
+
+def fsync_ms(folder: Path, times: int = 100) -> float:
+    """Median milliseconds of a small write and its fsync in `folder`: what each stored event costs there at the least."""
+    taken = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(times):
+            start = time.perf_counter()
+            file.write(b"x" * 200)
+            os.fsync(file.fileno())
+            taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(taken)

@@ -100,7 +100,7 @@ async def read_stream(
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
     transport, _ = await loop.create_connection(
-        lambda: _Reader(request, stream, end_marks, done), parts.hostname, parts.port
+        lambda: _Reader(request, stream, end_marks, done), parts.hostname, parts.port or 80
     )
     try:
         await asyncio.wait_for(done, deadline)

@@ -195,24 +195,20 @@ class Metric(Enum):
         "everthread_log_appends_total",
         "Entries stored in the run log, by kind. Deltas that arrive together are one entry.",
         "Deltas per second of the mesh. Falls to 0 while runs are open: see slots in use and the providers.",
-        GATEWAY,
-        CONVERSATION,
-        INFERENCE,
+        *EVERYWHERE,
         kind=("event", "snapshot", "claim", "release", "command"),
     )
     APPEND_SECONDS = _seconds(
         "everthread_log_append_duration_seconds",
         "From an append to its acknowledgement, re-sends included: what durability costs each piece of text.",
         "Above 25 ms at the 99th percentile: the broker's disk or its leader; docs/runbooks/slow-appends.md.",
-        CONVERSATION,
-        INFERENCE,
+        *EVERYWHERE,
     )
     FENCED = _counter(
         "everthread_log_fenced_total",
         "Appends rejected because a newer claim holds the run: a replaced worker was still writing. Nothing of it is stored.",
         "One per replaced worker is the design at work. Many without dead workers: workers are stuck longer than ack_wait.",
-        CONVERSATION,
-        INFERENCE,
+        *EVERYWHERE,
     )
     STREAM_FULL = _counter(
         "everthread_stream_full_total",
@@ -224,8 +220,7 @@ class Metric(Enum):
         "everthread_follow_gaps_total",
         "Gaps that followers found in what arrived live, and filled from the log before showing anything after them.",
         "Viewers lost nothing. Rising: slow process or flapping connection; see dropped and reconnects.",
-        GATEWAY,
-        INFERENCE,
+        *EVERYWHERE,
     )
     GAPS_SHOWN = _counter(
         "everthread_follow_gaps_shown_total",

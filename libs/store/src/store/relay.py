@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from runtime import metrics
 from runtime.names import Metric
 
 from store.errors import StoreError
-from store.outbox import Outbox, OutboxRow
+from store.outbox import OutboxRow
 
 logger = structlog.get_logger()
 
@@ -34,12 +34,22 @@ IN_FLIGHT_ROWS: Final = 1000
 BEHIND_SECONDS: Final = 15.0
 
 
+class Rows(Protocol):
+    """What the relay needs of an outbox."""
+
+    async def oldest(self, *, before: datetime, after_id: str = "", limit: int) -> list[OutboxRow]:
+        """As Outbox.oldest."""
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        """As Outbox.delete."""
+
+
 class Relay:
     """Publishes rows and deletes them afterwards, many at a time, so that a row costs no delete of its own under load."""
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: Rows,
         publish: Publish,
         *,
         sweep_seconds: float = SWEEP_SECONDS,

@@ -1,0 +1,1 @@
+"""Text extraction, embeddings, engines and the stream. Built in bootstrap only."""

@@ -1,0 +1,1 @@
+"""Chunks, corpora, ranking and quotes: pure."""

@@ -1,0 +1,1 @@
+"""What is done with documents, one verb per file."""

@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.upstream import expected_text
+from tests.upstream import UpstreamProcess, expected_text
 
-from tests.mesh import TERMINAL, Mesh, create_thread, send, stored_answer, to_the_end, watching
+from tests.mesh import TERMINAL, Mesh, create_thread, send, start, stored_answer, to_the_end, watching
 from tests.sse import Frame, text_of
 
 SLOW = "tokens=150 rate=50"
@@ -224,3 +225,22 @@ async def test_stop_from_another_device_stops_within_a_second_and_keeps_the_text
     assert message["status"] == "cancelled"
     assert message["content"] == shown
     assert 10 <= message["usage"]["output_tokens"] < 200, "it stopped, and what was written is billed"
+
+
+async def test_a_worker_that_is_alone_takes_its_own_run_up_again_when_it_is_back(
+    tmp_path: Path, upstream: UpstreamProcess
+) -> None:
+    alone = start(tmp_path / "alone", environment={"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "x"})
+    try:
+        async with alone.client() as client:
+            thread = await create_thread(client)
+            accepted = await send(client, thread, "tokens=100 rate=40")
+            async with watching(client, f"/v1/runs/{accepted['run_id']}/events") as stream:
+                seen = await _frames_until(stream, 10)
+                alone.signal("inference-1", signal.SIGKILL)
+                seen += [frame async for frame in stream]
+            message = await stored_answer(client, thread, accepted["run_id"])
+    finally:
+        alone.stop()
+    _check_contiguous(seen)
+    assert text_of([frame.json for frame in seen]) == expected_text("tokens=100 rate=40") == message["content"]

@@ -42,6 +42,10 @@ class PeerClaims:
         """What that worker holds."""
         return [claim for claim in self._by_run.values() if claim.worker == worker]
 
+    def workers(self) -> set[str]:
+        """Everybody who holds something."""
+        return {claim.worker for claim in self._by_run.values()}
+
     def is_current(self, claim: PeerClaim) -> bool:
         """Nobody has claimed the run since, and it was not released."""
         return self._by_run.get(claim.run_id) == claim

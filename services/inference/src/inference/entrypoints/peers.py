@@ -1,8 +1,9 @@
 """What a worker hears of the others: their claims, their deaths, their questions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 import msgspec
 import structlog
@@ -19,6 +20,7 @@ from inference.handlers.running import RunningRuns
 
 logger = structlog.get_logger()
 
+ALIVE_SECONDS: Final = 1.0
 Decode = Callable[[bytes], tuple[str, str, int]]
 Encode = Callable[[AdoptAnswer], bytes]
 
@@ -49,7 +51,7 @@ async def hearing_peers(bus: Bus, running: RunningRuns, *, decode: Decode, encod
     await bus.serve(adopt_subject(bus.name), answer)
     async with bus.watch_live(LIVE_CLAIMS, heard):
         await bus.on_disconnect(lost)
-        past = asyncio.create_task(_read_past(bus, heard))
+        past = asyncio.create_task(_catch_up(bus, claims, heard, lost))
         try:
             yield
         finally:
@@ -73,10 +75,17 @@ def _hear(bus: Bus, claims: PeerClaims, running: RunningRuns, entry: Entry) -> N
     hear_claim(claims, running, claim, released=holder.released, worker=bus.name)
 
 
-async def _read_past(bus: Bus, heard: Callable[[Entry], None]) -> None:
-    """The claims stored before this worker listened. Best effort: what is missed is redelivered after ack_wait."""
+async def _catch_up(
+    bus: Bus, claims: PeerClaims, heard: Callable[[Entry], None], lost: Callable[[str], Awaitable[None]]
+) -> None:
+    """The claims stored before this worker listened, and the deaths it could not hear of: a worker that restarts alone would
+    otherwise wait for its own old deliveries. Best effort: what is missed is redelivered after ack_wait."""
     try:
         async for entry in bus.run_log.read(ALL_CLAIMS):
             heard(entry)
+        for worker in claims.workers() - {bus.name}:
+            # Whatever it answers, it lives. A false alarm is harmless: whoever takes a run asks its holder first.
+            if await bus.request(adopt_subject(worker), b"", timeout=ALIVE_SECONDS) is None:
+                await lost(worker)
     except BusError as error:
         logger.warning("claims.unread", error=str(error))

@@ -53,7 +53,7 @@ def run(service: str, settings: ServiceSettings, main: Main) -> None:
     cancelled; while it has not added a check yet, it is cancelled right away. A second signal ends the process at once.
     """
     runtime_logging.configure(service, settings.instance, log_format=settings.log_format, log_level=settings.log_level)
-    telemetry.configure(service, settings.instance, settings.otlp_endpoint)
+    telemetry.configure(service, settings.instance, settings.otlp_endpoint, settings.trace_share)
     metrics.prepare(service, _version_of(service))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

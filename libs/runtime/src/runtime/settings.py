@@ -72,6 +72,12 @@ class ServiceSettings(BaseSettings):
         pattern=r"^https?://",
         description="Base address of an OpenTelemetry collector (OTLP over HTTP). Unset: no traces are recorded.",
     )
+    trace_share: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Which share of the traces is exported, from 0 to 1; those that failed or were taken over always are.",
+    )
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_lower)] = Field(
         default="json", description="json: one object per line; console: for a person's eyes."
     )

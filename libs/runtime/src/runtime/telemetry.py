@@ -25,22 +25,30 @@ _propagator = TraceContextTextMapPropagator()
 _provider: "TracerProvider | None" = None
 
 
-def configure(service: str, instance: str, endpoint: str | None) -> None:
-    """Record and export traces as `everthread-<service>` if there is an endpoint. Never touches the network itself."""
+def configure(service: str, instance: str, endpoint: str | None, share: float = 1.0) -> None:
+    """Record and export traces as `everthread-<service>` if there is an endpoint: `share` (0 to 1) of them, and all that
+    failed or were taken over. Never touches the network itself."""
     global _provider
     if endpoint is None:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     resource = Resource.create(
         {"service.name": f"everthread-{service}", "service.namespace": "everthread", "service.instance.id": instance}
     )
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
-    _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
+    processor: SpanProcessor = BatchSpanProcessor(exporter, schedule_delay_millis=1000)
+    if share < 1.0:
+        from runtime.sampling import KeepFailures, ShareAndTakeovers
+
+        _provider = TracerProvider(resource=resource, shutdown_on_exit=False, sampler=ShareAndTakeovers(share))
+        processor = KeepFailures(processor)
+    else:
+        _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    _provider.add_span_processor(processor)
     trace.set_tracer_provider(_provider)
 
 

@@ -14,6 +14,7 @@ SHARED: Final = frozenset(
         "EVERTHREAD_LOG_FORMAT",
         "EVERTHREAD_LOG_LEVEL",
         "EVERTHREAD_MODELS_FILE",
+        "EVERTHREAD_TRACE_SHARE",
     }
 )
 """Read by every service (runtime.settings)."""
@@ -50,6 +51,7 @@ INFERENCE: Final = frozenset(
         "EVERTHREAD_ANSWER_BYTES",
         "EVERTHREAD_CONVERSATION_ADDRESS",
         "EVERTHREAD_SLOTS",
+        "EVERTHREAD_TRACE_TEXT",
         "EVERTHREAD_UPSTREAM_CONNECT_SECONDS",
         "EVERTHREAD_UPSTREAM_IDLE_SECONDS",
         "EVERTHREAD_UPSTREAM_RETRY_SECONDS",

@@ -37,7 +37,11 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     registry = load_models(settings)
     bus = await _open_bus(settings, process.instance)
     channel = rpc.connect(settings.conversation_address, idempotent=["everthread.v1.ConversationService/GetRunInput"])
-    models = ChatModels(idle_seconds=settings.upstream_idle_seconds, connect_seconds=settings.upstream_connect_seconds)
+    models = ChatModels(
+        idle_seconds=settings.upstream_idle_seconds,
+        connect_seconds=settings.upstream_connect_seconds,
+        trace_text=settings.trace_text,
+    )
     running = RunningRuns()
     metrics.set_to(Metric.SLOTS, settings.slots)
     metrics.read(Metric.SLOTS_IN_USE, lambda: len(running))

@@ -27,6 +27,10 @@ class InferenceSettings(ServiceSettings):
     upstream_retry_seconds: float = Field(
         default=60.0, ge=0, description="Within how many seconds of the first try another may begin."
     )
+    trace_text: bool = Field(
+        default=False,
+        description="Put the messages and the answers of model calls onto spans. Whoever sees traces then reads them.",
+    )
     answer_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,

@@ -13,10 +13,11 @@ import aiohttp
 import msgspec
 from contracts.usage import Usage
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-from runtime import telemetry
+from runtime import genai, telemetry
 
 from inference.adapters.chat_frames import DONE, Choice, Chunk, Delta, EventLines, decode_chunk, typed_texts, usage_of
 from inference.adapters.retry_after import retry_after
+from inference.adapters.traced_text import TracedText
 from inference.domain.tool_calls import ToolCallAssembler
 from inference.domain.upstream_errors import UpstreamError, error_in_stream, error_of_status, incomplete, unavailable
 from inference.ports import Generated, ModelCall, Sink
@@ -26,9 +27,11 @@ ERROR_BODY_BYTES: Final = 64 * 1024
 
 
 class ChatModels:
-    """Implements ports.Models. `idle_seconds`: how long a provider may say nothing before the call is given up."""
+    """Implements ports.Models. `idle_seconds`: how long a provider may say nothing before the call is given up.
+    `trace_text`: put the messages and the answer on the span; otherwise no text ever gets there."""
 
-    def __init__(self, *, idle_seconds: float, connect_seconds: float) -> None:
+    def __init__(self, *, idle_seconds: float, connect_seconds: float, trace_text: bool = False) -> None:
+        self._trace_text = trace_text
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_seconds, connect=connect_seconds, sock_read=idle_seconds
         )
@@ -50,22 +53,26 @@ class ChatModels:
             record_exception=False,
             set_status_on_exception=False,
             attributes={
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": model.provider.name,
-                "gen_ai.request.model": model.upstream_name,
-                "gen_ai.output.type": "text",
+                genai.OPERATION_NAME: genai.CHAT,
+                genai.PROVIDER_NAME: model.provider.name,
+                genai.REQUEST_MODEL: model.upstream_name,
+                genai.OUTPUT_TYPE: "text",
             },
         ) as span:
+            if self._trace_text:
+                sink = TracedText(call, sink, span)
             try:
                 result = await self._call(call, sink, span)
             except UpstreamError as error:
-                span.set_attribute("error.type", error.code.value)
+                span.set_attribute(genai.ERROR_TYPE, error.code.value)
                 span.set_status(Status(StatusCode.ERROR, error.detail))
                 raise
-            span.set_attribute("gen_ai.response.finish_reasons", (result.finish_reason,))
+            span.set_attribute(genai.FINISH_REASONS, (result.finish_reason,))
+            if isinstance(sink, TracedText):
+                sink.end(result.finish_reason)
             if result.usage is not None:
-                span.set_attribute("gen_ai.usage.input_tokens", result.usage.input_tokens)
-                span.set_attribute("gen_ai.usage.output_tokens", result.usage.output_tokens)
+                span.set_attribute(genai.INPUT_TOKENS, result.usage.input_tokens)
+                span.set_attribute(genai.OUTPUT_TOKENS, result.usage.output_tokens)
             return result
 
     async def _call(self, call: ModelCall, sink: Sink, span: Span) -> Generated:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.otlp_receiver import OtlpReceiver
-from tests.upstream import UpstreamProcess
 
 from tests import mesh as mesh_module
 from tests.mesh import Mesh
+from tests.otlp_receiver import OtlpReceiver
+from tests.upstream import UpstreamProcess
 
 MODELS = """
 [providers.openai]

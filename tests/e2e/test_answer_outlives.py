@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.upstream import UpstreamProcess, expected_text
 
 from tests.mesh import TERMINAL, Mesh, create_thread, send, start, stored_answer, to_the_end, watching
 from tests.sse import Frame, text_of
+from tests.upstream import UpstreamProcess, expected_text
 
 SLOW = "tokens=150 rate=50"
 """Three seconds of answer: long enough to kill something in the middle."""

@@ -4,10 +4,9 @@ import asyncio
 import random
 import signal
 
-from tests.upstream import expected_text
-
 from tests.mesh import TERMINAL, Mesh, create_thread, send, stored_answer, to_the_end
 from tests.sse import text_of
+from tests.upstream import expected_text
 
 
 async def test_fifty_runs_under_random_kills(mesh: Mesh) -> None:

@@ -3,9 +3,8 @@
 import asyncio
 import time
 
-from tests.otlp_receiver import OtlpReceiver
-
 from tests.mesh import Mesh, create_thread, send, stored_answer
+from tests.otlp_receiver import OtlpReceiver
 
 
 async def test_one_trace_covers_all_services(mesh: Mesh, otlp: OtlpReceiver) -> None:

@@ -33,22 +33,17 @@ def configure(service: str, instance: str, endpoint: str | None, share: float = 
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    from runtime.sampling import KeepFailures, ShareAndTakeovers
 
     resource = Resource.create(
         {"service.name": f"everthread-{service}", "service.namespace": "everthread", "service.instance.id": instance}
     )
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
-    processor: SpanProcessor = BatchSpanProcessor(exporter, schedule_delay_millis=1000)
-    if share < 1.0:
-        from runtime.sampling import KeepFailures, ShareAndTakeovers
-
-        _provider = TracerProvider(resource=resource, shutdown_on_exit=False, sampler=ShareAndTakeovers(share))
-        processor = KeepFailures(processor)
-    else:
-        _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    _provider.add_span_processor(processor)
+    _provider = TracerProvider(resource=resource, shutdown_on_exit=False, sampler=ShareAndTakeovers(share))
+    _provider.add_span_processor(KeepFailures(BatchSpanProcessor(exporter, schedule_delay_millis=1000)))
     trace.set_tracer_provider(_provider)
 
 

@@ -13,7 +13,7 @@ _WORD: Final = re.compile(r"\w{3,}")
 
 def quote_of(text: str, query: str, *, longest: int = LONGEST_QUOTE) -> str:
     """The run of whole sentences in `text`, at most `longest` characters, that shares most words with `query`; of equal ones
-    the first. It is always a verbatim part of `text`; a sentence that is longer by itself is cut at a word."""
+    the shortest, and the first where none shares any. It is always a verbatim part of `text`; a sentence that is longer by itself is cut at a word."""
     sentences = [found.span() for found in _SENTENCE.finditer(text) if found.group().strip()]
     wanted = {word.casefold()[:6] for word in _WORD.findall(query)}
     best, best_score = "", -1
@@ -25,7 +25,7 @@ def quote_of(text: str, query: str, *, longest: int = LONGEST_QUOTE) -> str:
                 break
             quote = longer if len(longer) <= longest else _cut_at_word(longer, longest)
             score = len({word.casefold()[:6] for word in _WORD.findall(quote)} & wanted)
-            if score > best_score:
+            if score > best_score or (score == best_score > 0 and len(quote) < len(best)):
                 best, best_score = quote, score
     return best
 

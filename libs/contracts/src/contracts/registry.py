@@ -29,7 +29,7 @@ class Provider:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model. Prices in USD per million tokens, None where unknown."""
+    """One model. Prices in USD per million tokens, None where unknown. `tools`: it can call tools, so it is offered them."""
 
     id: str
     provider: Provider
@@ -40,6 +40,7 @@ class Model:
     output: Decimal | None
     continuation: Continuation
     max_output_tokens: int | None
+    tools: bool = False
 
     @property
     def available(self) -> bool:
@@ -97,7 +98,15 @@ def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Prov
         output=_price(entry, "output"),
         continuation=continuation,
         max_output_tokens=entry.get("max_output_tokens"),
+        tools=_yes_or_no(model_id, entry, "tools"),
     )
+
+
+def _yes_or_no(model_id: str, entry: Mapping[str, Any], key: str) -> bool:
+    value = entry.get(key, False)
+    if not isinstance(value, bool):
+        raise RegistryError(f"models.toml: {model_id!r}: {key} is {value!r}, expected true or false")
+    return value
 
 
 def _price(entry: Mapping[str, Any], key: str) -> Decimal | None:

@@ -29,3 +29,7 @@ class StreamFullError(BusError):
 class ConflictError(BusError):
     """Other bytes are already stored under this message id, by an earlier call whose outcome was unknown. Nothing was
     stored now; fold the log again before writing on."""
+
+
+class RevisionConflictError(BusError):
+    """Somebody else changed the value first. Nothing was stored; read it again and decide anew."""

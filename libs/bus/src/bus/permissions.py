@@ -64,8 +64,20 @@ _ANY_WORKER: Final = adopt_subject("*")
 USERS: Final = {
     "admin": Permissions(publish=(">",), subscribe=(">",)),
     "gateway": Permissions(
-        publish=(*_LOOKS, *_reads(topology.RUNS, topology.FEEDS), ALL_COMMANDS),
-        subscribe=(*map(live, _ALL_RUNS), *map(live, topology.FEEDS.subjects)),
+        publish=(
+            *_LOOKS,
+            *_reads(topology.RUNS, topology.FEEDS, topology.FLAGS, topology.ROLLOUT),
+            ALL_COMMANDS,
+            # Administrators change flags through a gateway, and one gateway at a time walks the rollout.
+            *topology.FLAGS.subjects,
+            *topology.ROLLOUT.subjects,
+        ),
+        subscribe=(
+            *map(live, _ALL_RUNS),
+            *map(live, topology.FEEDS.subjects),
+            *map(live, topology.FLAGS.subjects),
+            *map(live, topology.ROLLOUT.subjects),
+        ),
     ),
     "conversation": Permissions(
         publish=(

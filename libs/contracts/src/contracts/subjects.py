@@ -1,8 +1,9 @@
 """Every NATS subject of Everthread. No other file spells one."""
 
+import re
 from typing import Final
 
-from contracts.ids import DOCUMENT, RUN, THREAD, USER, check_corpus, check_id
+from contracts.ids import DOCUMENT, RUN, THREAD, USER, InvalidIdError, check_corpus, check_id
 
 LIVE: Final = "live."
 """Prefix of what RUNS and FEEDS republish once it is stored. Viewers subscribe here, never to the ingest subject."""
@@ -24,6 +25,10 @@ TOOLS: Final = "tool."
 ALL_TOOLS: Final = TOOLS + ">"
 SERVICES_INFO: Final = "$SRV.INFO"
 """Every NATS micro service answers a request here with what it offers."""
+FLAG_VALUES: Final = "$KV.flags.>"
+"""The key-value bucket `flags`, as the broker spells buckets: `nats kv get flags path` reads the flag `path`."""
+ROLLOUT_VALUES: Final = "$KV.rollout.>"
+"""The key-value bucket `rollout`: the guard's lease and state, and what the gateways observed."""
 
 
 def run_subject(thread_id: str, run_id: str, entry: str) -> str:
@@ -79,6 +84,22 @@ def dead_letter_subject(stream: str, consumer: str) -> str:
 def adopt_subject(worker: str) -> str:
     """Request to a worker: do you execute this run, and will you beat for this delivery from now on?"""
     return f"worker.{worker}.adopt"
+
+
+def flag_subject(name: str) -> str:
+    """A flag's definition."""
+    return f"$KV.flags.{_check_key(name)}"
+
+
+def rollout_subject(key: str) -> str:
+    """A value of the bucket `rollout`, such as `lease`."""
+    return f"$KV.rollout.{_check_key(key)}"
+
+
+def _check_key(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", text) is None:
+        raise InvalidIdError(f"not a key: {text[:40]!r}")
+    return text
 
 
 def token_at(subject: str, index: int) -> str:

@@ -102,7 +102,25 @@ ADVISORIES: Final = Stream(
     max_age=7 * DAY,
     max_bytes=64 * 1024**2,
 )
-STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, DEAD_LETTERS, ADVISORIES)
+FLAGS: Final = Stream(
+    name="KV_flags",
+    subjects=(subjects.FLAG_VALUES,),
+    why="The key-value bucket of flags, every definition there ever was: who may answer by which path, since when, and why.",
+    max_bytes=256 * 1024**2,
+    republish=True,
+    allow_rollup=True,
+)
+ROLLOUT: Final = Stream(
+    name="KV_rollout",
+    subjects=(subjects.ROLLOUT_VALUES,),
+    why="The key-value bucket of the guard: its lease, its state, and what each gateway observed lately.",
+    discard="old",
+    max_msgs_per_subject=1,
+    max_bytes=64 * 1024**2,
+    republish=True,
+    allow_rollup=True,
+)
+STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, DEAD_LETTERS, ADVISORIES, FLAGS, ROLLOUT)
 
 EXECUTE: Final = Consumer(
     name="inference-execute",

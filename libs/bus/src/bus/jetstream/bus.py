@@ -11,10 +11,11 @@ from contracts import topology
 from contracts.subjects import DEATH_NOTICES, LIVE, live
 from contracts.topology import Consumer, Stream
 from nats.aio.msg import Msg
+from ulid import ULID
 
 from bus import tracing
 from bus.api import Delivery, Entry, Outcome, Subscriber
-from bus.errors import BusError, UnavailableError
+from bus.errors import BusError, RevisionConflictError, UnavailableError
 from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
 from bus.jetstream.dead_letters import DeadLetters
@@ -23,7 +24,7 @@ from bus.jetstream.follow import live_entry_of
 from bus.jetstream.followers import Followers
 from bus.jetstream.reconcile import check_server, reconcile
 from bus.jetstream.requests import NoAnswerError, Requests
-from bus.jetstream.run_log import MESSAGE_ID, JetStreamRunLog
+from bus.jetstream.run_log import EXPECTED_SEQUENCE, MESSAGE_ID, JetStreamRunLog
 from bus.jetstream.storing import WrongLastSequenceError, store
 from bus.jetstream.subscriber import Subscription, send_nak
 
@@ -84,6 +85,18 @@ class JetStreamBus:
                 receipt = await store(self._connection, self._requests, subject, data, sent)
             except WrongLastSequenceError as error:
                 raise BusError(f"{subject}: publish takes no expectations; use the run log") from error
+        return receipt.stream_sequence
+
+    async def compare_and_set(self, stream: str, subject: str, data: bytes, *, expected: int) -> int:
+        """See bus.key_values.KeyValues."""
+        headers = {MESSAGE_ID: f"{subject}:{ULID()}", EXPECTED_SEQUENCE: str(expected)}
+        try:
+            receipt = await store(self._connection, self._requests, subject, data, headers)
+        except WrongLastSequenceError as error:
+            last = None if error.first_try else await self._reader.last(stream, subject)
+            if last is None or last.data != data:
+                raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
+            return last.stream_sequence
         return receipt.stream_sequence
 
     async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:

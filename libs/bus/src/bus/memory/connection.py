@@ -10,14 +10,14 @@ from ulid import ULID
 
 from bus import tracing
 from bus.api import Delivery, Entry, Subscriber
-from bus.errors import BusError, UnavailableError
+from bus.errors import BusError, RevisionConflictError, UnavailableError
 from bus.handling import handle, shortest_lease
 from bus.letters import dead_letter_headers, dead_letter_id
 from bus.memory.broker import Broker
 from bus.memory.consumer import MemoryConsumer
 from bus.memory.follow import follow
 from bus.memory.run_log import MemoryRunLog
-from bus.memory.stream import MemoryStream
+from bus.memory.stream import MemoryStream, WrongLastSequenceError
 
 
 class MemoryBus:
@@ -57,6 +57,16 @@ class MemoryBus:
         sent = dict(headers or {})
         with tracing.sending(subject, sent, message_id):
             sequence, _ = stream.append(subject, data, message_id=message_id, headers=sent)
+        return sequence
+
+    async def compare_and_set(self, stream: str, subject: str, data: bytes, *, expected: int) -> int:
+        """See bus.key_values.KeyValues."""
+        if not self.reachable:
+            raise UnavailableError("the broker is away")
+        try:
+            sequence, _ = self._stream(stream).append(subject, data, expected=(subject, expected))
+        except WrongLastSequenceError as error:
+            raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
         return sequence
 
     async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end, watching
+from tests.sse import Frame
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ async def test_many_viewers_of_run_and_thread_see_the_same_bytes(mesh: Mesh) -> 
         accepted = await send(one, thread, "tokens=60 rate=100")
         run = accepted["run_id"]
         viewers = await asyncio.gather(*[to_the_end(client, run) for client in (one, two) * 10])
-        assert len({tuple((f.id, f.data) for f in seen) for seen in viewers}) == 1
+        _check_the_same(viewers)
         by_thread = []
         async with watching(two, f"/v1/threads/{thread}/events") as stream:
             async for frame in stream:
@@ -113,6 +114,20 @@ async def test_many_viewers_of_run_and_thread_see_the_same_bytes(mesh: Mesh) -> 
                 if frame.event == "run.completed":
                     break
         assert by_thread == [(f.id, f.data) for f in viewers[0]]
+
+
+async def test_viewers_who_come_while_the_first_words_are_written_see_each_once(mesh: Mesh) -> None:
+    async with mesh.client(0) as one, mesh.client(1) as two:
+        for _ in range(15):
+            thread = await create_thread(one)
+            accepted = await send(one, thread, "tokens=20 rate=200")
+            _check_the_same(await asyncio.gather(*[to_the_end(c, accepted["run_id"]) for c in (one, two) * 8]))
+
+
+def _check_the_same(viewers: list[list[Frame]]) -> None:
+    for seen in viewers:
+        assert [frame.json["sequence"] for frame in seen] == list(range(1, len(seen) + 1))
+    assert len({tuple((frame.id, frame.data) for frame in seen) for seen in viewers}) == 1
 
 
 async def test_the_second_question_gets_the_first_as_context(mesh: Mesh) -> None:

@@ -291,6 +291,9 @@ class RingViewer:
             self._number = None
             metrics.add(Metric.VIEWERS_BEHIND)
             return b""
+        if number < watch.end and watch.frames[number - watch.base][0] <= self._after:
+            # The reading was ahead of the ring when this viewer joined it: what it has read comes here once more.
+            number = self._number = watch.number_after(self._after)
         if number == watch.end:
             return b""
         frames = watch.frames

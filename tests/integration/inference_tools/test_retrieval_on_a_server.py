@@ -55,9 +55,10 @@ async def log(nats_port: int) -> AsyncIterator[BusCorpusLog]:
 
 @asynccontextmanager
 async def searching(log: BusCorpusLog, folder: Path) -> AsyncIterator[Search]:
-    index = EdgeIndex(parent=folder)
+    embeddings = WordLlamaEmbeddings()
+    index = EdgeIndex(embeddings.dimensions, parent=folder)
     try:
-        yield Search(log, index, WordLlamaEmbeddings())
+        yield Search(log, index, embeddings)
     finally:
         await index.close()
 
@@ -113,8 +114,9 @@ async def test_what_a_killed_worker_left_is_removed(tmp_path: Path) -> None:
         "import asyncio,sys,pathlib\n"
         "from inference.retrieval.adapters.edge_index import EdgeIndex\n"
         "from inference.retrieval.domain.records import Chunk, ChunkBatch\n"
+        "async def size(): return 2\n"
         "async def main():\n"
-        "    index = EdgeIndex(parent=pathlib.Path(sys.argv[1]))\n"
+        "    index = EdgeIndex(size, parent=pathlib.Path(sys.argv[1]))\n"
         "    chunks = (Chunk(number=0, text='lighthouse'),)\n"
         "    await index.add(ChunkBatch(corpus='c', document_id='d', number=0, title='t', embedding='e', chunks=chunks))\n"
         "    print('ready', flush=True)\n"
@@ -176,6 +178,7 @@ def _vectors(body: Any, *, reverse: bool = False) -> web.Response:
 async def test_an_endpoint_for_embeddings(endpoint: Any) -> None:
     url, asked, answers = endpoint
     embeddings = HttpEmbeddings(url + "/", "m", api_key="k", prefixes={"query": "q: "})
+    assert await embeddings.dimensions() == 3
     answers += [lambda _: web.Response(status=503), lambda _: web.Response(status=429)]
     vectors = await embeddings.embed(["a", "", "four"], "query")
     assert [round(vector[0] / vector[2], 6) if vector[2] else None for vector in vectors] == [
@@ -183,7 +186,6 @@ async def test_an_endpoint_for_embeddings(endpoint: Any) -> None:
         None,
         round(7 / 3, 6),
     ]
-    assert embeddings.size == 3
     assert asked[-1] == ("Bearer k", {"model": "m", "input": ["q: a", "q: four"], "encoding_format": "float"})
     assert len(await embeddings.embed(["x"] * 150, "document")) == 150
     assert [len(body["input"]) for _, body in asked[-3:]] == [64, 64, 22]

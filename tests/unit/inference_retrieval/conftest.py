@@ -43,6 +43,9 @@ class WordEmbeddings:
         length = math.hypot(*vector)
         return [value / length for value in vector] if length else vector
 
+    async def dimensions(self) -> int:
+        return self.size
+
     async def close(self) -> None:
         """Nothing to close."""
 
@@ -59,7 +62,7 @@ class World:
         self.indexes: list[EdgeIndex] = []
 
     def worker(self, *, open_corpora: int = 32, embeddings: WordEmbeddings | None = None) -> Search:
-        index = EdgeIndex(parent=self.folder, open_corpora=open_corpora)
+        index = EdgeIndex((embeddings or self.embeddings).dimensions, parent=self.folder, open_corpora=open_corpora)
         self.indexes.append(index)
         return Search(self.log, index, embeddings or self.embeddings)
 

@@ -42,16 +42,15 @@ class Embeddings(Protocol):
         """Names model and size; vectors of different names cannot be compared."""
 
     @property
-    def size(self) -> int | None:
-        """Numbers in a vector, None until the first answer tells."""
-
-    @property
     def floor(self) -> float:
         """The cosine similarity below which two texts have nothing to do with each other."""
 
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Sequence[float]]:
         """A vector of length 1 for each text, in order; all zeros for a text of which the model knows no word. Raises
         CorpusUnavailableError."""
+
+    async def dimensions(self) -> int:
+        """Numbers in a vector. May have to ask, once. Raises CorpusUnavailableError."""
 
     async def close(self) -> None:
         """Let go of connections. Idempotent."""
@@ -88,7 +87,8 @@ class Index(Protocol):
         """The place in the stream up to which the corpus is indexed, 0 for one that is not."""
 
     async def add(self, batch: ChunkBatch) -> None:
-        """Index chunks; again is the same as once. All their vectors are of the size the index was made for, or empty."""
+        """Index chunks; again is the same as once. A vector that is empty or of another size is left out, the words are
+        not."""
 
     async def drop(self, corpus: str, document_id: str) -> None:
         """Forget a document. Idempotent."""

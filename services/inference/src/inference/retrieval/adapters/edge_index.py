@@ -9,33 +9,32 @@ import asyncio
 import fcntl
 import functools
 import hashlib
-import re
 import shutil
 import tempfile
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import structlog
 
-from inference.retrieval.domain.ranking import Candidates, Passage
-from inference.retrieval.domain.records import Chunk, ChunkBatch, unpack_vector
+from inference.retrieval.adapters.qdrant_points import DENSE, SPARSE, WordVectors, passage_of, payload_of, point_id
+from inference.retrieval.domain.ranking import Candidates
+from inference.retrieval.domain.records import ChunkBatch, unpack_vector
 
 if TYPE_CHECKING:
-    from qdrant_edge import Bm25, EdgeShard, ScoredPoint
+    from qdrant_edge import EdgeShard, ScoredPoint
 
 logger = structlog.get_logger()
 T = TypeVar("T")
 
 FOLDER: Final = "everthread-index-"
+Dimensions = Callable[[], Awaitable[int]]
+
 OPEN_CORPORA: Final = 32
 """Shards held at once: about a quarter MiB each when small, 5 KiB a chunk."""
-DENSE: Final = "dense"
-SPARSE: Final = "text"
-_UNSPACED: Final = re.compile("[\u0e00-\u0eff\u3040-\u9fff]")
 
 
 @dataclass(slots=True)
@@ -48,17 +47,17 @@ class _Shard:
 
 
 class EdgeIndex:
-    """Index. `parent`: where the folder is made; None takes the system's for temporary files."""
+    """Index. `dimensions` tells the embeddings' size. `parent`: where the folder is made; None takes the system's for temporary files."""
 
-    def __init__(self, *, parent: Path | None = None, open_corpora: int = OPEN_CORPORA) -> None:
+    def __init__(self, dimensions: Dimensions, *, parent: Path | None = None, open_corpora: int = OPEN_CORPORA) -> None:
+        self._dimensions = dimensions
         self._parent = parent if parent is not None else Path(tempfile.gettempdir())
         self._open_corpora = open_corpora
         self._shards: OrderedDict[str, _Shard] = OrderedDict()
         self._folder: Path | None = None
         self._lock: TextIO | None = None
         self._creating = asyncio.Lock()
-        self._bm25: Bm25 | None = None
-        self._bm25_unspaced: Bm25 | None = None
+        self._words = WordVectors()
 
     async def position(self, corpus: str) -> int:
         """Up to where the corpus is indexed; 0 for one that has no shard."""
@@ -66,11 +65,12 @@ class EdgeIndex:
         return held.position if held is not None else 0
 
     async def add(self, batch: ChunkBatch) -> None:
-        """Index a batch. The shard is made for the size of the first vector that comes."""
+        """Index a batch, in a new shard where the corpus has none."""
         held = self._shards.get(batch.corpus)
         if held is None:
+            size = await self._dimensions()
             async with self._creating:
-                held = await asyncio.to_thread(self._create, batch)
+                held = await asyncio.to_thread(self._create, batch.corpus, size)
             self._shards[batch.corpus] = held
         await self._within(held, lambda: self._upsert(held, batch))
 
@@ -123,17 +123,15 @@ class EdgeIndex:
         async with held.using:
             return await asyncio.to_thread(work)
 
-    def _create(self, batch: ChunkBatch) -> _Shard:
+    def _create(self, corpus: str, size: int) -> _Shard:
         import qdrant_edge as edge
 
-        sizes = [len(chunk.vector) // 4 for chunk in batch.chunks if chunk.vector]
-        size = sizes[0] if sizes else 0
-        folder = self._own_folder() / hashlib.sha256(f"{batch.corpus} {uuid.uuid4()}".encode()).hexdigest()[:24]
+        folder = self._own_folder() / hashlib.sha256(f"{corpus} {uuid.uuid4()}".encode()).hexdigest()[:24]
         folder.mkdir()
         shard = edge.EdgeShard.create(
             str(folder),
             edge.EdgeConfig(
-                vectors={DENSE: edge.EdgeVectorParams(size or 1, edge.Distance.Cosine)},
+                vectors={DENSE: edge.EdgeVectorParams(size, edge.Distance.Cosine)},
                 sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
                 max_search_threads=1,
                 # The stream is the record; a log of the shard's own would be written for nobody.
@@ -160,11 +158,11 @@ class EdgeIndex:
 
         points = []
         for chunk in batch.chunks:
-            vectors: dict[str, Any] = {SPARSE: self._words(chunk.text).embed_document(_searched(chunk))}
+            vectors: dict[str, Any] = {SPARSE: self._words.of_chunk(chunk)}
             vector = unpack_vector(chunk.vector)
-            if held.size and len(vector) == held.size:
+            if len(vector) == held.size:
                 vectors[DENSE] = vector
-            points.append(edge.Point(_point_id(batch.document_id, chunk.number), vectors, _payload(batch, chunk)))
+            points.append(edge.Point(point_id(batch.document_id, chunk.number), vectors, payload_of(batch, chunk)))
         if points:
             held.shard.update(edge.UpdateOperation.upsert_points(points))
 
@@ -172,51 +170,18 @@ class EdgeIndex:
         import qdrant_edge as edge
 
         dense: list[ScoredPoint] = []
-        if held.size and len(vector) == held.size and any(vector):
+        if len(vector) == held.size and any(vector):
             nearest = edge.Query.Nearest(list(vector), DENSE)
             dense = held.shard.query(edge.QueryRequest(limit=limit, query=nearest, with_payload=True))
-        words = self._words(text).embed_query(text)
+        words = self._words.of_query(text)
         sparse: list[ScoredPoint] = []
         if words.indices:
             best = edge.Query.Nearest(words, SPARSE)
             sparse = held.shard.query(edge.QueryRequest(limit=limit, query=best, with_payload=True))
-        return Candidates([_passage(corpus, point) for point in dense], [_passage(corpus, point) for point in sparse])
-
-    def _words(self, text: str) -> "Bm25":
-        """What cuts a text into words. Scripts without spaces need another tokenizer, which in turn keeps part numbers such
-        as X-12 in one piece; so it is taken only where it must."""
-        import qdrant_edge as edge
-
-        if self._bm25 is None or self._bm25_unspaced is None:
-            self._bm25 = edge.Bm25(edge.Bm25Config(ascii_folding=True))
-            self._bm25_unspaced = edge.Bm25(
-                edge.Bm25Config(ascii_folding=True, tokenizer=edge.TokenizerType.Multilingual)
-            )
-        return self._bm25_unspaced if _UNSPACED.search(text) else self._bm25
-
-
-def _searched(chunk: Chunk) -> str:
-    return f"{chunk.heading}\n{chunk.text}" if chunk.heading else chunk.text
-
-
-def _point_id(document_id: str, number: int) -> str:
-    return str(uuid.UUID(bytes=hashlib.sha256(f"{document_id}-{number}".encode()).digest()[:16]))
-
-
-def _payload(batch: ChunkBatch, chunk: Chunk) -> dict[str, Any]:
-    return {
-        "document_id": batch.document_id,
-        "number": chunk.number,
-        "title": batch.title,
-        "url": batch.url,
-        "text": chunk.text,
-        "page": chunk.page,
-        "heading": chunk.heading,
-    }
-
-
-def _passage(corpus: str, point: "ScoredPoint") -> Passage:
-    return Passage(corpus=corpus, score=point.score, **(point.payload or {}))
+        return Candidates(
+            [passage_of(corpus, point.score, point.payload or {}) for point in dense],
+            [passage_of(corpus, point.score, point.payload or {}) for point in sparse],
+        )
 
 
 def _delete(shard: "EdgeShard", document_id: str) -> None:

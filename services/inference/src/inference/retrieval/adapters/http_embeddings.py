@@ -49,7 +49,7 @@ class HttpEmbeddings:
         self._prefixes: dict[Purpose, str] = prefixes or {}
         self.name = f"{model}@{base_url.rstrip('/').partition('://')[2]}"
         self.floor = floor
-        self.size: int | None = None
+        self._size = 0
         self._session: aiohttp.ClientSession | None = None
 
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Sequence[float]]:
@@ -62,8 +62,13 @@ class HttpEmbeddings:
             vectors = await self._ask_patiently([text for _, text in batch])
             for (index, _), vector in zip(batch, vectors, strict=True):
                 found[index] = _normed(vector)
-        size = self.size or 0
-        return [vector or [0.0] * size for vector in found]
+        return [vector or [0.0] * self._size for vector in found]
+
+    async def dimensions(self) -> int:
+        """As the answers have it; asks about one word if there was none yet."""
+        if not self._size:
+            await self._ask_patiently(["size"])
+        return self._size
 
     async def close(self) -> None:
         """Close the connections."""
@@ -108,9 +113,9 @@ class HttpEmbeddings:
         if sorted(vector.index for vector in vectors) == list(range(len(vectors))):
             vectors = sorted(vectors, key=lambda vector: vector.index)
         sizes = {len(vector.embedding) for vector in vectors}
-        if len(vectors) != expected or len(sizes) != 1 or sizes == {0} or (self.size and sizes != {self.size}):
+        if len(vectors) != expected or len(sizes) != 1 or sizes == {0} or (self._size and sizes != {self._size}):
             raise CorpusUnavailableError(f"the embeddings answered {len(vectors)} vectors of sizes {sorted(sizes)}")
-        self.size = sizes.pop()
+        self._size = sizes.pop()
         return [vector.embedding for vector in vectors]
 
 

@@ -22,7 +22,6 @@ class WordLlamaEmbeddings:
     """Embeddings. Static vectors averaged: good for English, poor across languages; BM25 carries the rest."""
 
     name: Final = f"wordllama:{MODEL}-{SIZE}"
-    size: Final = SIZE
     floor: Final = 0.25
 
     def __init__(self) -> None:
@@ -35,6 +34,10 @@ class WordLlamaEmbeddings:
             if self._model is None:
                 self._model = await asyncio.to_thread(_load)
         return await asyncio.to_thread(_vectors, self._model, list(texts)) if texts else []
+
+    async def dimensions(self) -> int:
+        """Known without loading anything."""
+        return SIZE
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -89,7 +89,10 @@ class Search:
                 if record.state != "ready":
                     deleted.add(record.document_id)
                     await self._index.drop(corpus, record.document_id)
-            elif record.document_id not in deleted and record.chunks:
+            elif not record.chunks:
+                # Only a deleted document's batches are emptied.
+                await self._index.drop(corpus, record.document_id)
+            elif record.document_id not in deleted:
                 await self._index.add(await self._comparable(record))
                 chunks += len(record.chunks)
         await self._index.reached(corpus, position)

@@ -57,6 +57,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     executor = RunExecutor(
         parts, worker=bus.name, running=running, peers=BusPeers(bus), telemetry=MeasuredAttempts(AttemptSpans())
     )
+    consuming: asyncio.Task[None] | None = None
     try:
         async with hearing_peers(bus, running, decode=_question, encode=encode_answer):
             consuming = asyncio.create_task(
@@ -71,9 +72,13 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
             bus.stop_consuming()
             await drain_runs(running, grace=max(0.0, settings.drain_seconds - HAND_OVER_SECONDS))
             await asyncio.wait({consuming}, timeout=HAND_OVER_SECONDS)
+            if consuming.done():
+                # Where it ended by itself, the process fails with its error instead of leaving as if all were well.
+                consuming.result()
+    finally:
+        if consuming is not None:
             consuming.cancel()
             await asyncio.gather(consuming, return_exceptions=True)
-    finally:
         await models.close()
         await channel.close()
         await bus.drain()

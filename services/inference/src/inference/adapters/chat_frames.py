@@ -4,6 +4,7 @@
 field optional, since hardly two providers send the same ones.
 """
 
+import json
 from typing import Any
 
 import msgspec
@@ -57,15 +58,49 @@ class Chunk(msgspec.Struct):
     usage: Tokens | None = None
     x_groq: _Groq | None = None
     error: Any = None
-    model: str | None = None
+
+
+class UnreadableError(ValueError):
+    """Not a chunk. `chunk` is given where all that is wrong with it are halves of characters, for HalfCharacters to join."""
+
+    def __init__(self, chunk: Chunk | None) -> None:
+        super().__init__("no chunk of a chat completion")
+        self.chunk = chunk
 
 
 _decoder = msgspec.json.Decoder(Chunk)
 
 
 def decode_chunk(data: bytes) -> Chunk:
-    """Raises msgspec.DecodeError (ValidationError included) for what is no chunk."""
-    return _decoder.decode(data)
+    """Raises UnreadableError."""
+    try:
+        return _decoder.decode(data)
+    except (ValueError, RecursionError):
+        raise UnreadableError(_with_halves(data)) from None
+
+
+def _with_halves(data: bytes) -> Chunk | None:
+    """msgspec refuses an escaped surrogate that stands alone; the standard library does not."""
+    if b"\\u" not in data:
+        return None
+    try:
+        return msgspec.convert(json.loads(data), Chunk)
+    except (ValueError, RecursionError):
+        return None
+
+
+class HalfCharacters:
+    """Joins characters whose two UTF-16 halves came in two chunks, as from providers that cut strings by code units."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def join(self, text: str) -> str:
+        """The text as far as it is whole; a half that will never be one is replaced by U+FFFD."""
+        text = self._half + text
+        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        whole = text.removesuffix(self._half) if self._half else text
+        return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def usage_of(tokens: Tokens) -> Usage:

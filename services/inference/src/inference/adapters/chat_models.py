@@ -4,6 +4,8 @@ The token loop costs per wake-up, so it holds no SDK object per chunk; tests che
 bytes. A call is closed, and so stopped at the provider, by cancelling it.
 """
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +17,18 @@ from contracts.usage import Usage
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from runtime import genai, telemetry
 
-from inference.adapters.chat_frames import DONE, Choice, Chunk, Delta, EventLines, decode_chunk, typed_texts, usage_of
+from inference.adapters.chat_frames import (
+    DONE,
+    Choice,
+    Chunk,
+    Delta,
+    EventLines,
+    HalfCharacters,
+    UnreadableError,
+    decode_chunk,
+    typed_texts,
+    usage_of,
+)
 from inference.adapters.retry_after import retry_after
 from inference.adapters.traced_text import TracedText
 from inference.domain.tool_calls import ToolCallAssembler
@@ -24,6 +37,9 @@ from inference.ports import Generated, ModelCall, Sink
 
 _tracer = telemetry.tracer("everthread.inference")
 ERROR_BODY_BYTES: Final = 64 * 1024
+AFTER_FINISH_SECONDS: Final = 5.0
+"""How long the token counts and the end of the stream are waited for once the finish reason is there."""
+_NO_LIMIT: Final = contextlib.nullcontext()
 
 
 class ChatModels:
@@ -78,7 +94,8 @@ class ChatModels:
     async def _call(self, call: ModelCall, sink: Sink, span: Span) -> Generated:
         provider = call.model.provider
         headers = {"accept": "text/event-stream"}
-        key = os.environ.get(provider.api_key_env, "") if provider.api_key_env else ""
+        # A key that was read from a file often ends in a newline, which no header may hold.
+        key = os.environ.get(provider.api_key_env, "").strip() if provider.api_key_env else ""
         if key:
             headers["authorization"] = f"Bearer {key}"
         telemetry.inject(headers)
@@ -92,13 +109,16 @@ class ChatModels:
             ) as response:
                 if response.status != 200:
                     raise await _refusal(response, call)
-                if response.content_type == "application/json":
-                    return reading.whole(await response.read())
-                async for received in response.content.iter_any():
-                    if reading.take(received):
-                        break
+                received = await response.content.readany()
+                if response.content_type == "application/json" or received.lstrip()[:1] == b"{":
+                    return reading.whole(received + await response.read())
+                while received and not reading.take(received):
                     if sink.is_full:
                         await sink.room()
+                    # What comes after the finish reason is worth a moment, not the provider's whole silence.
+                    wait = asyncio.timeout(AFTER_FINISH_SECONDS) if reading.is_finished else _NO_LIMIT
+                    async with wait:
+                        received = await response.content.readany()
                 return reading.end()
         except aiohttp.ClientConnectorError as error:
             raise unavailable("could not be reached", detail=type(error).__name__) from error
@@ -122,10 +142,12 @@ def _request(call: ModelCall) -> dict[str, Any]:
 
 
 async def _refusal(response: aiohttp.ClientResponse, call: ModelCall) -> UpstreamError:
-    body = await response.content.read(ERROR_BODY_BYTES)
+    body = b""
+    while len(body) < ERROR_BODY_BYTES and (received := await response.content.readany()):
+        body += received
     try:
         said, kind, _ = _error_fields(msgspec.json.decode(body))
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         said, kind = body.decode("utf-8", "replace")[:2000], ""
     wait = retry_after(response.headers, datetime.now(UTC))
     return error_of_status(response.status, said=said, kind=kind, retry_after=wait, model=call.model.id)
@@ -133,6 +155,8 @@ async def _refusal(response: aiohttp.ClientResponse, call: ModelCall) -> Upstrea
 
 def _error_fields(body: Any) -> tuple[str, str, int | None]:
     """`(message, type or code, status)` of an error body or an error object."""
+    if isinstance(body, list) and body:  # Gemini puts its error into a list
+        body = body[0]
     error = body.get("error", body) if isinstance(body, Mapping) else body
     if not isinstance(error, Mapping):
         return str(error), "", None
@@ -153,6 +177,12 @@ class _Reading:
         self._result_usage: Usage | None = None
         self._finish_reason = ""
         self._has_begun = False
+        self._halves: HalfCharacters | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """The finish reason has come; token counts may follow."""
+        return bool(self._finish_reason)
 
     def take(self, received: bytes) -> bool:
         """Read what has come; True when the answer is over. Raises UpstreamError."""
@@ -180,10 +210,9 @@ class _Reading:
     def whole(self, body: bytes) -> Generated:
         """An answer that came as one JSON object: an error, or a completion of a provider that does not stream."""
         try:
-            chunk = decode_chunk(body)
-        except msgspec.DecodeError as error:
-            raise unavailable("sent something unreadable", detail="no JSON") from error
-        self._chunk(chunk)
+            self._chunk(decode_chunk(body))
+        except UnreadableError:
+            raise unavailable("sent something unreadable", detail="no JSON") from None
         return self.end()
 
     def _event(self, data: bytes, *, is_last: bool = False) -> bool:
@@ -191,10 +220,12 @@ class _Reading:
             return True
         try:
             chunk = decode_chunk(data)
-        except msgspec.DecodeError as error:
+        except UnreadableError as error:
             if is_last:
                 return False
-            raise incomplete("sent something unreadable", detail="no JSON") from error
+            if error.chunk is None:
+                raise incomplete("sent something unreadable", detail="no JSON") from None
+            chunk, self._halves = error.chunk, self._halves or HalfCharacters()
         self._chunk(chunk)
         return False
 
@@ -234,6 +265,8 @@ class _Reading:
             self._tools.add(entry)
 
     def _say(self, text: str, *, is_reasoning: bool) -> None:
+        if self._halves is not None and not (text := self._halves.join(text)):
+            return
         if not self._has_begun:
             self._has_begun = True
             self._span.add_event("gen_ai.first_chunk")

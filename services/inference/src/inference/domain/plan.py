@@ -43,11 +43,6 @@ class Prefix:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclude:
-    """The log has its terminal event: write the final snapshot where it is missing, nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
 class Cancel:
     """Somebody stopped the run before this attempt."""
 
@@ -79,15 +74,14 @@ class Generate:
     interrupted: Interrupted | None = None
 
 
-Plan = Conclude | Cancel | Fail | Complete | Generate
+Plan = Cancel | Fail | Complete | Generate
 
 
 def plan_attempt(
     state: RunState, *, continuation: Continuation, cancelled_by: str | None, fruitless: int, seconds_left: float
 ) -> Plan:
-    """What the next attempt does. `fruitless` counts the attempts at the end of the log that added nothing."""
-    if state.is_terminal:
-        return Conclude()
+    """What the next attempt does for a run that has not ended. `fruitless` counts the attempts at the end of the log that
+    died and added nothing."""
     interrupted = _interrupted(state)
     if cancelled_by is not None:
         return Cancel(cancelled_by, interrupted)

@@ -22,7 +22,6 @@ from inference.domain.interruptions import Cancelled, Draining, Expired, Interru
 from inference.domain.plan import (
     DEADLINE_SENTENCE,
     Cancel,
-    Conclude,
     Fail,
     Generate,
     Interrupted,
@@ -75,7 +74,7 @@ class Attempt:
             self._parts.log,
             self._claim,
             attempt=self._number,
-            fold=self._history.fold,
+            state=self._history.state,
             stream_sequence=stream_sequence,
             clock=self._parts.clock,
             on_failure=lambda error: self._run.interrupt(LogFailed(error)),
@@ -113,8 +112,8 @@ class Attempt:
                             command = decode_command(entry)
                             if command is not None:
                                 self._run.interrupt(Cancelled(command.by))
-            except BusError as error:
-                logger.warning("commands.unheard", run_id=self._claim.run_id, error=str(error))
+            except Exception as error:  # noqa: BLE001 - a run that nobody can stop any more must keep trying to listen
+                logger.warning("commands.unheard", run_id=self._claim.run_id, error=repr(error))
             await asyncio.sleep(0.5)
 
     async def _work_until_interrupted(self, seconds_left: float) -> Ending | Interruption:
@@ -137,7 +136,7 @@ class Attempt:
         return work.result()
 
     async def _work(self, seconds_left: float) -> Ending:
-        state = self._history.fold.state
+        state = self._history.state
         model = self._parts.registry.find(self._command.model)
         plan = plan_attempt(
             state,
@@ -146,8 +145,7 @@ class Attempt:
             fruitless=self._history.fruitless,
             seconds_left=seconds_left,
         )
-        if not isinstance(plan, Conclude):
-            self._begin(state)
+        self._begin(state)
         match plan:
             case Cancel(by=by, interrupted=interrupted):
                 self._unbooked = interrupted
@@ -193,7 +191,7 @@ class Attempt:
                 return Failed(error.code, error.sentence)
         # The provider does not go on from a prefix after all: take the text back and ask for all of it.
         await self._writer.stored()
-        state = self._history.fold.state
+        state = self._history.state
         if state.open_step is not None:
             self._put(e.TextRetracted, from_sequence=state.open_step.sequence)
         try:
@@ -210,7 +208,7 @@ class Attempt:
         prefix = plan.prefix
         answer = Answer(
             self._writer,
-            next_part=self._history.fold.state.next_part,
+            next_part=self._history.state.next_part,
             part=prefix.part if prefix is not None else None,
             size=len(prefix.text) if prefix is not None else 0,
             max_bytes=self._parts.max_answer_bytes,
@@ -285,7 +283,7 @@ class Attempt:
             self._book_interrupted(await self._late_input())
         generation = self._generation
         await self._writer.stored()
-        step = self._history.fold.state.open_step
+        step = self._history.state.open_step
         if generation is not None and generation.is_billed and step is not None:
             self._book(step.step, self._number, generation.call.model.id, generation.usage, generation.cost)
         if isinstance(ending, Completed) and step is not None:
@@ -295,7 +293,7 @@ class Attempt:
         self._writer.checkpoint()
         await self._writer.stored()
         await self._parts.log.release(self._claim)
-        state = self._history.fold.state
+        state = self._history.state
         logger.info(
             "run.ended", run_id=self._claim.run_id, attempt=self._number, status=state.status, code=state.error_code
         )
@@ -304,7 +302,7 @@ class Attempt:
     async def _ensure_begun(self) -> None:
         """An interruption may have come before the first event of the run."""
         await self._writer.stored()
-        state = self._history.fold.state
+        state = self._history.state
         if state.attempt != self._number:
             self._begin(state)
 
@@ -315,7 +313,7 @@ class Attempt:
         return []
 
     def _put_terminal(self, ending: Ending) -> None:
-        state = self._history.fold.state
+        state = self._history.state
         totals = {"message_id": state.message_id, "usage": state.usage, "cost_microusd": state.cost_microusd}
         match ending:
             case Completed():
@@ -329,5 +327,4 @@ class Attempt:
 async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
     for task in tasks:
         task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
+    await asyncio.wait(tasks)

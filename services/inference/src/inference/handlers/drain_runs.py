@@ -19,7 +19,6 @@ async def drain_runs(running: RunningRuns, *, grace: float) -> int:
     except TimeoutError:
         left = len(running)
     logger.info("runs.handing_over", runs=left)
-    for run in running:
-        run.interrupt(Draining())
+    running.interrupt_all(Draining())
     await running.wait_empty()
     return left

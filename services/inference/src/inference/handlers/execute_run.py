@@ -55,7 +55,7 @@ class RunExecutor:
             return taken
         claim, was_held = taken
         history = await read_history(self._parts.log, claim)
-        state = history.fold.state
+        state = history.state
         if state.is_terminal:
             return await self._conclude(claim, history)
         number = max(claim.attempt, state.attempt + 1)
@@ -66,7 +66,7 @@ class RunExecutor:
 
     async def _conclude(self, claim: Claim, history: History) -> Outcome:
         """The run has ended; whoever ended it may have died before the final snapshot."""
-        state = history.fold.state
+        state = history.state
         if history.snapshot_sequence < state.sequence:
             snapshot = Snapshot(state=state, stream_sequence=history.stream_sequence)
             await self._parts.log.snapshot(claim, state.sequence, encode_snapshot(snapshot))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 from bus.api import Claim, Entry, RunLog
+from bus.claims import holder_of
 from bus.errors import UnavailableError
 from contracts.commands import CancelRun
 from contracts.events import decode_event
 from contracts.run_state import RunState, decode_snapshot
 from contracts.subjects import run_subject
 
-from inference.domain.fold import LogFold
 from inference.domain.plan import FRUITLESS_ATTEMPTS, FruitlessCount
 
 logger = structlog.get_logger()
@@ -26,9 +26,10 @@ _command_decoder = msgspec.json.Decoder(CancelRun)
 @dataclass(slots=True)
 class History:
     """What the log held when the run was claimed. `stream_sequence`: of the last event. `command_sequence`: of the last
-    command. `snapshot_sequence`: the run sequence that the last snapshot covers, 0 where there is none."""
+    command. `snapshot_sequence`: the run sequence that the last snapshot covers, 0 where there is none. `fruitless`: the
+    attempts in a row that died without progress; those that were handed over do not count."""
 
-    fold: LogFold
+    state: RunState
     stream_sequence: int
     snapshot_sequence: int
     fruitless: int
@@ -50,25 +51,43 @@ async def read_history(log: RunLog, claim: Claim) -> History:
 
     Raises UnavailableError, GapError.
     """
-    state = RunState(run_id=claim.run_id, thread_id=claim.thread_id)
     stream_sequence = 0
     entry, (cancelled_by, command_sequence) = await asyncio.gather(
         log.last(run_subject(claim.thread_id, claim.run_id, "snapshot")), _read_commands(log, claim)
     )
-    if entry is not None:
+    if entry is None:
+        state = _new_state(claim)
+    else:
         snapshot = decode_snapshot(entry.data)
         state, stream_sequence = snapshot.state, snapshot.stream_sequence
     snapshot_sequence = state.sequence
-    fold, last, count = await _read_events(log, claim, state, stream_sequence)
-    if max(claim.attempt, fold.state.attempt + 1) > FRUITLESS_ATTEMPTS and not fold.state.is_terminal:
+    events = await _read_events(log, claim, state, stream_sequence)
+    fruitless = 0
+    if max(claim.attempt, state.attempt + 1) > FRUITLESS_ATTEMPTS and not state.is_terminal:
         # Whether earlier attempts got anywhere cannot be seen in a snapshot; this is rare enough to read it all.
-        fold, last, count = await _read_events(log, claim, RunState(run_id=claim.run_id, thread_id=claim.thread_id), 0)
-    return History(fold, last or stream_sequence, snapshot_sequence, count, cancelled_by, command_sequence)
+        state = _new_state(claim)
+        events = await _read_events(log, claim, state, 0)
+        fruitless = min(events.fruitless, events.abandoned)
+    return History(state, events.last or stream_sequence, snapshot_sequence, fruitless, cancelled_by, command_sequence)
 
 
-async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int) -> tuple[LogFold, int, int]:
-    """Fold everything above `after` up to the claim itself; a replica that lags is asked again."""
-    fold, count, last = LogFold(state), FruitlessCount(), 0
+def _new_state(claim: Claim) -> RunState:
+    return RunState(run_id=claim.run_id, thread_id=claim.thread_id)
+
+
+@dataclass(slots=True)
+class _Events:
+    """What was read besides the state: the last event's stream sequence, the attempts without progress at the end of what
+    was read, and the claims before this one that nobody gave back (a release takes the ones before it away)."""
+
+    last: int = 0
+    fruitless: int = 0
+    abandoned: int = 0
+
+
+async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int) -> _Events:
+    """Fold everything above `after` up to the claim itself into `state`; a replica that lags is asked again."""
+    found, count = _Events(), FruitlessCount()
     events, claims = (run_subject(claim.thread_id, claim.run_id, kind) for kind in ("event", "claim"))
     everything = run_subject(claim.thread_id, claim.run_id, "*")
     for wait in (*REPLICA_WAITS, None):
@@ -77,13 +96,15 @@ async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int) -
             after = max(after, entry.stream_sequence)
             if entry.subject == events:
                 event = decode_event(entry.data)
-                fold.apply(event)
+                state.apply(event)
                 count.see(event)
-                last = entry.stream_sequence
-            elif entry.subject == claims and entry.stream_sequence >= claim.fence:
-                covered = True
+                found.last = entry.stream_sequence
+            elif entry.subject == claims:
+                covered = covered or entry.stream_sequence >= claim.fence
+                found.abandoned += entry.stream_sequence < claim.fence and not holder_of(entry).released
         if covered:
-            return fold, last, count.count
+            found.fruitless = count.count
+            return found
         if wait is not None:
             await asyncio.sleep(wait)
     raise UnavailableError(f"{claim.run_id}: the log could not be read up to the claim at {claim.fence}")

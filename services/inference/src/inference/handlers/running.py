@@ -1,7 +1,6 @@
 """The runs that this worker executes now, each with the delivery it works on and the way to interrupt it."""
 
 import asyncio
-from collections.abc import Iterator
 
 from bus.api import Delivery
 from contracts.commands import ExecuteRun
@@ -49,12 +48,21 @@ class RunningRuns:
         self._runs: dict[str, RunningRun] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self._leaving: Interruption | None = None
 
     def start(self, command: ExecuteRun, delivery: Delivery) -> RunningRun:
         """Register a run before it is claimed, so that whoever sees the claim finds it here."""
         run = self._runs[command.run_id] = RunningRun(command, delivery)
         self._empty.clear()
+        if self._leaving is not None:
+            run.interrupt(self._leaving)
         return run
+
+    def interrupt_all(self, why: Interruption) -> None:
+        """Interrupt every run, and every run that still starts: its delivery may have been on its way."""
+        self._leaving = why
+        for run in self._runs.values():
+            run.interrupt(why)
 
     def end(self, run: RunningRun) -> None:
         """This worker no longer executes it."""
@@ -66,9 +74,6 @@ class RunningRuns:
     def find(self, run_id: str) -> RunningRun | None:
         """The run, if it is executed here."""
         return self._runs.get(run_id)
-
-    def __iter__(self) -> Iterator[RunningRun]:
-        return iter(list(self._runs.values()))
 
     def __len__(self) -> int:
         return len(self._runs)

@@ -5,12 +5,10 @@ from collections.abc import Callable
 
 import structlog
 from bus.api import Claim, RunLog
-from bus.errors import BusError
 from contracts.events import ReasoningDelta, RunEvent, TextDelta, encode_event
-from contracts.run_state import Snapshot, encode_snapshot
+from contracts.run_state import RunState, Snapshot, encode_snapshot
 
 from inference.domain.checkpoints import CheckpointSchedule
-from inference.domain.fold import LogFold
 from inference.domain.pending import Checkpoint, Item, JoinedDelta, Pending
 from inference.ports import Clock
 
@@ -22,10 +20,10 @@ FULL = 256 * 1024
 
 class RunWriter:
     """Appends the events of one attempt. `text`, `reasoning`, `event` and `checkpoint` queue and return at once; `run` is
-    the loop that stores them, in a task of its own, until cancelled.
+    the loop that stores them, in a task of its own, until cancelled. `state` is folded on as they are stored.
 
-    Sequence numbers and times are given at the append, so that they are gapless whatever was joined. The first error of
-    the log ends the writing: `failure` holds it, `stored` raises it, `on_failure` is told, and what still waits was never
+    Sequence numbers and times are given at the append, so that they are gapless whatever was joined. The first error ends
+    the writing: `failure` holds it, `stored` raises it, `on_failure` is told, and what still waits was never
     shown to anybody.
     """
 
@@ -35,28 +33,23 @@ class RunWriter:
         claim: Claim,
         *,
         attempt: int,
-        fold: LogFold,
+        state: RunState,
         stream_sequence: int,
         clock: Clock,
-        on_failure: Callable[[BusError], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self._log, self._claim, self._attempt = log, claim, attempt
-        self._fold, self._stream_sequence, self._clock = fold, stream_sequence, clock
+        self._state, self._stream_sequence, self._clock = state, stream_sequence, clock
         self._on_failure = on_failure
         self._pending = Pending()
-        self._size = sum(len(part.value.text) for part in fold.state.parts.values() if hasattr(part.value, "text"))
+        self._size = sum(len(part.value.text) for part in state.parts.values() if hasattr(part.value, "text"))
         self._schedule = CheckpointSchedule(self._size)
         self._wake: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
-        self.failure: BusError | None = None
-
-    @property
-    def fold(self) -> LogFold:
-        """What is stored, folded."""
-        return self._fold
+        self.failure: Exception | None = None
 
     @property
     def stream_sequence(self) -> int:
@@ -90,8 +83,9 @@ class RunWriter:
 
     async def room(self) -> None:
         """Return when half of what waited is stored, or the writing has failed."""
-        self._room.clear()
-        await self._room.wait()
+        if self.failure is None:
+            self._room.clear()
+            await self._room.wait()
 
     async def stored(self) -> None:
         """Return when everything queued so far is stored; raises the log's error when it will not be."""
@@ -112,7 +106,7 @@ class RunWriter:
                     self._wake = None
                 else:
                     await self._store(item)
-        except BusError as error:
+        except Exception as error:  # noqa: BLE001 - whatever ends the writing must end the attempt, or it waits for ever
             self.failure = error
             self._on_failure(error)
         finally:
@@ -131,7 +125,7 @@ class RunWriter:
             return
         event = self._delta(item) if isinstance(item, JoinedDelta) else self._stamped(item)
         stored_at = await self._log.append(self._claim, event.sequence, encode_event(event))
-        self._fold.apply(event)
+        self._state.apply(event)
         self._stream_sequence = stored_at
         if isinstance(item, JoinedDelta):
             self._size += item.size
@@ -145,7 +139,7 @@ class RunWriter:
         return kind(
             thread_id=self._claim.thread_id,
             run_id=self._claim.run_id,
-            sequence=self._fold.sequence + 1,
+            sequence=self._state.sequence + 1,
             attempt=self._attempt,
             at=self._clock.stamp(),
             part=item.part,
@@ -153,12 +147,11 @@ class RunWriter:
         )
 
     def _stamped(self, event: RunEvent) -> RunEvent:
-        event.sequence = self._fold.sequence + 1
+        event.sequence = self._state.sequence + 1
         event.attempt = self._attempt
         event.at = self._clock.stamp()
         return event
 
     async def _snapshot(self) -> None:
-        state = self._fold.state
-        data = encode_snapshot(Snapshot(state=state, stream_sequence=self._stream_sequence))
-        await self._log.snapshot(self._claim, state.sequence, data)
+        data = encode_snapshot(Snapshot(state=self._state, stream_sequence=self._stream_sequence))
+        await self._log.snapshot(self._claim, self._state.sequence, data)

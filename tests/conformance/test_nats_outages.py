@@ -18,7 +18,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from .conftest import QUICK_WORK, NatsServer, RealWorld, Run
+from tests.servers import NatsServer
+
+from .conftest import QUICK_WORK, RealWorld, Run
 
 
 class LossyConnection(Connection):

@@ -24,7 +24,9 @@ from contracts.subjects import (
     thread_events_subject,
 )
 
-from .conftest import NatsServer, Run
+from tests.servers import NatsServer
+
+from .conftest import Run
 
 USER_ID = "usr_" + "0" * 26
 

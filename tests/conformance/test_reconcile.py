@@ -8,7 +8,9 @@ from bus.errors import BusError, StreamFullError
 from bus.jetstream import connect
 from contracts import topology
 
-from .conftest import SMALL, NatsServer, RealWorld
+from tests.servers import NatsServer
+
+from .conftest import SMALL, RealWorld
 
 
 async def test_five_services_at_once_agree(nats: NatsServer) -> None:

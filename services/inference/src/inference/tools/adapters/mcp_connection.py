@@ -31,11 +31,12 @@ class McpUnavailableError(Exception):
 
 
 class McpConnection:
-    """One server. `request` runs something with the SDK's client, in the task that owns the connection."""
+    """One server's connection, opened at the first call of `client`."""
 
     def __init__(self, server: McpServer, environment: Mapping[str, str]) -> None:
         self._server, self._environment = server, environment
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._client: asyncio.Future[Client] | None = None
         self._stop = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -60,20 +61,28 @@ class McpConnection:
 
     async def close(self) -> None:
         """Close the connection; a child process ends with it."""
-        self._stop.set()
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=10)
-            self._task.cancel()
+        self.drop()
+        ending = set(self._ending)
+        if ending:
+            await asyncio.wait(ending, timeout=10)
+        for task in ending:
+            task.cancel()
 
     def drop(self) -> None:
         """The connection is broken: the next call opens another."""
         self._stop.set()
-        self._task = None
+        if self._task is not None:
+            self._ending.add(self._task)
+            self._task.add_done_callback(self._ending.discard)
+            self._task = None
 
     async def _hold(self, opened: "asyncio.Future[Client]", stop: asyncio.Event) -> None:
         """Open, hand out, wait, close: all in this task. What the SDK raises ends up in the task and is looked at there."""
         holding = asyncio.create_task(self._hold_open(opened, stop))
-        await asyncio.wait({holding})
+        try:
+            await asyncio.wait({holding})
+        finally:
+            holding.cancel()
         error = None if holding.cancelled() else holding.exception()
         if error is not None:
             logger.warning("tools.mcp_lost", server=self._server.name, error=_plain(error))

@@ -70,6 +70,7 @@ class Service:
     channel: grpc.aio.Channel
     stub: "ConversationServiceAsyncStub"
     commands: Commands
+    port: int
     tasks: list["asyncio.Task[None]"] = field(default_factory=list)
 
     def background(self, work: Awaitable[None]) -> None:
@@ -126,8 +127,9 @@ async def start_replica(uri: str, bus: MemoryBus, *, relaying: bool = True, limi
         database.committed = relay.hand
     server = Server()
     add_ConversationServiceServicer_to_server(ConversationService(parts), server.grpc)
-    channel = connect(f"127.0.0.1:{await server.start('127.0.0.1', 0)}")
-    return Service(database, bus, parts, relay, server, channel, ConversationServiceStub(channel), commands)
+    port = await server.start("127.0.0.1", 0)
+    channel = connect(f"127.0.0.1:{port}")
+    return Service(database, bus, parts, relay, server, channel, ConversationServiceStub(channel), commands, port)
 
 
 async def until(done: Callable[[], "Awaitable[bool] | bool"], seconds: float = 10) -> None:

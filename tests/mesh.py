@@ -71,6 +71,11 @@ class Mesh:
         assert result.returncode == 0, result.stderr
         return {part["name"]: part for part in json.loads(result.stdout)}
 
+    def health_ports(self) -> dict[str, int]:
+        """Where each part tells whether it is ready and what it counts, from the supervisor's own state."""
+        state = json.loads((self.home / "state.json").read_text("utf-8"))
+        return {part["name"]: part["health_port"] for part in state["parts"]}
+
     def pid(self, name: str) -> int:
         pid: int = self.ps()[name]["pid"]
         return pid

@@ -22,7 +22,7 @@ Shown = dict[str, list[Sample]]
 
 
 async def _scrape_all(mesh: Mesh) -> Shown:
-    ports = {name: part["health_port"] for name, part in mesh.ps().items() if "-" in name}
+    ports = {name: port for name, port in mesh.health_ports().items() if "-" in name}
     return {name: await scrape(port) for name, port in ports.items()}
 
 

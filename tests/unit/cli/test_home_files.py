@@ -24,7 +24,7 @@ def test_state_is_read_as_it_was_written_and_only_by_its_owner(tmp_path: Path) -
 
 
 def test_public_parts_have_the_promised_members() -> None:
-    assert public([PART]) == [{"name": "gateway-1", "pid": 7, "port": 8080, "state": "ready", "health_port": 20001}]
+    assert public([PART]) == [{"name": "gateway-1", "pid": 7, "port": 8080, "state": "ready"}]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,4 @@ def read_state(path: Path) -> MeshState | None:
 
 def public(parts: Iterable[PartState]) -> list[dict[str, object]]:
     """What `ps --json` prints."""
-    return [
-        {"name": p.name, "pid": p.pid, "port": p.port, "state": p.state, "health_port": p.health_port} for p in parts
-    ]
+    return [{"name": p.name, "pid": p.pid, "port": p.port, "state": p.state} for p in parts]

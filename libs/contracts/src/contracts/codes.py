@@ -28,6 +28,9 @@ class Code(StrEnum):
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     IDEMPOTENCY_KEY_INVALID = "idempotency_key_invalid"
     LIMIT_REACHED = "limit_reached"
+    FLAG_INVALID = "flag_invalid"
+    REVISION_CONFLICT = "revision_conflict"
+    REVISION_MISSING = "revision_missing"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 

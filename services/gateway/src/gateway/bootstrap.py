@@ -14,6 +14,7 @@ from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
 from gateway.adapters.conversation import GrpcConversation
+from gateway.adapters.flag_bucket import FlagBucket
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.run_feeds import Feeds
@@ -24,6 +25,7 @@ from gateway.entrypoints.app import build
 from gateway.entrypoints.client_doors import open_doors
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.wiring import Doors, Readiness, Wiring
+from gateway.ports import Flags
 from gateway.settings import GatewaySettings
 
 logger = structlog.get_logger()
@@ -38,8 +40,10 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     models = load_models(settings)
     conversation = GrpcConversation(settings.conversation_address, deadline=settings.conversation_deadline)
     bus = await connect(settings.nats_url, instance=process.instance)
+    flags = FlagBucket(bus)
+    await flags.start()
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes)
-    wiring = wire(settings, conversation, bus, hub, authenticator, models, process.health.readiness)
+    wiring = wire(settings, conversation, bus, hub, authenticator, models, process.health.readiness, flags)
     feeds = Feeds(bus.run_log, piece_bytes=settings.piece_bytes)
     doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
     app, streams = build(wiring, version=version("everthread-gateway"), client_doors=doors)
@@ -64,6 +68,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     finally:
         stopping.cancel()
         serving.cancel()
+        await flags.close()
         await hub.close()
         await feeds.close()
         await authenticator.close()
@@ -98,6 +103,7 @@ def wire(
     authenticator: TokenAuthenticator,
     models: Registry,
     readiness: Readiness,
+    flags: Flags | None = None,
 ) -> Wiring:
     """Everything behind the door, from its parts and the settings."""
     return Wiring(
@@ -111,4 +117,5 @@ def wire(
         streams=StreamBudget(per_user=settings.streams_per_user),
         body_bytes=settings.body_bytes,
         origins=settings.origins,
+        flags=flags,
     )

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bus.api import Entry, RunLog
 from bus.errors import BusError
 from contracts.run_state import RunState
 
 from gateway.domain.identity import Principal
+from gateway.domain.path_flag import Definition, PathContext, PathDecision
 from gateway.domain.protocols.frame import FramePlace, Mapping, ResumableMapping
 from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
 
@@ -196,3 +197,40 @@ class Viewers(Protocol):
 
     async def of_feed(self, user_id: str, *, after: int | None) -> Viewer:
         """The user's feed above `after`, or from now on where it is None (settled before this returns)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagState:
+    """The flag `path` as this gateway knows it. `revision` is the newest in the bucket, 0 where there is none; `in_force` the
+    one that decides, 0 for the built-in definition; `refused` says why they differ."""
+
+    definition: Definition
+    revision: int
+    in_force: int
+    refused: str
+
+
+class PathFlag(Protocol):
+    """Decides which path answers. Never blocks; whatever is wrong with the flag, there is a decision."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The names of the context that decisions look at now: the others need not be found out."""
+
+    def decide(self, context: PathContext) -> PathDecision:
+        """The decision for one message; without a user it is legacy_sync."""
+
+
+class Flags(PathFlag, Protocol):
+    """The definition behind the flag, for administrators and the guard."""
+
+    @property
+    def state(self) -> FlagState:
+        """What is in force here and now."""
+
+    async def publish(self, definition: Definition, *, expected: int) -> int:
+        """Put a definition in force at every gateway, unless the bucket has moved on from `expected`; returns its revision.
+        Raises DefinitionError, RevisionConflictError (nothing was stored), UnavailableError (it may be stored)."""
+
+    async def history(self, limit: int) -> list[tuple[int, dict[str, Any]]]:
+        """The newest revisions first, each with who changed it, when and why."""

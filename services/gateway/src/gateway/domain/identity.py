@@ -20,11 +20,14 @@ Role = Literal["user", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller. `expires_at` is in Unix seconds, leeway included: streams end then."""
+    """A verified caller. `expires_at` is in Unix seconds, leeway included: streams end then. `plan` and `test_account` are
+    claims that flags may look at."""
 
     user_id: str
     role: Role
     expires_at: float
+    plan: str = ""
+    test_account: bool = False
 
 
 def bearer_token(authorization: str | None) -> str:
@@ -75,7 +78,14 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str, audience: str, now: 
             raise Refusal(Code.TOKEN_INVALID, f"The token is not valid yet ({name} lies in the future).")
     # Providers put roles of their own here ("authenticated"); only ours lifts anybody above a user.
     role: Role = "admin" if claims.get("role") == "admin" else "user"
-    return Principal(user_id_of(claims["iss"], claims["sub"]), role, expires_at + LEEWAY_SECONDS)
+    plan = claims.get("plan")
+    return Principal(
+        user_id_of(claims["iss"], claims["sub"]),
+        role,
+        expires_at + LEEWAY_SECONDS,
+        plan=plan[:100] if isinstance(plan, str) else "",
+        test_account=claims.get("test_account") is True,
+    )
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:

@@ -107,6 +107,7 @@ class AiSdkDoor:
         asked = _read(request.body)
         wanted = _wanted(asked, request.principal)
         request.take_message()
+        wanted = await request.with_path(wanted)
         self._streams.enter(request.principal)
         try:
             wiring = self._wiring

@@ -8,12 +8,13 @@ from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.entrypoints import refusing
+from gateway.entrypoints import admin, refusing
 from gateway.entrypoints.door import Door
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import EventStreams
 from gateway.entrypoints.routes import router
 from gateway.entrypoints.wiring import Wiring, wiring_of
+from gateway.handlers.choose_path import HEADER
 
 HELLO: Final = {
     "everthread": "An answer, once accepted, always finishes.",
@@ -46,6 +47,7 @@ def build(wiring: Wiring, *, version: str, client_doors: ClientDoors | None = No
     app.add_api_route("/readyz", _readyz, include_in_schema=False)
     # The door has verified the token before; this is what OpenAPI says about it.
     app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(admin.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     refusing.install(app)
     _describe_streams(app)
     streams = EventStreams(wiring)
@@ -54,9 +56,18 @@ def build(wiring: Wiring, *, version: str, client_doors: ClientDoors | None = No
         door = CORSMiddleware(
             door,
             allow_origins=wiring.origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", "traceparent"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=[
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "if-match",
+                "last-event-id",
+                "traceparent",
+                HEADER,
+            ],
             expose_headers=[
+                "etag",
                 "x-trace-id",
                 "retry-after",
                 "x-next-cursor",

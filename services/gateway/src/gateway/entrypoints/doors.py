@@ -3,7 +3,7 @@ words."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import structlog
@@ -14,7 +14,9 @@ from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.protocol_http import STREAMING, read_body
 from gateway.entrypoints.refusing import fault, refusal_of
-from gateway.entrypoints.wiring import PRINCIPAL, Wiring
+from gateway.entrypoints.wiring import ANSWERING_PATH, PRINCIPAL, Wiring
+from gateway.handlers.choose_path import HEADER
+from gateway.handlers.send_from_client import FromClient
 
 logger = structlog.get_logger()
 
@@ -61,6 +63,17 @@ class Request:
         wait = self.wiring.messages.take(self.principal.user_id, asyncio.get_running_loop().time())
         if wait:
             raise Refusal(Code.LIMIT_REACHED, "Too many messages at once; wait a moment.", retry_after=wait)
+
+    async def with_path(self, wanted: FromClient) -> FromClient:
+        """The same message with the path that answers it; raises Refusal."""
+        path = await self.wiring.choose_path(
+            self.principal,
+            thread_id=wanted.thread_id,
+            model=wanted.model,
+            asked=self.headers.get(HEADER, ""),
+        )
+        self.scope[ANSWERING_PATH] = path
+        return replace(wanted, path=path)
 
     def timeout(self, seconds: float) -> asyncio.Timeout:
         """Bounds what must come before the first byte."""

@@ -14,11 +14,13 @@ from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.records import ENDED, ThreadChange
 from gateway.entrypoints import views
+from gateway.entrypoints.timeline_view import TimelineView, timeline_view
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, principal_of, wiring_of
 from gateway.handlers.cancel_run import cancel_run
 from gateway.handlers.fold_run import live_state, run_state
 from gateway.handlers.read_log import read_log
 from gateway.handlers.read_messages import read_messages
+from gateway.handlers.read_timeline import read_timeline
 from gateway.handlers.send_message import MessageToSend, check_model, send_message
 from gateway.handlers.verify_run import verify_run
 
@@ -110,6 +112,9 @@ async def post_message(
     body: views.SendMessage,
     request: Request,
     idempotency_key: Annotated[str | None, Header(description="The same key gives the same answer.")] = None,
+    x_everthread_path: Annotated[
+        str, Header(description="legacy_sync or durable_event: an order from administrators, a wish from others.")
+    ] = "",
 ) -> views.AcceptedView:
     """Send a message. Accepted is finished: its answer reaches exactly one end, whatever dies on the way."""
     if idempotency_key is not None and not idempotency_key.strip():
@@ -123,7 +128,8 @@ async def post_message(
         parent_message_id=body.parent_message_id,
         idempotency_key=idempotency_key or "",
     )
-    accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread_id, message)
+    path = await wiring.choose_path(caller, thread_id=thread_id, model=body.model, asked=x_everthread_path)
+    accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread_id, message, path=path)
     request.scope[ANSWERING_PATH] = accepted.path
     return views.AcceptedView(
         message_id=accepted.message_id,
@@ -192,6 +198,12 @@ async def get_run_verification(caller: Caller, wiring: Behind, run_id: RunId) ->
         reason=found.reason or None,
         sequence=found.sequence,
     )
+
+
+@router.get("/runs/{run_id}/timeline", tags=["runs"])
+async def get_run_timeline(caller: Caller, wiring: Behind, run_id: RunId) -> TimelineView:
+    """When the run was accepted, published, claimed, had its first text and ended, with its attempts and steps."""
+    return timeline_view(*await read_timeline(wiring.conversation, wiring.log, caller.user_id, run_id))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202, tags=["runs"])

@@ -10,7 +10,9 @@ from fastapi import Request
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.deliveries import Deliveries
 from gateway.domain.identity import Principal
-from gateway.ports import Authenticator, ClientThreads, Conversation, LogReader, RunFeeds, Viewers
+from gateway.domain.path_flag import DURABLE
+from gateway.handlers.choose_path import choose_path
+from gateway.ports import Authenticator, ClientThreads, Conversation, Flags, LogReader, RunFeeds, Viewers
 
 PRINCIPAL = "everthread.principal"
 ANSWERING_PATH = "everthread.path"
@@ -34,6 +36,22 @@ class Wiring:
     body_bytes: int = 262_144
     origins: list[str] = field(default_factory=list)
     clock: Callable[[], float] = time.time
+    flags: Flags | None = None
+    """Without them every message is answered by the durable path."""
+
+    async def choose_path(self, principal: Principal, *, thread_id: str, model: str, asked: str) -> str:
+        """The path that answers a message; see handlers.choose_path. Raises Refusal."""
+        if self.flags is None:
+            return DURABLE
+        return await choose_path(
+            self.flags,
+            self.conversation,
+            self.models,
+            principal,
+            thread_id=thread_id,
+            model=model,
+            asked=asked,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

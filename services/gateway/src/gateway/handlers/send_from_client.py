@@ -8,6 +8,7 @@ import msgspec
 from contracts.codes import Code
 from contracts.registry import Registry
 
+from gateway.domain.path_flag import DURABLE
 from gateway.domain.problems import Refusal
 from gateway.domain.records import Accepted
 from gateway.handlers.send_message import MessageToSend, check_message
@@ -38,6 +39,7 @@ class FromClient:
     key: str = ""
     client: str = ""
     tags: Sequence[str] = ()
+    path: str = DURABLE
 
 
 async def send_from_client(
@@ -92,6 +94,7 @@ def _message(
         from_root=from_root,
         history=history,
         client=wanted.client,
+        path=wanted.path,
     )
 
 

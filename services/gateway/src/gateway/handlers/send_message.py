@@ -9,13 +9,13 @@ from contracts.codes import Code
 from contracts.ids import MESSAGE, InvalidIdError, check_id
 from contracts.registry import Registry
 
+from gateway.domain.path_flag import DURABLE
 from gateway.domain.problems import Refusal
 from gateway.domain.records import Accepted
 from gateway.ports import Conversation
 
 MAX_CHARACTERS: Final = 200_000
 MAX_KEY_CHARACTERS: Final = 255
-DURABLE: Final = "durable_event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,15 @@ def check_model(model: str, models: Registry) -> None:
 
 
 async def send_message(
-    conversation: Conversation, models: Registry, user_id: str, thread_id: str, message: MessageToSend
+    conversation: Conversation,
+    models: Registry,
+    user_id: str,
+    thread_id: str,
+    message: MessageToSend,
+    *,
+    path: str = DURABLE,
 ) -> Accepted:
-    """Accept a message. With an idempotency key, the same request gives the same answer; raises Refusal."""
+    """Accept a message, to be answered by `path`. With an idempotency key, the same request gives the same answer; raises Refusal."""
     check_message(message, models)
     body = msgspec.json.encode([thread_id, message.content, message.model, message.parent_message_id])
     return await conversation.accept_message(
@@ -69,7 +75,7 @@ async def send_message(
         thread_id,
         content=message.content,
         model=message.model,
-        path=DURABLE,
+        path=path,
         idempotency_key=message.idempotency_key,
         body_hash=hashlib.sha256(body).digest(),
         parent_message_id=message.parent_message_id,

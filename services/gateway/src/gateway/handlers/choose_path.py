@@ -1,0 +1,52 @@
+"""Choose the path of a message: once, at its admission; the run keeps it."""
+
+from contracts.codes import Code
+from contracts.registry import Registry
+
+from gateway.domain.identity import Principal
+from gateway.domain.path_flag import PATHS, PathContext
+from gateway.domain.problems import Refusal
+from gateway.ports import Conversation, PathFlag
+
+HEADER = "x-everthread-path"
+
+
+async def choose_path(
+    flag: PathFlag,
+    conversation: Conversation,
+    models: Registry,
+    principal: Principal,
+    *,
+    thread_id: str,
+    model: str,
+    asked: str,
+) -> str:
+    """`legacy_sync` or `durable_event`. `asked` is the request's x-everthread-path: an administrator's order, anybody else's
+    wish, which the flag may follow. Reads the thread only where the flag decides by model or agent. Raises Refusal."""
+    if asked and asked not in PATHS:
+        raise Refusal(Code.QUERY_INVALID, f"The header {HEADER} is {asked[:40]!r}; it may be {' or '.join(PATHS)}.")
+    if asked and principal.role == "admin":
+        return asked
+    agent = ""
+    if flag.reads & {"model", "agent", "tools"}:
+        try:
+            thread = await conversation.get_thread(principal.user_id, thread_id)
+            agent, model = thread.agent, model or thread.model
+        except Refusal as refusal:
+            # A client with chats of its own opens the thread with its first message; else the message is refused in a moment.
+            if refusal.code is not Code.THREAD_NOT_FOUND:
+                raise
+        if not model and "model" in flag.reads:
+            user = await conversation.get_user(principal.user_id)
+            model = user.preferences.default_model or models.default
+    return flag.decide(
+        PathContext(
+            user_id=principal.user_id,
+            role=principal.role,
+            plan=principal.plan,
+            test_account=principal.test_account,
+            wish=asked,
+            model=model,
+            agent=agent,
+        )
+    ).path

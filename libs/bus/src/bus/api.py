@@ -113,7 +113,8 @@ Outcome = Done | RetryLater | Poison | HandedOver
 @dataclass(slots=True)
 class Delivery:
     """One delivery of a durable consumer. `reply` is where it is acknowledged; `adopt` replaces it when the same item is
-    delivered again and this worker keeps working on it."""
+    delivered again and this worker keeps working on it. `stored_at` is when the broker stored the item, in seconds since
+    1970; 0 where it is not known."""
 
     subject: str
     data: bytes
@@ -121,6 +122,7 @@ class Delivery:
     delivered: int
     reply: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    stored_at: float = 0.0
 
     def adopt(self, reply: str) -> None:
         """From now on beat for, and acknowledge, this newer delivery of the same item."""

@@ -93,6 +93,23 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def trace(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id: run_...")],
+    user: Annotated[str, typer.Option(help="Whose run it is, under the development key.")] = "demo",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A bearer token, where an identity provider is used.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where one answer spent its time: accepted, published, claimed, first text, steps, end."""
+    from everthread.home import resolve_home
+    from everthread.trace import read_token, show_trace
+
+    raise typer.Exit(show_trace(resolve_home(home), run, user=user, token=read_token(token_file), as_json=as_json))
+
+
+@app.command()
 def chat(
     resume: Annotated[bool, typer.Option("--resume", help="Pick up the answer that runs, or the last one.")] = False,
     once: Annotated[str | None, typer.Option(metavar="TEXT", help="Send one message, print the answer, leave.")] = None,

@@ -92,6 +92,11 @@ class EverthreadClient:
             raise
         return True
 
+    async def timeline(self, run_id: str) -> dict[str, Any]:
+        """Where a run of the caller's spent its time, as the gateway tells it. Raises ProblemError, UnreachableError."""
+        answer = await self._call("GET", f"/v1/runs/{check_id(RUN, run_id)}/timeline", None, repeatable=True)
+        return msgspec.json.decode(answer, type=dict[str, Any])
+
     async def follow(self, run_id: str, cursor: str | None = None) -> AsyncGenerator[RunEvent, None]:
         """The run's events after `cursor` (all of them without one), in order, each once, up to its terminal event.
 

@@ -31,9 +31,11 @@ class RunStarted(_Event, tag="run.started"):
 
 
 class AttemptStarted(_Event, tag="attempt.started"):
-    """A worker took the run. From the second attempt on, the one before it died, hung or was drained."""
+    """A worker took the run. From the second attempt on, the one before it died, hung or was drained. `published_at` is when
+    the broker got the command that it follows."""
 
     worker: str
+    published_at: str | None = None
 
 
 class StepStarted(_Event, tag="step.started"):

@@ -222,4 +222,5 @@ def delivery_of(message: Msg) -> Delivery | None:
         delivered=int(tokens[delivered]),
         reply=message.reply,
         headers=message.headers or {},
+        stored_at=int(tokens[delivered + 3]) / 1e9,
     )

@@ -169,7 +169,7 @@ class Attempt:
                 model=self._command.model,
                 path=self._command.path,
             )
-        self._put(e.AttemptStarted, worker=self._claim.worker)
+        self._put(e.AttemptStarted, worker=self._claim.worker, published_at=self._run.published_at)
 
     def _put(self, event_type: type[e.RunEvent], /, **fields: object) -> None:
         head = {"thread_id": self._claim.thread_id, "run_id": self._claim.run_id}

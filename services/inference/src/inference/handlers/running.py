@@ -1,9 +1,11 @@
 """The runs that this worker executes now, each with the delivery it works on and the way to interrupt it."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from bus.api import Delivery
 from contracts.commands import ExecuteRun
+from contracts.times import rfc3339
 
 from inference.domain.adoption import AdoptAnswer, answer_for
 from inference.domain.interruptions import Interruption
@@ -32,6 +34,12 @@ class RunningRun:
     def interrupted_by(self) -> Interruption | None:
         """Why, or None."""
         return self._interruption.result() if self._interruption.done() else None
+
+    @property
+    def published_at(self) -> str | None:
+        """When the broker got the command; None where it does not say."""
+        stored_at = self.delivery.stored_at
+        return rfc3339(datetime.fromtimestamp(stored_at, UTC)) if stored_at else None
 
     def adopt(self, reply: str, stream_sequence: int) -> AdoptAnswer:
         """Go on with a newer delivery of the same item; see AdoptAnswer."""

@@ -1,0 +1,50 @@
+"""Where one answer spent its time: by HTTP and in the terminal."""
+
+import asyncio
+import json
+import signal
+
+from tests.mesh import Mesh, create_thread, send, stored_answer
+
+
+async def test_a_timeline_names_every_phase_of_an_answer(mesh: Mesh) -> None:
+    async with mesh.client() as client:
+        thread = await create_thread(client)
+        accepted = await send(client, thread, "tokens=20 rate=100 delay=0.4")
+        await stored_answer(client, thread, accepted["run_id"])
+        response = await client.get(f"/v1/runs/{accepted['run_id']}/timeline")
+    assert response.status_code == 200, response.text
+    timeline = response.json()
+    phases = {phase["name"]: phase for phase in timeline["phases"]}
+    assert list(phases) == ["accepted", "published", "claimed", "asked", "first_token", "ended"]
+    assert [phase["offset_ms"] for phase in timeline["phases"]] == sorted(p["offset_ms"] for p in timeline["phases"])
+    assert phases["first_token"]["took_ms"] >= 300, "the upstream's delay is between asking and the first text"
+    assert (timeline["status"], timeline["path"], timeline["whole"]) == ("complete", "durable_event", True)
+    (step,) = timeline["steps"]
+    assert (step["outcome"], step["finish_reason"]) == ("finished", "stop")
+    shown = await asyncio.to_thread(mesh.command, "trace", accepted["run_id"])
+    assert shown.returncode == 0, shown.stderr
+    assert "the model is asked" in shown.stdout
+    assert "step 1 (model)" in shown.stdout
+    as_json = await asyncio.to_thread(mesh.command, "trace", accepted["run_id"], "--json")
+    assert json.loads(as_json.stdout) == timeline
+
+
+async def test_a_takeover_is_seen_and_strangers_see_nothing(mesh: Mesh) -> None:
+    async with mesh.client() as client, mesh.client(user="stranger") as stranger:
+        thread = await create_thread(client)
+        accepted = await send(client, thread, "tokens=100 rate=50")
+        await asyncio.sleep(0.7)
+        worker = (await client.get(f"/v1/runs/{accepted['run_id']}/state")).json()["worker"]
+        victim = next(name for name in mesh.ps() if worker.startswith(name))
+        killed = {victim: mesh.signal(victim, signal.SIGKILL)}
+        await stored_answer(client, thread, accepted["run_id"])
+        timeline = (await client.get(f"/v1/runs/{accepted['run_id']}/timeline")).json()
+        refused = await stranger.get(f"/v1/runs/{accepted['run_id']}/timeline")
+    await mesh.wait_ready(changed=killed)
+    assert [span["attempt"] for span in timeline["attempts"]] == [1, 2]
+    assert [step["outcome"] for step in timeline["steps"]] == ["interrupted", "finished"]
+    assert refused.status_code == 404
+    shown = await asyncio.to_thread(mesh.command, "trace", accepted["run_id"], "--user", "stranger")
+    assert shown.returncode != 0
+    assert "--user" in shown.stderr

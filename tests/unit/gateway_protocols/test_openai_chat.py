@@ -106,7 +106,13 @@ def test_the_same_prefix_gives_the_same_frames(log: list[e.RunEvent], data: st.D
 def test_the_whole_answer_is_the_streams(log: list[e.RunEvent]) -> None:
     state = fold(log)
     whole = completion(
-        run_id=RUN, created_at=AT, model="m", finish_reason="stop", parts=state.message_parts, usage=state.usage
+        run_id=RUN,
+        created_at=AT,
+        model="m",
+        status="complete",
+        finish_reason="stop",
+        parts=state.message_parts,
+        usage=state.usage,
     )
     assert (whole["choices"][0]["message"]["content"] or "") == state.content
     assert [call["id"] for call in whole["choices"][0]["message"].get("tool_calls", [])] == pending_calls(log)

@@ -98,7 +98,7 @@ class _Projection:
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping: Final = mapping
-        self.frames: list[bytes] = []
+        self.frames = [sse(frame) for frame in mapping.opening()]
         self.ends: list[int] = []
 
     def add(self, event: RunEvent, cursor: str) -> None:

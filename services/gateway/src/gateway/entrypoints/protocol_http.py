@@ -122,6 +122,20 @@ class ProtocolStreams:
             await viewer.close()
 
 
+async def wait_for_end(receive: Receive, viewer: FrameViewer) -> bool:
+    """Wait until the response is over; False where the client left before. The run goes on either way."""
+    gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
+    gone.add_done_callback(lambda _: viewer.wake())
+    try:
+        while not viewer.ended:
+            await viewer.take()
+            if gone.done():
+                return False
+        return True
+    finally:
+        gone.cancel()
+
+
 class _Stream:
     __slots__ = ("_beat_due", "_cut", "_end", "_heartbeat", "_resumable", "_send", "_viewer", "_wrote")
 

@@ -69,6 +69,10 @@ class AguiMapping:
         """The AG-UI run has ended; the next event with frames opens the next segment."""
         return not self._opened
 
+    def opening(self) -> list[Frame]:
+        """Nothing stands before the log."""
+        return []
+
     def feed(self, event: e.RunEvent) -> list[Frame]:
         """The protocol events of the next event of the log."""
         if isinstance(event, e.TextDelta) and event.part in self._open:

@@ -63,6 +63,10 @@ class AiSdkMapping:
         """The response has had its `finish`; the next event with frames opens the next segment."""
         return not self._opened
 
+    def opening(self) -> list[Frame]:
+        """Nothing stands before the log."""
+        return []
+
     def feed(self, event: e.RunEvent) -> list[Frame]:
         """The chunks of the next event of the log."""
         if isinstance(event, e.TextDelta) and event.part in self._open:

@@ -42,6 +42,9 @@ class Mapping(Protocol):
     def ended(self) -> bool:
         """The response is over, or has not begun: the next frame begins another."""
 
+    def opening(self) -> list[Frame]:
+        """The frames that stand before the log. Asked for once, before the first event."""
+
     def feed(self, event: RunEvent) -> list[Frame]:
         """The frames of the next event. Events come in order, none missing, none twice."""
 

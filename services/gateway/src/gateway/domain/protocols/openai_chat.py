@@ -40,6 +40,10 @@ class ChatMapping:
         self._pending: dict[str, e.ToolCall] = {}
         self.finish_reason = "stop"
 
+    def opening(self) -> list[Frame]:
+        """Nothing stands before the log."""
+        return []
+
     def feed(self, event: e.RunEvent) -> list[Frame]:
         """The chunks of the next event of the log; none after the stream ended."""
         if self.ended:
@@ -134,6 +138,25 @@ class ChatMapping:
         return frames
 
 
+class FinishMapping:
+    """No frames: for a request without `stream`, which only wants to know how the last model call ended."""
+
+    ended = False
+
+    def __init__(self) -> None:
+        self.finish_reason = "stop"
+
+    def opening(self) -> list[Frame]:
+        """Nothing."""
+        return []
+
+    def feed(self, event: e.RunEvent) -> list[Frame]:
+        """Nothing."""
+        if isinstance(event, e.StepFinished) and event.finish_reason in FINISH_REASONS:
+            self.finish_reason = event.finish_reason
+        return []
+
+
 def error_frame(message: str, kind: str, code: str) -> Frame:
     """An error in the middle of a stream: both SDKs raise it as APIError."""
     return frame({"error": {"message": message, "type": kind, "param": None, "code": code}})
@@ -157,10 +180,13 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def completion(
-    *, run_id: str, created_at: str, model: str, finish_reason: str, parts: list[Part], usage: Usage
+    *, run_id: str, created_at: str, model: str, status: str, finish_reason: str, parts: list[Part], usage: Usage
 ) -> dict[str, Any]:
-    """The whole answer, for a request without `stream`. `created_at` is RFC 3339."""
+    """The whole answer, for a request without `stream`. `created_at` is RFC 3339; `status` the run's, complete or cancelled;
+    `finish_reason` the last model call's."""
     calls = [tool_call(part) for part in parts if isinstance(part, ToolCallPart) and part.state == "pending"]
+    if status == "cancelled" or calls:
+        finish_reason = "cancelled" if status == "cancelled" else "tool_calls"
     has_text = any(isinstance(part, TextPart) for part in parts)
     message: dict[str, Any] = {"role": "assistant", "content": plain_text(parts) if has_text else None, "refusal": None}
     if calls:

@@ -1,6 +1,7 @@
 """OpenAI Responses: the response object and its output items."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contracts import events as e
@@ -43,6 +44,8 @@ class About:
     created_at: str
     previous_response_id: str | None = None
     background: bool = False
+    instructions: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def response_object(
@@ -62,9 +65,9 @@ def response_object(
         "background": about.background,
         "error": error,
         "incomplete_details": None,
-        "instructions": None,
+        "instructions": about.instructions,
         "max_output_tokens": None,
-        "metadata": {},
+        "metadata": dict(about.metadata),
         "model": about.model,
         "output": output,
         "parallel_tool_calls": True,
@@ -93,9 +96,9 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def output_items(run_id: str, parts: list[Part], status: str) -> list[dict[str, Any]]:
-    """The output of a response that ended, from the stored parts: what the last stream event carried, for later reads."""
+    """The output of a response from its stored or folded parts; `status` is the run's."""
     suffix = run_id.partition("_")[2]
-    whole = "completed" if status == "complete" else "incomplete"
+    whole = {"complete": "completed", "generating": "in_progress", "waiting": "in_progress"}.get(status, "incomplete")
     output: list[dict[str, Any]] = []
     sources: list[dict[str, Any]] = []
     for number, part in enumerate(parts):

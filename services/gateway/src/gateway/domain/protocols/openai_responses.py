@@ -54,10 +54,11 @@ class _Item:
 
 
 class ResponsesMapping:
-    """One run's stream events. `ended` after the last one."""
+    """One run's stream events. `final` is the response object of the last one, once it `ended`."""
 
     def __init__(self, about: About) -> None:
         self.ended = False
+        self.final: dict[str, Any] | None = None
         self._about = about
         self._next = 0
         self._opened = False
@@ -380,14 +381,16 @@ class ResponsesMapping:
         match event:
             case e.RunCompleted():
                 response = response_object(about, status="completed", output=output, usage=usage)
-                return [*frames, self._event("completed", response=response)]
+                name = "completed"
             case e.RunCancelled():
                 response = response_object(about, status="cancelled", output=output, usage=usage)
-                return [*frames, self._event("incomplete", response=response)]
+                name = "incomplete"
             case e.RunFailed():
                 error = failure(event.code, event.message)
                 response = response_object(about, status="failed", output=output, usage=usage, error=error)
-                return [*frames, self._event("failed", response=response)]
+                name = "failed"
+        self.final = response
+        return [*frames, self._event(name, response=response)]
 
     # Frames
 

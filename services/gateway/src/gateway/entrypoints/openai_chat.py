@@ -1,0 +1,117 @@
+"""`/openai/v1/chat/completions`."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from contracts.ids import THREAD, derived_id, new_id
+
+from gateway.domain.protocols.frame import DONE, FramePlace
+from gateway.domain.protocols.openai_chat import ChatMapping, FinishMapping, completion
+from gateway.entrypoints.doors import Request
+from gateway.entrypoints.openai_errors import ParameterRefusal, failure_of
+from gateway.entrypoints.openai_input import flag_parameter, model_of, read_messages, read_parameters
+from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json, wait_for_end
+from gateway.entrypoints.wiring import Doors, Wiring
+from gateway.handlers.send_from_client import FromClient, send_from_client
+
+KNOWN: Final = frozenset({"model", "messages", "stream", "stream_options"})
+HARMLESS: Final[Mapping[str, Any]] = {
+    "n": (1,),
+    "store": (True,),
+    "tools": ([],),
+    "stop": ([],),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "logprobs": (False,),
+}
+TAGS: Final = ("openai",)
+
+
+class ChatCompletions:
+    """Every call is a thread of its own: the client brings the whole conversation along."""
+
+    def __init__(self, wiring: Wiring, doors: Doors, streams: ProtocolStreams) -> None:
+        self._wiring: Final = wiring
+        self._doors: Final = doors
+        self._streams: Final = streams
+
+    async def create(self, request: Request) -> None:
+        """POST: streamed or whole."""
+        wiring, user_id = self._wiring, request.principal.user_id
+        wanted = read_parameters(request.body, KNOWN, HARMLESS)
+        messages = read_messages(wanted.get("messages"), "messages")
+        if messages[-1].role != "user":
+            raise ParameterRefusal("messages", "The last message must be a user's.", code="invalid_value")
+        streamed = flag_parameter(wanted, "stream")
+        usage = _include_usage(wanted.get("stream_options"), streamed)
+        key = request.headers.get("idempotency-key", "")
+        message = FromClient(
+            thread_id=derived_id(THREAD, user_id, "openai", key) if key else new_id(THREAD),
+            content=messages[-1].content,
+            earlier=messages[:-1],
+            model=model_of(wanted, wiring.models),
+            key=key,
+            tags=TAGS,
+        )
+        request.take_message()
+        self._streams.enter(request.principal)
+        try:
+            accepted = await send_from_client(wiring.conversation, self._doors.threads, wiring.models, user_id, message)
+            run, stored = await wiring.conversation.get_run(user_id, accepted.run_id)
+            headers = {"x-run-id": run.id}
+            async with request.timeout(ATTACH_SECONDS):
+                if streamed:
+                    viewer = await self._doors.feeds.counted(
+                        run, stored, ("openai_chat", usage), lambda: ChatMapping(include_usage=usage), FramePlace()
+                    )
+                else:
+                    viewer = await self._doors.feeds.counted(run, stored, "finish", FinishMapping, FramePlace())
+            if streamed:
+                await self._streams.serve(
+                    request.scope,
+                    request.receive,
+                    request.send,
+                    viewer,
+                    request.principal,
+                    end=DONE,
+                    headers=headers,
+                    resumable=False,
+                )
+                return
+            # SDKs repeat a failed POST by themselves: it would be another run.
+            headers["x-should-retry"] = "false"
+            try:
+                if not await wait_for_end(request.receive, viewer):
+                    return
+                state, mapping = viewer.state, viewer.mapping
+            finally:
+                await viewer.close()
+            if state.status == "error":
+                status, body = failure_of(state)
+                await answer_json(request.send, status, body, headers)
+                return
+            whole = completion(
+                run_id=run.id,
+                created_at=run.created_at,
+                model=state.model or run.model,
+                status=state.status,
+                finish_reason=mapping.finish_reason if isinstance(mapping, FinishMapping) else "stop",
+                parts=state.message_parts,
+                usage=state.usage,
+            )
+            await answer_json(request.send, 200, whole, headers)
+        finally:
+            self._streams.leave(request.principal)
+
+
+def _include_usage(options: object, streamed: bool) -> bool:
+    if options is None:
+        return False
+    if not streamed or not isinstance(options, dict):
+        raise ParameterRefusal(
+            "stream_options", "stream_options is an object, and needs stream: true.", code="invalid_value"
+        )
+    for name, value in options.items():
+        if name not in ("include_usage", "include_obfuscation") or (name == "include_obfuscation" and value):
+            raise ParameterRefusal(f"stream_options.{name}", f"stream_options.{str(name)[:40]} is not supported here.")
+    return bool(options.get("include_usage"))

@@ -1,4 +1,4 @@
-"""Is the process alive, and may it be given work: HTTP on loopback, by hand, because nothing smaller is to be had.
+"""Is the process alive, and may it be given work: HTTP, by hand, because nothing smaller is to be had.
 
 `/healthz` answers 200 while the event loop turns. `/readyz` answers 200 when every check holds and the process is not
 draining, else 503; its JSON body names each check. `/metrics` is for Prometheus.

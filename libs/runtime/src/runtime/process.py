@@ -24,7 +24,6 @@ from runtime.settings import ServiceSettings
 
 logger = structlog.get_logger()
 
-HEALTH_HOST: Final = "127.0.0.1"
 _CLEAN_UP_SECONDS: Final = 3.0
 """What `main` gets for its `finally` blocks once the drain budget is used up."""
 
@@ -67,9 +66,9 @@ def run(service: str, settings: ServiceSettings, main: Main) -> None:
 async def _live(service: str, settings: ServiceSettings, main: Main) -> int:
     process = Process(service=service, instance=settings.instance)
     try:
-        port = await process.health.serve(HEALTH_HOST, settings.health_port)
+        port = await process.health.serve(settings.health_host, settings.health_port)
     except OSError as error:
-        _tell(process, _taken(error, HEALTH_HOST, settings.health_port, "EVERTHREAD_HEALTH_PORT"))
+        _tell(process, _taken(error, settings.health_host, settings.health_port, "EVERTHREAD_HEALTH_PORT"))
         return 1
     lag = asyncio.create_task(metrics.watch_event_loop(), name="event loop lag")
     work = asyncio.ensure_future(_call(main, process))

@@ -60,7 +60,17 @@ class ServiceSettings(BaseSettings):
         description="This process's name among its kind, such as gateway-1: in logs, traces and the broker's connection list.",
     )
     host: str = Field(default="127.0.0.1", description="The address on which the service listens.")
-    health_port: Port = Field(default=0, description="Port of /healthz and /readyz on loopback; 0 takes a free one.")
+    health_host: str = Field(
+        default="127.0.0.1",
+        description="The address of /healthz, /readyz and /metrics. In a cluster 0.0.0.0, since probes ask the pod's address.",
+    )
+    health_port: Port = Field(default=0, description="Port of /healthz, /readyz and /metrics; 0 takes a free one.")
+    stream_replicas: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="On how many NATS servers each stream is kept; the same for all services. With three servers: 3.",
+    )
     drain_seconds: float = Field(
         default=25.0,
         ge=0,

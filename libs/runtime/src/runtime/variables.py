@@ -8,12 +8,14 @@ from typing import Final
 SHARED: Final = frozenset(
     {
         "EVERTHREAD_DRAIN_SECONDS",
+        "EVERTHREAD_HEALTH_HOST",
         "EVERTHREAD_HEALTH_PORT",
         "EVERTHREAD_HOST",
         "EVERTHREAD_INSTANCE",
         "EVERTHREAD_LOG_FORMAT",
         "EVERTHREAD_LOG_LEVEL",
         "EVERTHREAD_MODELS_FILE",
+        "EVERTHREAD_STREAM_REPLICAS",
         "EVERTHREAD_TRACE_SHARE",
     }
 )

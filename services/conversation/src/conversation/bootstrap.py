@@ -89,7 +89,7 @@ async def _open_database(settings: Settings, instance: str) -> Database:
 async def _open_bus(settings: Settings, instance: str) -> Bus:
     try:
         bus = await connect_bus(settings.nats_url, instance=instance)
-        await bus.reconcile()
+        await bus.reconcile(replicas=settings.stream_replicas)
     except BusError as error:
         raise StartupError(str(error)) from error
     return bus

@@ -92,7 +92,7 @@ def _question(data: bytes) -> tuple[str, str, int]:
 async def _open_bus(settings: InferenceSettings, instance: str) -> JetStreamBus:
     try:
         bus = await connect(settings.nats_url, instance=instance)
-        await bus.reconcile()
+        await bus.reconcile(replicas=settings.stream_replicas)
     except BusError as error:
         raise StartupError(str(error)) from error
     return bus

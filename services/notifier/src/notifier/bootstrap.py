@@ -23,7 +23,7 @@ async def serve(process: Process, settings: NotifierSettings) -> None:
     """Turn facts into feed entries, and move dead letters, until the process is told to stop; then finish what is begun."""
     bus = await connect(settings.nats_url, instance=process.instance)
     try:
-        await bus.reconcile()
+        await bus.reconcile(replicas=settings.stream_replicas)
         feeds = JetStreamFeeds(bus, now=lambda: datetime.now(UTC))
         process.health.check("nats", lambda: bus.connected)
         async with asyncio.TaskGroup() as work:

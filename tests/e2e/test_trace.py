@@ -1,6 +1,7 @@
 """One message, one trace: HTTP, gRPC, MongoDB, NATS, the worker and the model call, received as real OTLP."""
 
 import asyncio
+import signal
 import time
 
 from tests.mesh import Mesh, create_thread, send, stored_answer
@@ -39,11 +40,9 @@ async def test_one_trace_covers_all_services(mesh: Mesh, otlp: OtlpReceiver) -> 
 
 
 async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, otlp: OtlpReceiver) -> None:
-    import signal
-
     async with mesh.client() as client:
         thread = await create_thread(client)
-        accepted = await send(client, thread, "tokens=100 rate=50")
+        accepted = await send(client, thread, "tokens=300 rate=50")
         await asyncio.sleep(1)
         log = (await client.get(f"/v1/runs/{accepted['run_id']}/state")).json()
         victim = next(name for name in mesh.ps() if log["worker"].startswith(name))

@@ -36,8 +36,11 @@ def bodies_of(log: list[e.RunEvent]) -> list[list[str]]:
 def resumed(log: list[e.RunEvent], at: int) -> tuple[list[str], int]:
     """The prelude after `at` events and the rest of that AG-UI run, with the number of events it covers."""
     mapping = new_mapping()
-    frames = mapping.resume(fold(log[:at]))
-    while at < len(log) and not mapping.ended:
+    for event in log[:at]:
+        mapping.feed(event)
+    frames = mapping.prelude(fold(log[:at]))
+    segment = mapping.segment
+    while at < len(log) and not (mapping.ended or mapping.segment > segment):
         frames += mapping.feed(log[at])
         at += 1
     return [sse(frame).decode() for frame in frames], at

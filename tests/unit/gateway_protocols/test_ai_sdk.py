@@ -28,15 +28,18 @@ def segments_of(log: list[e.RunEvent], mapping: AiSdkMapping | None = None) -> l
     return segments
 
 
-def resumed(log: list[e.RunEvent], at: int) -> list[str]:
-    """The response of a viewer who comes after `at` events: the folded state, then the rest of the segment."""
+def resumed(log: list[e.RunEvent], at: int) -> tuple[list[str], int]:
+    """The response of a viewer who comes after `at` events: what there is, then the rest of the segment; with the number of
+    events it covers."""
     mapping = AiSdkMapping()
-    frames = mapping.resume(fold(log[:at]))
-    for event in log[at:]:
-        if mapping.ended:
-            break
-        frames += mapping.feed(event)
-    return [sse(frame).decode() for frame in frames]
+    for event in log[:at]:
+        mapping.feed(event)
+    frames = mapping.prelude(fold(log[:at]))
+    segment = mapping.segment
+    while at < len(log) and not (mapping.ended or mapping.segment > segment):
+        frames += mapping.feed(log[at])
+        at += 1
+    return [sse(frame).decode() for frame in frames], at
 
 
 def shown(answer: dict[str, Any]) -> dict[str, Any]:
@@ -117,14 +120,8 @@ def test_a_cut_anywhere_and_a_resume_anywhere_later(
     segment = data.draw(st.integers(0, len(segments) - 1), label="segment")
     cut = data.draw(st.integers(0, len(segments[segment])), label="cut")
     at = data.draw(st.integers(2, len(log)), label="resumed at")
-    resume = resumed(log, at)
+    resume, end = resumed(log, at)
     answer = clients.ask("ai_sdk", segments=segments, cut={"segment": segment, "at": cut}, resume=resume)
-    ended_by_approval = AiSdkMapping()
-    ended_by_approval.resume(fold(log[:at]))
-    end = at
-    while end < len(log) and not ended_by_approval.ended:
-        ended_by_approval.feed(log[end])
-        end += 1
     got, want = shown(answer), expected(fold(log[:end]))
     for call, (given_input, state, output) in got["tools"].items():
         if state == "approval-requested":
@@ -168,8 +165,12 @@ def test_the_same_prefix_gives_the_same_frames(log: list[e.RunEvent], data: st.D
 
 @given(log=run_logs(), data=st.data())
 def test_a_resume_is_few_frames(log: list[e.RunEvent], data: st.DataObject) -> None:
-    state = fold(log[: data.draw(st.integers(1, len(log)))])
-    assert len(AiSdkMapping().resume(state)) <= 3 * len(state.parts) + 9
+    at = data.draw(st.integers(1, len(log)))
+    mapping = AiSdkMapping()
+    for event in log[:at]:
+        mapping.feed(event)
+    state = fold(log[:at])
+    assert len(mapping.prelude(state)) <= 3 * len(state.parts) + 9
 
 
 def test_a_retraction_of_an_earlier_step_is_an_error_the_page_shows() -> None:

@@ -59,9 +59,11 @@ class Feeds:
         feed = await self._enter(run, message)
         try:
             projection = feed.projection(protocol, make)
-            fresh = make()
-            prelude = b"".join(sse(frame) for frame in fresh.resume(feed.state)) if feed.state.sequence else b""
-            return _Viewer(self, feed, projection, prelude=prelude, over=bool(prelude) and fresh.ended)
+            mapping = projection.mapping
+            if not isinstance(mapping, ResumableMapping) or not feed.state.sequence:
+                return _Viewer(self, feed, projection, place=FramePlace())
+            prelude = b"".join(sse(frame) for frame in mapping.prelude(feed.state))
+            return _Viewer(self, feed, projection, prelude=prelude, over=mapping.ended)
         except BaseException:
             self.leave(feed)
             raise

@@ -9,7 +9,6 @@
 - What the protocol has no event for goes out as `CUSTOM`: `source`, `tool.progress`, `attempt.started`, `run.waiting`.
 """
 
-from copy import copy
 from typing import Any
 
 from contracts import events as e
@@ -81,38 +80,27 @@ class AguiMapping:
             return [frame({"type": "TEXT_MESSAGE_CONTENT", "messageId": identity, "delta": event.delta})]
         return [frame(payload) for payload in self._events(event)]
 
-    def resume(self, state: RunState) -> list[Frame]:
-        """The prelude after a cut: the conversation as it is at `state`, open items opened again; `feed` goes on from there."""
-        self._message_id, self._model, self._attempt = state.message_id, state.model, max(state.attempt, 1)
-        self._placement = Placement(state.message_id)
-        events = self._start(state.run_id, state.thread_id)
-        agents: list[str] = []
-        for number in sorted(state.parts):
-            folded = state.parts[number]
-            part = _Part(folded.value, folded.opened_at, folded.agent)
-            if isinstance(folded.value, TextPart | ReasoningPart):
-                part.texts = [folded.value.text]
-            elif isinstance(folded.value, ToolCallPart):
-                part.value = copy(folded.value)
-                self._calls[folded.value.tool_call_id] = part.value
-            self._parts[number] = part
-            self._placement.place(number, part.value, part.agent)
-            if folded.agent is not None and folded.agent not in agents:
-                agents.append(folded.agent)
-        for agent in agents:
-            events += self._enter(agent)
+    def prelude(self, state: RunState) -> list[Frame]:
+        """For a viewer who comes after a cut: the conversation as it is now, open items opened again, so that what `feed` says
+        next goes on behind it. `state` is the fold of what was fed."""
+        events = [self._started(state.run_id, state.thread_id)]
+        agents = self._agents
+        if self.ended:
+            agents = list(dict.fromkeys(part.agent for part in self._parts.values() if part.agent is not None))
+        events += [_entered(agent) for agent in agents]
         events.append(self._snapshot())
-        for part in self._parts.values():
-            if isinstance(part.value, SourcePart):
-                events.append(_source(part.value))
-        if state.open_step is not None:
-            events += self._step_started(state.open_step.step, state.open_step.kind)
-            events += self._reopen(state.open_step.sequence if state.open_step.kind == "model" else state.sequence + 1)
+        events += [_source(part.value) for part in self._parts.values() if isinstance(part.value, SourcePart)]
+        events += [{"type": "STEP_STARTED", "stepName": name} for name in self._steps.values()]
+        for number in self._open:
+            events += self._openers(number, self._parts[number])
+        if self.ended:
+            events += [_left(agent, "suspended" if state.waiting is not None else "success") for agent in agents]
         if state.waiting is not None:
-            events += self._wait(state.waiting.reason, state.waiting.schema, state.waiting.expires_at)
+            waiting = state.waiting
+            events += self._waiting(waiting.reason, waiting.schema, waiting.expires_at)
         end = terminal_event(state)
         if end is not None:
-            events += self._end(end)
+            events += self._terminal(end)
         return [frame(payload) for payload in events]
 
     def _events(self, event: e.RunEvent) -> list[dict[str, Any]]:
@@ -151,7 +139,7 @@ class AguiMapping:
                 self._parts[event.part] = _Part(source, event.sequence, event.agent)
                 return [_source(source)]
             case e.RunWaiting():
-                return self._wait(event.reason, event.schema, event.expires_at)
+                return self._wait(event)
             case e.RunResumed():
                 return [_custom("run.resumed", {"reason": event.reason})]
             case e.RunCompleted() | e.RunFailed() | e.RunCancelled():
@@ -162,15 +150,18 @@ class AguiMapping:
     def _start(self, run_id: str, thread_id: str) -> list[dict[str, Any]]:
         self._opened = True
         self._agents = []
+        return [self._started(run_id, thread_id)]
+
+    def _started(self, run_id: str, thread_id: str) -> dict[str, Any]:
         about = {"run_id": run_id, "thread_id": thread_id, "model": self._model}
         started = {"type": "RUN_STARTED", "threadId": self._thread_id, "runId": self._run_id}
-        return [started | {"metadata": {"everthread": about}}]
+        return started | {"metadata": {"everthread": about}}
 
     def _enter(self, agent: str) -> list[dict[str, Any]]:
         if agent in self._agents:
             return []
         self._agents.append(agent)
-        return [{"type": "SUBAGENT_STARTED", "subagentRunId": agent, "name": agent}]
+        return [_entered(agent)]
 
     def _attempt_started(self, event: e.AttemptStarted) -> list[dict[str, Any]]:
         if event.attempt <= self._attempt or not self._opened:
@@ -211,13 +202,15 @@ class AguiMapping:
         return [*events, {"type": kind, "messageId": identity, "delta": event.delta}]
 
     def _open_part(self, number: int, part: _Part) -> list[dict[str, Any]]:
+        self._open[number] = "text" if isinstance(part.value, TextPart) else "reasoning"
+        return self._openers(number, part)
+
+    def _openers(self, number: int, part: _Part) -> list[dict[str, Any]]:
         head: dict[str, Any] = {"messageId": part_id(self._message_id, number)}
         if part.agent is not None:
             head["subagentRunId"] = part.agent
         if isinstance(part.value, TextPart):
-            self._open[number] = "text"
             return [{"type": "TEXT_MESSAGE_START", "role": "assistant"} | head]
-        self._open[number] = "reasoning"
         return [
             {"type": "REASONING_START"} | head,
             {"type": "REASONING_MESSAGE_START", "role": "reasoning"} | head,
@@ -238,16 +231,6 @@ class AguiMapping:
             {"type": "REASONING_MESSAGE_END", "messageId": identity},
             {"type": "REASONING_END", "messageId": identity},
         ]
-
-    def _reopen(self, step_from: int) -> list[dict[str, Any]]:
-        """Open again what the interrupted model step was writing."""
-        inside = [number for number, part in self._parts.items() if part.opened_at >= step_from]
-        events: list[dict[str, Any]] = []
-        for number in inside:
-            part = self._parts[number]
-            if isinstance(part.value, TextPart) or (isinstance(part.value, ReasoningPart) and number == inside[-1]):
-                events += self._open_part(number, part)
-        return events
 
     # Retraction
 
@@ -319,7 +302,11 @@ class AguiMapping:
 
     # Waiting and the end
 
-    def _wait(self, reason: str, schema: object, expires_at: str | None) -> list[dict[str, Any]]:
+    def _wait(self, event: e.RunWaiting) -> list[dict[str, Any]]:
+        closed = self._finish("suspended") if waits_for_person(event.reason) else []
+        return closed + self._waiting(event.reason, event.schema, event.expires_at)
+
+    def _waiting(self, reason: str, schema: object, expires_at: str | None) -> list[dict[str, Any]]:
         if not waits_for_person(reason):
             value = {"reason": reason} | ({} if expires_at is None else {"expires_at": expires_at})
             return [_custom("run.waiting", value)]
@@ -332,14 +319,15 @@ class AguiMapping:
         interrupts = [interrupt | {"id": call.tool_call_id, "toolCallId": call.tool_call_id} for call in asked] or [
             interrupt
         ]
-        outcome = {"type": "interrupt", "interrupts": interrupts}
-        return [*self._finish({"type": "suspended"}), self._finished(outcome)]
+        return [self._finished({"type": "interrupt", "interrupts": interrupts})]
 
     def _end(self, event: e.Terminal) -> list[dict[str, Any]]:
-        events = self._finish({"type": "success"})
+        return self._finish("success") + self._terminal(event)
+
+    def _terminal(self, event: e.Terminal) -> list[dict[str, Any]]:
         usage = [_usage(self._model, event.usage)]
         if isinstance(event, e.RunFailed):
-            return [*events, {"type": "RUN_ERROR", "message": event.message, "code": event.code, "usage": usage}]
+            return [{"type": "RUN_ERROR", "message": event.message, "code": event.code, "usage": usage}]
         outcome: dict[str, Any] = {"type": "cancelled"}
         if isinstance(event, e.RunCompleted):
             outcome = {"type": "success"}
@@ -347,15 +335,14 @@ class AguiMapping:
             if pending:
                 outcome["pendingToolCallIds"] = pending
         result = {"message_id": event.message_id, "cost_microusd": event.cost_microusd}
-        return [*events, self._finished(outcome) | {"usage": usage, "result": result}]
+        return [self._finished(outcome) | {"usage": usage, "result": result}]
 
-    def _finish(self, subagents: dict[str, Any]) -> list[dict[str, Any]]:
+    def _finish(self, subagents: str) -> list[dict[str, Any]]:
         """Close whatever is open; the AG-UI run ends."""
         events = self._close_parts()
         for step in list(self._steps):
             events += self._step_finished(step)
-        for agent in self._agents:
-            events.append({"type": "SUBAGENT_FINISHED", "subagentRunId": agent, "outcome": subagents})
+        events += [_left(agent, subagents) for agent in self._agents]
         self._agents = []
         self._opened = False
         self.segment += 1
@@ -363,6 +350,14 @@ class AguiMapping:
 
     def _finished(self, outcome: dict[str, Any]) -> dict[str, Any]:
         return {"type": "RUN_FINISHED", "threadId": self._thread_id, "runId": self._run_id, "outcome": outcome}
+
+
+def _entered(agent: str) -> dict[str, Any]:
+    return {"type": "SUBAGENT_STARTED", "subagentRunId": agent, "name": agent}
+
+
+def _left(agent: str, outcome: str) -> dict[str, Any]:
+    return {"type": "SUBAGENT_FINISHED", "subagentRunId": agent, "outcome": {"type": outcome}}
 
 
 def _custom(name: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ Facts from that source which shape this file:
 """
 
 from collections.abc import Iterable
-from copy import copy
 from typing import Any, Final
 
 from contracts import events as e
@@ -74,31 +73,39 @@ class AiSdkMapping:
             return [frame({"type": "text-delta", "id": self._open[event.part][1], "delta": event.delta})]
         return [frame(chunk) for chunk in self._chunks(event)]
 
-    def resume(self, state: RunState) -> list[Frame]:
-        """Chunks that build the message as folded in `state` in a client that knows nothing of it; `feed` goes on from there.
+    def prelude(self, state: RunState) -> list[Frame]:
+        """Chunks for a client that knows nothing of the run: the message as it is now, open where this mapping has it open, so
+        that what `feed` says next goes on behind it. `state` is the fold of what was fed.
 
         Few and large: each part once, whole. They are not counted, so they are never mixed with `startIndex`.
         """
-        self._message_id = state.message_id
-        self._attempt = max(state.attempt, 1)
-        chunks = [self._start(_about(state.run_id, state.thread_id, state.model, state.path))]
-        step = state.open_step if state.open_step is not None and state.open_step.kind == "model" else None
-        before, inside = _split(state, step.sequence if step is not None else state.sequence + 1)
+        about = _about(state.run_id, state.thread_id, state.model, state.path)
+        if state.attempt > 1:
+            about["attempt"] = state.attempt
+        chunks: list[dict[str, Any]] = [{"type": "start", "messageId": state.message_id, "messageMetadata": about}]
+        parts = [(number, state.parts[number]) for number in sorted(state.parts)]
+        before = [item for item in parts if item[0] not in self._parts]
+        inside = [item for item in parts if item[0] in self._parts]
         if before:
-            chunks += self._start_step(state.steps_finished)
+            chunks.append({"type": "start-step"})
             for number, part in before:
-                chunks += self._whole(number, part, still_open=False)
-            chunks += self._finish_step()
-        if step is not None:
-            chunks += self._start_step(step.step)
-        last = inside[-1][0] if inside else -1
+                chunks += _part_chunks(part.value, part.agent, str(number), still_open=False)
+            chunks.append({"type": "finish-step"})
+        if self._step is not None:
+            chunks.append({"type": "start-step"})
         for number, part in inside:
-            chunks += self._whole(number, part, still_open=isinstance(part.value, TextPart) or number == last)
+            _, identity = self._open.get(number, ("", str(number)))
+            chunks += _part_chunks(part.value, part.agent, identity, still_open=number in self._open)
         if state.waiting is not None:
-            chunks += self._wait(state.waiting.reason, state.waiting.schema, state.waiting.expires_at)
+            calls = [part.value for _, part in parts if isinstance(part.value, ToolCallPart)]
+            waiting = state.waiting
+            asked, waits = _waiting_chunks(waiting.reason, waiting.schema, waiting.expires_at, calls)
+            chunks += asked
+            if waits:
+                chunks.append({"type": "finish", "finishReason": "tool-calls"})
         end = terminal_event(state)
         if end is not None:
-            chunks += self._end(end)
+            chunks += _end_chunks(end, self._finish_reason)
         return [frame(chunk) for chunk in chunks]
 
     def _chunks(self, event: e.RunEvent) -> list[dict[str, Any]]:
@@ -133,7 +140,7 @@ class AiSdkMapping:
             case e.UsageReported():
                 return []
             case e.RunWaiting():
-                return self._ensure() + self._wait(event.reason, event.schema, event.expires_at)
+                return self._ensure() + self._wait(event)
             case e.RunResumed():
                 return self._ensure() + self._resumed(event.reason)
             case e.RunCompleted() | e.RunFailed() | e.RunCancelled():
@@ -244,18 +251,15 @@ class AiSdkMapping:
     def _whole(self, number: int, part: _Part, *, still_open: bool) -> list[dict[str, Any]]:
         """A part in one piece, as it is now, and remembered as part of the open step."""
         self._parts[number] = part
-        match part.value:
-            case TextPart() | ReasoningPart():
-                kind = "text" if isinstance(part.value, TextPart) else "reasoning"
-                chunks = [self._open_text(number, kind, str(number), part.agent)]
-                if text := "".join(part.texts):
-                    chunks.append({"type": f"{kind}-delta", "id": str(number), "delta": text})
-                return chunks if still_open else chunks + self._end_open([number])
-            case ToolCallPart() as call:
-                self._calls[call.tool_call_id] = call
-                return [_call_chunk(call, part.agent), *_result_chunks(call)]
-            case SourcePart() as source:
-                return [_source_chunk(source)]
+        value = part.value
+        if isinstance(value, ToolCallPart):
+            self._calls[value.tool_call_id] = value
+        elif isinstance(value, TextPart | ReasoningPart):
+            kind = "text" if isinstance(value, TextPart) else "reasoning"
+            value = type(value)(text="".join(part.texts))
+            if still_open:
+                self._open[number] = (kind, str(number))
+        return _part_chunks(value, part.agent, str(number), still_open=still_open)
 
     def _tool(self, event: e.ToolProgress | e.ToolResult) -> list[dict[str, Any]]:
         call = self._calls.get(event.tool_call_id)
@@ -268,21 +272,12 @@ class AiSdkMapping:
         call.output, call.error, call.ended_at = event.output, event.error, event.ended_at
         return _result_chunks(call)
 
-    def _wait(self, reason: str, schema: object, expires_at: str | None) -> list[dict[str, Any]]:
-        asked = [call for call in self._calls.values() if call.state == "pending"] if reason == "approval" else []
-        if not asked:
-            data: dict[str, Any] = {"reason": reason}
-            if schema is not None:
-                data["schema"] = schema
-            if expires_at is not None:
-                data["expires_at"] = expires_at
+    def _wait(self, event: e.RunWaiting) -> list[dict[str, Any]]:
+        chunks, waits = _waiting_chunks(event.reason, event.schema, event.expires_at, self._calls.values())
+        if not waits:
             self._waiting_shown = True
-            return [_waiting_data(data)]
-        requests = [
-            {"type": "tool-approval-request", "approvalId": call.tool_call_id, "toolCallId": call.tool_call_id}
-            for call in asked
-        ]
-        chunks = [*requests, *self._finish_step(), {"type": "finish", "finishReason": "tool-calls"}]
+            return chunks
+        chunks += [*self._finish_step(), {"type": "finish", "finishReason": "tool-calls"}]
         self._close()
         return chunks
 
@@ -293,23 +288,7 @@ class AiSdkMapping:
         return [_waiting_data({"reason": reason, "resumed": True})]
 
     def _end(self, event: e.Terminal) -> list[dict[str, Any]]:
-        chunks = self._finish_step()
-        metadata: dict[str, Any] = {"usage": event.usage, "cost_microusd": event.cost_microusd}
-        match event:
-            case e.RunCompleted():
-                metadata["status"] = "complete"
-                chunks.append({"type": "finish", "finishReason": self._finish_reason, "messageMetadata": metadata})
-            case e.RunCancelled():
-                metadata["status"] = "cancelled"
-                chunks.append({"type": "abort", "reason": "cancelled"})
-                chunks.append({"type": "finish", "finishReason": "other", "messageMetadata": metadata})
-            case e.RunFailed():
-                metadata |= {"status": "error", "code": event.code}
-                # The client stops reading at `error`, so what it shall know comes before; `finish` stops the one
-                # that would otherwise reconnect (WorkflowChatTransport).
-                chunks.append({"type": "message-metadata", "messageMetadata": metadata})
-                chunks.append({"type": "error", "errorText": event.message})
-                chunks.append({"type": "finish", "finishReason": "error"})
+        chunks = self._finish_step() + _end_chunks(event, self._finish_reason)
         self._close()
         return chunks
 
@@ -318,21 +297,57 @@ class AiSdkMapping:
         self.segment += 1
 
 
-def _split(state: RunState, sequence: int) -> tuple[list[tuple[int, _Part]], list[tuple[int, _Part]]]:
-    """The folded parts before and inside the step that began at `sequence`."""
-    before: list[tuple[int, _Part]] = []
-    inside: list[tuple[int, _Part]] = []
-    for number in sorted(state.parts):
-        folded = state.parts[number]
-        value = folded.value
-        part = _Part(value, folded.opened_at, folded.agent)
-        if isinstance(value, TextPart | ReasoningPart):
-            part.texts = [value.text]
-        elif isinstance(value, ToolCallPart):
-            # The mapping goes on changing its calls; the state is the caller's.
-            part.value = copy(value)
-        (before if folded.opened_at < sequence else inside).append((number, part))
-    return before, inside
+def _part_chunks(value: Part, agent: str | None, identity: str, *, still_open: bool) -> list[dict[str, Any]]:
+    """A whole part, left open where more is to come."""
+    match value:
+        case TextPart() | ReasoningPart():
+            kind = "text" if isinstance(value, TextPart) else "reasoning"
+            chunks = [_with_agent({"type": f"{kind}-start", "id": identity}, agent)]
+            if value.text:
+                chunks.append({"type": f"{kind}-delta", "id": identity, "delta": value.text})
+            return chunks if still_open else [*chunks, {"type": f"{kind}-end", "id": identity}]
+        case ToolCallPart():
+            return [_call_chunk(value, agent), *_result_chunks(value)]
+        case SourcePart():
+            return [_source_chunk(value)]
+
+
+def _waiting_chunks(
+    reason: str, schema: object, expires_at: str | None, calls: Iterable[ToolCallPart]
+) -> tuple[list[dict[str, Any]], bool]:
+    """What a wait looks like, and whether it ends the response: an approval is answered by a new one."""
+    asked = [call.tool_call_id for call in calls if call.state == "pending"] if reason == "approval" else []
+    if asked:
+        return [{"type": "tool-approval-request", "approvalId": call, "toolCallId": call} for call in asked], True
+    data: dict[str, Any] = {"reason": reason}
+    if schema is not None:
+        data["schema"] = schema
+    if expires_at is not None:
+        data["expires_at"] = expires_at
+    return [_waiting_data(data)], False
+
+
+def _end_chunks(event: e.Terminal, finish_reason: str) -> list[dict[str, Any]]:
+    metadata: dict[str, Any] = {"usage": event.usage, "cost_microusd": event.cost_microusd}
+    match event:
+        case e.RunCompleted():
+            metadata["status"] = "complete"
+            return [{"type": "finish", "finishReason": finish_reason, "messageMetadata": metadata}]
+        case e.RunCancelled():
+            metadata["status"] = "cancelled"
+            return [
+                {"type": "abort", "reason": "cancelled"},
+                {"type": "finish", "finishReason": "other", "messageMetadata": metadata},
+            ]
+        case e.RunFailed():
+            metadata |= {"status": "error", "code": event.code}
+            # The client stops reading at `error`, so what it shall know comes before; `finish` stops the one that would
+            # otherwise reconnect (WorkflowChatTransport).
+            return [
+                {"type": "message-metadata", "messageMetadata": metadata},
+                {"type": "error", "errorText": event.message},
+                {"type": "finish", "finishReason": "error"},
+            ]
 
 
 def _about(run_id: str, thread_id: str, model: str, path: str) -> dict[str, Any]:

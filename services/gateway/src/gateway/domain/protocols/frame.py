@@ -7,7 +7,7 @@ log prefix gives the same frames at every gateway, so a place in the frames can 
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from contracts.events import RunEvent
@@ -49,11 +49,13 @@ class Mapping(Protocol):
         """The frames of the next event. Events come in order, none missing, none twice."""
 
 
+@runtime_checkable
 class ResumableMapping(Mapping, Protocol):
     """A mapping whose protocol can show a run as it is."""
 
-    def resume(self, state: RunState) -> list[Frame]:
-        """The frames that bring a new viewer to `state`. On a fresh mapping only."""
+    def prelude(self, state: RunState) -> list[Frame]:
+        """The frames that bring a new viewer to where the mapping is; `state` is the fold of what it was fed. Changes
+        nothing."""
 
 
 def frame(payload: dict[str, Any], event: str = "") -> Frame:

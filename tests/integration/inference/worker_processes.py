@@ -17,14 +17,13 @@ import grpc
 import msgspec
 from bus.jetstream import JetStreamBus
 from contracts import events as e
-from contracts.commands import ExecuteRun
+from contracts.commands import CancelRun, ExecuteRun
 from contracts.ids import new_id
 from contracts.run_state import RunState, decode_snapshot
 from contracts.subjects import execute_subject, run_subject
 from contracts.times import rfc3339
 from everthread.ports import free_port
 from rpc.v1 import conversation_pb2 as pb
-from rpc.v1.conversation_pb2_grpc import ConversationServiceServicer, add_ConversationServiceServicer_to_server
 
 from tests.servers import NatsServer
 from tests.upstream import UpstreamProcess
@@ -47,7 +46,7 @@ continuation = "retract"
 """
 
 
-class Conversation(ConversationServiceServicer):
+class Conversation:
     """Answers GetRunInput for the runs it was told of, on one port, as long as it is started."""
 
     def __init__(self, port: int) -> None:
@@ -55,7 +54,7 @@ class Conversation(ConversationServiceServicer):
         self.contents: dict[str, str] = {}
         self._server: grpc.aio.Server | None = None
 
-    async def GetRunInput(  # noqa: N802 - the generated name
+    async def get_run_input(
         self, request: pb.GetRunInputRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.GetRunInputResponse:
         if request.run_id not in self.contents:
@@ -65,7 +64,13 @@ class Conversation(ConversationServiceServicer):
 
     async def start(self) -> None:
         self._server = grpc.aio.server()
-        add_ConversationServiceServicer_to_server(self, self._server)
+        method = grpc.unary_unary_rpc_method_handler(
+            self.get_run_input,
+            request_deserializer=pb.GetRunInputRequest.FromString,
+            response_serializer=pb.GetRunInputResponse.SerializeToString,
+        )
+        service = grpc.method_handlers_generic_handler("everthread.v1.ConversationService", {"GetRunInput": method})
+        self._server.add_generic_rpc_handlers((service,))
         self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
@@ -90,6 +95,7 @@ class WorkerProcess:
         environment = self.environment | {
             "EVERTHREAD_INSTANCE": self.instance,
             "EVERTHREAD_HEALTH_PORT": str(self.health_port),
+            "EVERTHREAD_GRPC_PORT": str(free_port()),
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -176,9 +182,12 @@ class Run:
 
     async def publish(self, copy: int = 0) -> None:
         subject = execute_subject(self.command.run_id)
-        await self.bus.publish(
-            subject, msgspec.json.encode(self.command), message_id=f"{self.command.run_id}:{copy}"
-        )
+        await self.bus.publish(subject, msgspec.json.encode(self.command), message_id=f"{self.command.run_id}:{copy}")
+
+    async def cancel(self) -> None:
+        data = msgspec.json.encode(CancelRun(by=self.command.user_id, at=self.command.accepted_at))
+        run_id = self.command.run_id
+        await self.bus.run_log.append_command(self.command.thread_id, run_id, data, message_id=f"{run_id}:cancel")
 
     def _subject(self, kind: str) -> str:
         return run_subject(self.command.thread_id, self.command.run_id, kind)

@@ -72,15 +72,21 @@ STREAMS: dict[str, Recorded] = {
         body=body(chunk(prompt_filter_results=[{"prompt_index": 0, "content_filter_results": {}}]), *TEXT, STOP)
     ),
     "null content with the role": Recorded(
-        body=body(chunk({"role": "assistant", "content": None}), *TEXT[1:], chunk({}, None), chunk({"content": ""}), STOP)
+        body=body(
+            chunk({"role": "assistant", "content": None}), *TEXT[1:], chunk({}, None), chunk({"content": ""}), STOP
+        )
     ),
     "usage with the finish": Recorded(body=body(*TEXT, {**STOP, "usage": TOKENS}), usage=COUNTED),
     "usage on every chunk": Recorded(
-        body=body(*({**part, "usage": {**TOKENS, "completion_tokens": n}} for n, part in enumerate(TEXT)), {**STOP, "usage": TOKENS}),
+        body=body(
+            *({**part, "usage": {**TOKENS, "completion_tokens": n}} for n, part in enumerate(TEXT)),
+            {**STOP, "usage": TOKENS},
+        ),
         usage=COUNTED,
     ),
     "null usage until the last": Recorded(
-        body=body(*({**part, "usage": None} for part in TEXT), {**STOP, "usage": None}, chunk(usage=TOKENS)), usage=COUNTED
+        body=body(*({**part, "usage": None} for part in TEXT), {**STOP, "usage": None}, chunk(usage=TOKENS)),
+        usage=COUNTED,
     ),
     "usage in x_groq": Recorded(
         body=body(*TEXT, {**STOP, "x_groq": {"id": "r", "usage": TOKENS}}), usage=COUNTED, official=False
@@ -108,7 +114,9 @@ STREAMS: dict[str, Recorded] = {
         official=False,
     ),
     "refusal": Recorded(
-        body=body(chunk({"refusal": "I cannot"}), chunk({"refusal": " do that."}), STOP), text="", refusal="I cannot do that."
+        body=body(chunk({"refusal": "I cannot"}), chunk({"refusal": " do that."}), STOP),
+        text="",
+        refusal="I cannot do that.",
     ),
     "length": Recorded(body=body(*TEXT, chunk({}, "length")), finish="length"),
     "tool calls in pieces, interleaved": Recorded(
@@ -169,7 +177,9 @@ STREAMS: dict[str, Recorded] = {
             {
                 "id": "c1",
                 "object": "chat.completion",
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": "Grüße, Welt"}, "finish_reason": "stop"}],
+                "choices": [
+                    {"index": 0, "message": {"role": "assistant", "content": "Grüße, Welt"}, "finish_reason": "stop"}
+                ],
                 "usage": TOKENS,
             }
         ).encode(),

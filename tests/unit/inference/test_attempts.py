@@ -285,7 +285,9 @@ async def test_a_command_that_cannot_be_read_is_poison(world: World) -> None:
     await world.worker(FakeModels())
     good = await world.run()
     subject = f"cmd.run.{good.command.run_id}.execute"
-    for number, data in enumerate([b"{", b"{}", _with(good, run_id="*"), _with(good, deadline_at="2026-11-21T00:00:00")]):
+    for number, data in enumerate(
+        [b"{", b"{}", _with(good, run_id="*"), _with(good, deadline_at="2026-11-21T00:00:00")]
+    ):
         await world.outside.publish(subject, data, message_id=f"bad-{number}")
     await good.ended()
     letters = [entry async for entry in world.outside.read_stream("DEAD_LETTERS", "dead.>")]

@@ -136,11 +136,23 @@ async def failure(models: ChatModels, base_url: str) -> tuple[UpstreamError, Sai
 BROKEN: dict[str, tuple[bytes, RunFailure, str]] = {
     "no finish reason": (body(*TEXT), RunFailure.UPSTREAM_INCOMPLETE, "Grüße, Welt"),
     "no finish reason, no done": (body(*TEXT, done=""), RunFailure.UPSTREAM_INCOMPLETE, "Grüße, Welt"),
-    "ended in a character": (body(*TEXT, done="")[: body(*TEXT[:2], done="").index("ü".encode()) + 1], RunFailure.UPSTREAM_INCOMPLETE, ""),
+    "ended in a character": (
+        body(*TEXT, done="")[: body(*TEXT[:2], done="").index("ü".encode()) + 1],
+        RunFailure.UPSTREAM_INCOMPLETE,
+        "",
+    ),
     "ended in an object": (body(*TEXT, done="")[:-20], RunFailure.UPSTREAM_INCOMPLETE, "Grüße"),
     "no json": (body(*TEXT, done="data: {nonsense\n\n"), RunFailure.UPSTREAM_INCOMPLETE, "Grüße, Welt"),
-    "no utf-8": (body(*TEXT, done="") + b'data: {"choices": "\xff"}\n\n', RunFailure.UPSTREAM_INCOMPLETE, "Grüße, Welt"),
-    "too deep": (body(*TEXT, done="") + b"data: " + b"[" * 20_000 + b"\n\n", RunFailure.UPSTREAM_INCOMPLETE, "Grüße, Welt"),
+    "no utf-8": (
+        body(*TEXT, done="") + b'data: {"choices": "\xff"}\n\n',
+        RunFailure.UPSTREAM_INCOMPLETE,
+        "Grüße, Welt",
+    ),
+    "too deep": (
+        body(*TEXT, done="") + b"data: " + b"[" * 20_000 + b"\n\n",
+        RunFailure.UPSTREAM_INCOMPLETE,
+        "Grüße, Welt",
+    ),
     "an error object": (
         body(*TEXT, done=event({"error": {"message": "gone", "type": "server_error", "code": 502}})),
         RunFailure.UPSTREAM_UNAVAILABLE,
@@ -310,7 +322,9 @@ async def test_what_is_sent(upstream: RawUpstream, models: ChatModels, monkeypat
 async def test_the_key_is_nowhere(upstream: RawUpstream, models: ChatModels, caplog: pytest.LogCaptureFixture) -> None:
     """A provider that repeats the key, a broken connection, nobody there: not in an error, its causes, or a log."""
     caplog.set_level(logging.DEBUG)
-    quoted = json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}", "type": f"auth {KEY[:3]}"}}).encode()
+    quoted = json.dumps(
+        {"error": {"message": f"Incorrect API key provided: {KEY}", "type": f"auth {KEY[:3]}"}}
+    ).encode()
     upstream.content_type = "application/json"
     with structlog.testing.capture_logs() as logs:
         for status, cut in (("401 Unauthorized", False), ("500 Oops", False), ("200 OK", True), ("200 OK", False)):

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import msgspec
 from bus.api import Claim, Entry, RunLog
-from bus.errors import BusError
 from bus.memory import Broker, MemoryBus
 from contracts import events as e
 from contracts.commands import CancelRun, ExecuteRun
@@ -21,6 +20,7 @@ from contracts.subjects import execute_subject, run_subject
 from contracts.times import rfc3339
 from contracts.topology import EXECUTE
 from inference.adapters.bus_peers import AdoptQuestion, BusPeers, decode_question, encode_answer
+from inference.domain.peers import PeerClaims
 from inference.domain.retry import RetryPolicy
 from inference.domain.tool_calls import ToolRequest
 from inference.entrypoints.commands import commands_subscriber
@@ -106,7 +106,9 @@ class FakeModels:
             if self.hold_at is not None and said > self.hold_at and not self.go_on.is_set():
                 self.held.set()
                 await self.go_on.wait()
-            sink.text(piece[len(piece) - (said - len(call.prefix)) :] if said - len(piece) < len(call.prefix) else piece)
+            sink.text(
+                piece[len(piece) - (said - len(call.prefix)) :] if said - len(piece) < len(call.prefix) else piece
+            )
             if sink.is_over:
                 return Generated(finish_reason="length")
             if sink.is_full:
@@ -177,7 +179,7 @@ class DyingLog:
 class FailingLog:
     """A run log that raises `error` at writes number `first` to `last` (events, snapshots and releases)."""
 
-    def __init__(self, inner: RunLog, error: BusError, first: int, last: int) -> None:
+    def __init__(self, inner: RunLog, error: Exception, first: int, last: int) -> None:
         self._inner, self._error, self._failing = inner, error, range(first, last + 1)
         self._writes = 0
         self.holder, self.read, self.last, self.follow = inner.holder, inner.read, inner.last, inner.follow
@@ -224,6 +226,7 @@ class Worker:
     bus: MemoryBus
     models: FakeModels
     running: RunningRuns
+    claims: PeerClaims
     executor: RunExecutor
     log: RunLog
 
@@ -304,7 +307,7 @@ class World:
     ) -> Worker:
         """One more worker, taking commands at once."""
         bus = MemoryBus(f"inference-{len(self._stack) + 1}", self.broker)
-        running = RunningRuns()
+        running, claims = RunningRuns(), PeerClaims()
         run_log = log(bus.run_log)
         parts = Parts(
             log=run_log,
@@ -316,9 +319,13 @@ class World:
             max_answer_bytes=max_answer_bytes,
         )
         executor = RunExecutor(
-            parts, worker=bus.name, running=running, peers=BusPeers(bus), telemetry=NoTelemetry()
+            parts,
+            worker=bus.name,
+            running=running,
+            peers=BusPeers(bus, claims.is_lost, patience=0.3),
+            telemetry=NoTelemetry(),
         )
-        worker = Worker(bus, models, running, executor, run_log)
+        worker = Worker(bus, models, running, claims, executor, run_log)
         started = asyncio.Event()
         task = asyncio.create_task(self._serve(worker, started, slots))
         self._stack.append((bus, task))
@@ -326,7 +333,7 @@ class World:
         return worker
 
     async def _serve(self, worker: Worker, started: asyncio.Event, slots: int) -> None:
-        async with hearing_peers(worker.bus, worker.running, decode=_decode, encode=encode_answer):
+        async with hearing_peers(worker.bus, worker.running, worker.claims, decode=_decode, encode=encode_answer):
             started.set()
             await worker.bus.consume(QUICK_EXECUTE, commands_subscriber(worker.executor), concurrency=slots)
 

@@ -17,6 +17,7 @@ from inference.adapters.chat_models import ChatModels
 from inference.adapters.grpc_inputs import GrpcRunInputs
 from inference.adapters.measurements import MeasuredAttempts, MeasuredModels
 from inference.adapters.system_clock import SystemClock
+from inference.domain.peers import PeerClaims
 from inference.domain.retry import RetryPolicy
 from inference.entrypoints.commands import commands_subscriber
 from inference.entrypoints.peers import hearing_peers
@@ -42,7 +43,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         connect_seconds=settings.upstream_connect_seconds,
         trace_text=settings.trace_text,
     )
-    running = RunningRuns()
+    running, claims = RunningRuns(), PeerClaims()
     metrics.set_to(Metric.SLOTS, settings.slots)
     metrics.read(Metric.SLOTS_IN_USE, lambda: len(running))
     parts = Parts(
@@ -54,12 +55,11 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),
         max_answer_bytes=settings.answer_bytes,
     )
-    executor = RunExecutor(
-        parts, worker=bus.name, running=running, peers=BusPeers(bus), telemetry=MeasuredAttempts(AttemptSpans())
-    )
+    peers, telemetry = BusPeers(bus, claims.is_lost), MeasuredAttempts(AttemptSpans())
+    executor = RunExecutor(parts, worker=bus.name, running=running, peers=peers, telemetry=telemetry)
     consuming: asyncio.Task[None] | None = None
     try:
-        async with hearing_peers(bus, running, decode=_question, encode=encode_answer):
+        async with hearing_peers(bus, running, claims, decode=_question, encode=encode_answer):
             consuming = asyncio.create_task(
                 bus.consume(topology.EXECUTE, commands_subscriber(executor), concurrency=settings.slots)
             )

@@ -1,6 +1,6 @@
 """Threads, messages and runs as the gateway gets them from conversation. Times are RFC 3339 UTC; money is micro-dollars."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from contracts.usage import Usage
@@ -78,6 +78,8 @@ class Accepted:
     run_id: str
     path: str
     repeated: bool = False
+    command: bytes = field(default=b"", repr=False)
+    """On the legacy path: the command to execute the run, which nobody has queued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ class PeerClaims:
     def __init__(self) -> None:
         self._by_run: dict[str, PeerClaim] = {}
         self._released: dict[str, int] = {}
+        self._lost: dict[str, None] = {}
 
     def hear(self, claim: PeerClaim, *, released: bool) -> None:
         """A claim, or the mark that one was released; an older one than known changes nothing."""
@@ -32,11 +33,22 @@ class PeerClaims:
             self._remember_release(claim)
         elif claim.fence > self._released.get(claim.run_id, 0):
             self._by_run[claim.run_id] = claim
+            self._lost.pop(claim.worker, None)
 
     def _remember_release(self, claim: PeerClaim) -> None:
         self._released[claim.run_id] = claim.fence
         while len(self._released) > 10_000:
             del self._released[next(iter(self._released))]
+
+    def lose(self, worker: str) -> None:
+        """The worker is said to be dead; what it claims from now on shows that it is not."""
+        self._lost[worker] = None
+        if len(self._lost) > 1000:
+            del self._lost[next(iter(self._lost))]
+
+    def is_lost(self, worker: str) -> bool:
+        """Said to be dead."""
+        return worker in self._lost
 
     def of(self, worker: str) -> list[PeerClaim]:
         """What that worker holds."""

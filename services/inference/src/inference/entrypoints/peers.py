@@ -26,12 +26,13 @@ Encode = Callable[[AdoptAnswer], bytes]
 
 
 @asynccontextmanager
-async def hearing_peers(bus: Bus, running: RunningRuns, *, decode: Decode, encode: Encode) -> AsyncIterator[None]:
-    """While inside: claims are remembered, dead workers' deliveries given back, questions answered.
+async def hearing_peers(
+    bus: Bus, running: RunningRuns, claims: PeerClaims, *, decode: Decode, encode: Encode
+) -> AsyncIterator[None]:
+    """While inside: claims are remembered in `claims`, dead workers' deliveries given back, questions answered.
 
     `decode` reads a question as (run id, reply subject, stream sequence), `encode` writes an answer.
     """
-    claims = PeerClaims()
 
     def heard(entry: Entry) -> None:
         _hear(bus, claims, running, entry)

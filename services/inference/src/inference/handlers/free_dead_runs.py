@@ -22,6 +22,7 @@ async def free_dead_runs(
     choose: Callable[[], float] = random.random,
 ) -> int:
     """Nak what `worker` still holds; how many. A false alarm is harmless: whoever takes a run asks its holder first."""
+    claims.lose(worker)
     held = claims.of(worker)
     if not held:
         return 0

@@ -77,8 +77,8 @@ def waterfall(timeline: dict[str, Any]) -> list[str]:
         width = max(1, round((end - start) / whole * BAR))
         return (" " * first + "█" * min(width, BAR - first)).ljust(BAR)
 
-    def line(name: str, start: float, end: float, about: str) -> str:
-        return f"{name:<22}{start:>9.0f} ms │{bar(start, end)}│ {about}".rstrip()
+    def line(name: str, at: float, start: float, end: float, about: str) -> str:
+        return f"{name:<22}{at:>9.0f} ms │{bar(start, end)}│ {about}".rstrip()
 
     def offset(text: str | None) -> float:
         return whole if text is None else max(0.0, (_time(text) - begin).total_seconds() * 1000)
@@ -89,17 +89,17 @@ def waterfall(timeline: dict[str, Any]) -> list[str]:
         "",
     ]
     for phase in phases:
-        start = phase["offset_ms"] - phase["took_ms"]
+        at, start = phase["offset_ms"], phase["offset_ms"] - phase["took_ms"]
         about = f"after {phase['took_ms']} ms" if phase["name"] != "accepted" else ""
-        lines.append(line(_WORDS.get(phase["name"], phase["name"]), start, phase["offset_ms"], about))
+        lines.append(line(_WORDS.get(phase["name"], phase["name"]), at, start, at, about))
     for span in timeline["attempts"]:
         start, end = offset(span["started_at"]), offset(span["ended_at"])
-        lines.append(line(f"attempt {span['attempt']}", start, end, span["worker"]))
+        lines.append(line(f"attempt {span['attempt']}", start, start, end, span["worker"]))
         for step in timeline["steps"]:
             if step["attempt"] == span["attempt"]:
                 start, end = offset(step["started_at"]), offset(step["ended_at"])
                 about = f"{step['name']}, {step['outcome']} after {end - start:.0f} ms"
-                lines.append(line(f"  step {step['step']} ({step['kind']})", start, end, about))
+                lines.append(line(f"  step {step['step']} ({step['kind']})", start, start, end, about))
     if timeline["retractions"]:
         lines.append(f"{timeline['retractions']} times text was taken back and written anew.")
     if not timeline["whole"]:

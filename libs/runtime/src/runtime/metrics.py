@@ -33,8 +33,7 @@ def prepare(service: str, version: str) -> None:
     for metric in Metric:
         if service in metric.value.services:
             _instrument(metric)
-            known = metric.value.known
-            for values in product(*known.values()) if known else ():
+            for values in metric.value.from_start:
                 _instrument(metric).labels(*values)
     set_to(Metric.BUILD, 1, version=version)
 

@@ -8,7 +8,10 @@ A label never holds a user's, a thread's or a run's id. Adding one: a member her
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import product
 from typing import Final, Literal
+
+from contracts.codes import RunFailure
 
 from runtime import genai
 
@@ -23,6 +26,7 @@ EVERYWHERE: Final = (GATEWAY, CONVERSATION, INFERENCE, NOTIFIER)
 
 PATHS: Final = ("durable_event", "legacy_sync")
 ENDS: Final = ("complete", "error", "cancelled")
+FAILURES: Final = ("", *(failure.value for failure in RunFailure))
 
 QUICK: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds, for what takes milliseconds."""
@@ -37,7 +41,8 @@ class Definition:
     """One metric. `name` is what Prometheus shows: counters end in `_total`, histograms add `_bucket`, `_sum`, `_count`.
 
     `services` are those that show it. `known` holds, per label, values that are there from the start, so that a rate over
-    something that has not happened yet is 0 and not missing; only where every label has some.
+    something that has not happened yet is 0 and not missing (its first event would not be seen as an increase); only where
+    every label has some. `combinations` names those that make sense where not all do.
     """
 
     name: str
@@ -49,6 +54,12 @@ class Definition:
     labels: tuple[str, ...] = ()
     known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
+    combinations: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def from_start(self) -> tuple[tuple[str, ...], ...]:
+        """The label values that are shown before anything has happened."""
+        return self.combinations or (tuple(product(*self.known.values())) if self.known else ())
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -309,14 +320,22 @@ class Metric(Enum):
         CONVERSATION,
         path=PATHS,
     )
-    RUNS_ENDED = _counter(
-        "everthread_runs_ended_total",
-        "Runs recorded as ended, by path, status and the class of failure (empty where there is none).",
-        "docs/runbooks/runs-failing.md: the code says whose fault.",
-        CONVERSATION,
-        path=ANY,
-        status=ANY,
-        code=ANY,
+    RUNS_ENDED = Definition(
+        name="everthread_runs_ended_total",
+        instrument="counter",
+        unit="count",
+        meaning="Runs recorded as ended, by path, status and the class of failure (empty where there is none).",
+        action="docs/runbooks/runs-failing.md: the code says whose fault.",
+        services=(CONVERSATION,),
+        labels=("path", "status", "code"),
+        known={"path": PATHS, "status": ENDS, "code": FAILURES},
+        combinations=tuple(
+            (path, status, code)
+            for path in PATHS
+            for status in ENDS
+            for code in FAILURES
+            if bool(code) == (status == "error")
+        ),
     )
     RUN_SECONDS = _seconds(
         "everthread_run_duration_seconds",

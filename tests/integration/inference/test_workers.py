@@ -103,7 +103,10 @@ async def test_stopped_past_its_lease_and_woken(pair: Pair, new_run: NewRun) -> 
     assert stopped.is_ready
 
 
-@pytest.mark.parametrize("seconds", [1, 9], ids=["within the lease", "beyond it"])
+@pytest.mark.parametrize(
+    "seconds",
+    [pytest.param(1, id="within the lease"), pytest.param(9, id="beyond it", marks=pytest.mark.slow)],
+)
 async def test_the_broker_killed_and_started_again(seconds: int, pair: Pair, new_run: NewRun) -> None:
     """Beyond the lease every command is delivered again, to whichever worker is back first: it must ask before it calls."""
     contents = [f"tokens={150 * (seconds + 1) // 2} rate=50 seed={200 * seconds + number}" for number in range(8)]

@@ -1,6 +1,7 @@
 """Every NATS subject of Everthread. No other file spells one."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from contracts.ids import DOCUMENT, RUN, THREAD, USER, InvalidIdError, check_corpus, check_id
@@ -31,8 +32,12 @@ ROLLOUT_VALUES: Final = "$KV.rollout.>"
 """The key-value bucket `rollout`: the guard's lease and state, and what the gateways observed."""
 
 
+@lru_cache(maxsize=4096)
 def run_subject(thread_id: str, run_id: str, entry: str) -> str:
-    """`run.<thread>.<run>.<entry>`; entry is claim, event, command, snapshot or timer. Raises InvalidIdError."""
+    """`run.<thread>.<run>.<entry>`; entry is claim, event, command, snapshot or timer. Raises InvalidIdError.
+
+    Remembered, since every append of a run asks for the same two; what raises is not.
+    """
     return f"run.{check_id(THREAD, thread_id)}.{check_id(RUN, run_id)}.{entry}"
 
 

@@ -136,9 +136,6 @@ class AiSdkDoor:
         place = None
         if start or named is not None:
             place = FramePlace(0 if named is None else named[1], _index(start))
-        elif message is not None and not self._owed(run):
-            await answer(request.send, 204, b"", "")
-            return
         self._streams.enter(request.principal)
         try:
             await self._stream(request, run, message, place)
@@ -151,6 +148,10 @@ class AiSdkDoor:
         async with request.timeout(ATTACH_SECONDS):
             if place is None:
                 viewer = await feeds.resumed(run, message, PROTOCOL, AiSdkMapping)
+                if viewer.state.is_terminal and not self._owed(run):
+                    await viewer.close()
+                    await answer(request.send, 204, b"", "")
+                    return
             else:
                 viewer = await feeds.counted(run, message, PROTOCOL, AiSdkMapping, place)
                 if place.segment:

@@ -8,12 +8,10 @@ import asyncio
 import math
 from collections.abc import Callable
 from functools import cache
-from itertools import product
 from typing import Final, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from runtime import telemetry
 from runtime.names import Metric
@@ -79,16 +77,6 @@ def gauge(metric: Metric, /, **labels: str) -> Gauge:
     """Likewise a gauge."""
     found = cast("Gauge", _instrument(metric))
     return found.labels(**labels) if labels else found
-
-
-def forget(metric: Metric) -> None:
-    """Drop all label values of a gauge, before those that hold now are set."""
-    _instrument(metric).clear()
-
-
-def collect_with(collector: Collector) -> None:
-    """Have a collector asked at each scrape."""
-    REGISTRY.register(collector)
 
 
 def exposition() -> bytes:

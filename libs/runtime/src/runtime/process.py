@@ -54,6 +54,8 @@ def run(service: str, settings: ServiceSettings, main: Main) -> None:
     runtime_logging.configure(service, settings.instance, log_format=settings.log_format, log_level=settings.log_level)
     telemetry.configure(service, settings.instance, settings.otlp_endpoint, settings.trace_share)
     metrics.prepare(service, _version_of(service))
+    if settings.otlp_metrics_endpoint is not None:
+        metrics.export(service, settings.instance, settings.otlp_metrics_endpoint)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(_live(service, settings, main))

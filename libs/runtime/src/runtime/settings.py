@@ -82,6 +82,12 @@ class ServiceSettings(BaseSettings):
         pattern=r"^https?://",
         description="Base address of an OpenTelemetry collector (OTLP over HTTP). Unset: no traces are recorded.",
     )
+    otlp_metrics_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        pattern=r"^https?://",
+        description="Whole address to which metrics are sent (OTLP over HTTP) beside /metrics. Unset: they are only scraped.",
+    )
     trace_share: float = Field(
         default=1.0,
         ge=0,

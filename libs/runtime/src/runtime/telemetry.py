@@ -14,6 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
 EXPORT_SECONDS: Final = 5.0
@@ -42,9 +43,20 @@ def configure(service: str, instance: str, endpoint: str | None, share: float = 
         {"service.name": f"everthread-{service}", "service.namespace": "everthread", "service.instance.id": instance}
     )
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
-    _provider = TracerProvider(resource=resource, shutdown_on_exit=False, sampler=ShareAndTakeovers(share))
+    _provider = TracerProvider(
+        resource=resource_of(service, instance), shutdown_on_exit=False, sampler=ShareAndTakeovers(share)
+    )
     _provider.add_span_processor(KeepFailures(BatchSpanProcessor(exporter, schedule_delay_millis=1000)))
     trace.set_tracer_provider(_provider)
+
+
+def resource_of(service: str, instance: str) -> "Resource":
+    """What all telemetry of a process says about where it comes from."""
+    from opentelemetry.sdk.resources import Resource
+
+    return Resource.create(
+        {"service.name": f"everthread-{service}", "service.namespace": "everthread", "service.instance.id": instance}
+    )
 
 
 def shutdown() -> None:

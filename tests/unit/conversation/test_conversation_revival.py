@@ -11,7 +11,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RUN = "run_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
-def run(revivals: int = 0, deadline: timedelta = timedelta(minutes=30)) -> Run:
+def run(revivals: int = 0, deadline: timedelta = timedelta(minutes=30), path: str = "durable_event") -> Run:
     return Run(
         id=RUN,
         thread_id="thr_01ARZ3NDEKTSV4RRFFQ69G5FAV",
@@ -19,7 +19,7 @@ def run(revivals: int = 0, deadline: timedelta = timedelta(minutes=30)) -> Run:
         question_id="q",
         message_id="a",
         model="m",
-        path="durable_event",
+        path=path,
         status="pending",
         created_at=NOW,
         deadline_at=NOW + deadline,
@@ -41,6 +41,13 @@ def run(revivals: int = 0, deadline: timedelta = timedelta(minutes=30)) -> Run:
 )
 def test_a_run_without_a_command_is_revived_until_it_is_failed(found: Run, waiting: bool, decision: str) -> None:
     assert decide(found, NOW, command_waiting=waiting) == decision
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_legacy_run_is_never_started_again_and_fails_long_past_its_deadline(waiting: bool) -> None:
+    assert decide(run(path="legacy_sync"), NOW, command_waiting=waiting) == "wait"
+    late = run(deadline=timedelta(minutes=-3), path="legacy_sync")
+    assert decide(late, NOW, command_waiting=waiting) == "fail"
 
 
 def test_each_revival_waits_twice_as_long_up_to_a_bound() -> None:

@@ -29,12 +29,14 @@ class Wiring:
     dev_key: str | None
     conversation_ports: tuple[int, ...]
     nats_monitor: str | None = None
+    inference_ports: tuple[int, ...] = ()
 
 
 def service_environment(
     service: str, instance: str, *, port: int, health_port: int, wiring: Wiring, outer: Mapping[str, str]
 ) -> dict[str, str]:
-    """The whole environment of one service process. `port` is where it serves: HTTP of a gateway, gRPC of conversation."""
+    """The whole environment of one service process. `port` is where it serves: HTTP of a gateway, gRPC of conversation
+    and inference."""
     environment = {name: value for name, value in outer.items() if _NEEDED_BY.get(name, service) == service}
     environment |= {
         NATS_URL: wiring.nats[service],
@@ -49,6 +51,10 @@ def service_environment(
     environment.setdefault(DRAIN_SECONDS, _DEFAULT_DRAIN)
     if service == "conversation":
         environment |= {MONGODB_URI: wiring.mongodb_uri, "EVERTHREAD_GRPC_PORT": str(port)}
+    if service == "inference" and wiring.inference_ports:
+        environment["EVERTHREAD_GRPC_PORT"] = str(port)
+    if service == "gateway" and wiring.inference_ports:
+        environment["EVERTHREAD_INFERENCE_ADDRESS"] = ",".join(f"{LOOPBACK}:{p}" for p in wiring.inference_ports)
     if service in ("gateway", "inference"):
         environment["EVERTHREAD_CONVERSATION_ADDRESS"] = ",".join(f"{LOOPBACK}:{p}" for p in wiring.conversation_ports)
     if service == "gateway":

@@ -115,6 +115,7 @@ def make_plan(
         dev_key = str(home.dev_key)
         uses["identity"] = "development key; tokens by `everthread token`"
     conversation_ports = tuple(ports.next() for _ in range(counts["conversation"]))
+    inference_ports = tuple(ports.next() for _ in range(counts["inference"]))
     wiring = Wiring(
         nats=nats,
         mongodb_uri=mongodb_uri,
@@ -122,12 +123,16 @@ def make_plan(
         dev_key=dev_key,
         conversation_ports=conversation_ports,
         nats_monitor=nats_monitor,
+        inference_ports=inference_ports,
     )
     present = {part.name for part in parts}
     for service in SERVICES:
         for index in range(counts[service]):
             health_port = ports.next()
-            serves = {"gateway": port + index, "conversation": conversation_ports[index % len(conversation_ports)]}
+            serves = {"gateway": port + index}
+            for name, taken in (("conversation", conversation_ports), ("inference", inference_ports)):
+                if service == name:
+                    serves[name] = taken[index]
             instance = f"{service}-{index + 1}"
             needs = tuple(sorted(present & ({"nats", "mongo"} if service == "conversation" else {"nats"})))
             own = serves.get(service, health_port)

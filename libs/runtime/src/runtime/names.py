@@ -255,8 +255,9 @@ class Metric(Enum):
     RPC_SERVER_SECONDS = _seconds(
         "everthread_rpc_server_duration_seconds",
         "gRPC calls served, by method and status.",
-        "UNAVAILABLE: MongoDB is away. Slow: see MongoDB's commands.",
+        "UNAVAILABLE: MongoDB is away. Slow: see MongoDB's commands. Generate, of inference, is as long as its answer.",
         CONVERSATION,
+        INFERENCE,
         method=ANY,
         status=ANY,
     )

@@ -1,11 +1,12 @@
 """The only place where adapters meet handlers, and the life of the process."""
 
 import asyncio
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
 import structlog
-from bus.api import Bus
+from bus.api import RunLog
 from bus.jetstream import connect
 from contracts.registry import Registry
 from runtime import metrics
@@ -17,6 +18,7 @@ from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.flag_bucket import FlagBucket
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
+from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.domain.budgets import MessageBudget, StreamBudget
@@ -38,13 +40,17 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     """Serve until the process is told to stop, then end the streams, let calls finish, and leave."""
     authenticator = authenticator_of(settings)
     models = load_models(settings)
-    conversation = GrpcConversation(settings.conversation_address, deadline=settings.conversation_deadline)
+    legacy = LegacyRuns(settings.inference_address, now=lambda: datetime.now(UTC))
+    conversation = LegacyConversation(
+        settings.conversation_address, deadline=settings.conversation_deadline, runs=legacy
+    )
     bus = await connect(settings.nats_url, instance=process.instance)
     flags = FlagBucket(bus)
     await flags.start()
-    hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes)
-    wiring = wire(settings, conversation, bus, hub, authenticator, models, process.health.readiness, flags)
-    feeds = Feeds(bus.run_log, piece_bytes=settings.piece_bytes)
+    log, watched = (LegacyLog(bus.run_log, legacy, strict=strict) for strict in (False, True))
+    hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
+    wiring = wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags)
+    feeds = Feeds(watched, piece_bytes=settings.piece_bytes)
     doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
     app, streams = build(wiring, version=version("everthread-gateway"), client_doors=doors)
     metrics.read(Metric.VIEWERS, lambda: streams.open)
@@ -69,6 +75,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         stopping.cancel()
         serving.cancel()
         await flags.close()
+        await legacy.close()
         await hub.close()
         await feeds.close()
         await authenticator.close()
@@ -98,7 +105,7 @@ def authenticator_of(settings: GatewaySettings) -> TokenAuthenticator:
 def wire(
     settings: GatewaySettings,
     conversation: GrpcConversation,
-    bus: Bus,
+    log: RunLog,
     hub: Hub,
     authenticator: TokenAuthenticator,
     models: Registry,
@@ -108,7 +115,7 @@ def wire(
     """Everything behind the door, from its parts and the settings."""
     return Wiring(
         conversation=conversation,
-        log=bus.run_log,
+        log=log,
         viewers=hub,
         authenticator=authenticator,
         models=models,

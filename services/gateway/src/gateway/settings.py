@@ -19,6 +19,11 @@ class GatewaySettings(ServiceSettings):
         gt=0,
         description="What one call to conversation may take, waiting for a connection included, in seconds.",
     )
+    inference_address: str = Field(
+        default="127.0.0.1:7002",
+        min_length=1,
+        description="Where inference answers gRPC, for the legacy path: host:port, several separated by commas.",
+    )
     dev_key_file: Path | None = Field(
         default=None,
         description="A private Ed25519 JWK; tokens it signed are accepted, on loopback only, while no JWKS URL is set.",

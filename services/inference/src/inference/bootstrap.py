@@ -6,6 +6,7 @@ import structlog
 from bus.errors import BusError
 from bus.jetstream import JetStreamBus, connect
 from contracts import topology
+from rpc.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from runtime import metrics, rpc
 from runtime.names import Metric
 from runtime.process import Process, StartupError
@@ -20,6 +21,7 @@ from inference.adapters.system_clock import SystemClock
 from inference.domain.peers import PeerClaims
 from inference.domain.retry import RetryPolicy
 from inference.entrypoints.commands import commands_subscriber
+from inference.entrypoints.legacy_sync import LegacySync
 from inference.entrypoints.peers import hearing_peers
 from inference.handlers.carry_out_attempt import Parts
 from inference.handlers.drain_runs import drain_runs
@@ -57,12 +59,18 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     )
     peers, telemetry = BusPeers(bus, claims.is_lost), MeasuredAttempts(AttemptSpans())
     executor = RunExecutor(parts, worker=bus.name, running=running, peers=peers, telemetry=telemetry)
+    legacy = LegacySync(
+        parts, worker=bus.name, peers=peers, telemetry=telemetry, commands=bus.run_log, conversation=channel
+    )
+    server = rpc.Server()
+    add_InferenceServiceServicer_to_server(legacy, server.grpc)
     consuming: asyncio.Task[None] | None = None
     try:
         async with hearing_peers(bus, running, claims, decode=_question, encode=encode_answer):
             consuming = asyncio.create_task(
                 bus.consume(topology.EXECUTE, commands_subscriber(executor), concurrency=settings.slots)
             )
+            await server.start(settings.host, settings.grpc_port)
             process.health.check("nats", lambda: bus.connected)
             process.health.check("commands", lambda: not consuming.done())
             logger.info("inference.started", worker=bus.name, slots=settings.slots)
@@ -70,7 +78,8 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
             await asyncio.wait({consuming, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             bus.stop_consuming()
-            await drain_runs(running, grace=max(0.0, settings.drain_seconds - HAND_OVER_SECONDS))
+            grace = max(0.0, settings.drain_seconds - HAND_OVER_SECONDS)
+            await asyncio.gather(drain_runs(running, grace=grace), legacy.drain(grace=grace), server.stop(grace + 2))
             await asyncio.wait({consuming}, timeout=HAND_OVER_SECONDS)
             if consuming.done():
                 # Where it ended by itself, the process fails with its error instead of leaving as if all were well.

@@ -1,7 +1,7 @@
 """Every setting of inference."""
 
 from pydantic import Field
-from runtime.settings import ServiceSettings
+from runtime.settings import Port, ServiceSettings
 
 
 class InferenceSettings(ServiceSettings):
@@ -11,6 +11,9 @@ class InferenceSettings(ServiceSettings):
         default="127.0.0.1:8081",
         min_length=1,
         description="Where conversation answers gRPC: host:port, several separated by commas.",
+    )
+    grpc_port: Port = Field(
+        default=7002, description="Port of the gRPC server, which gateways call on the legacy path; 0 takes a free one."
     )
     slots: int = Field(default=500, ge=1, le=10_000, description="How many runs one worker executes at the same time.")
     upstream_idle_seconds: float = Field(

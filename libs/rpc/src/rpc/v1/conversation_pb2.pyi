@@ -620,12 +620,15 @@ class AcceptMessageResponse(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     assistant_message_id: _builtins.str
     run_id: _builtins.str
     path: _builtins.str
     repeated_request: _builtins.bool
     """The same key had been accepted before; nothing new was stored."""
+    command: _builtins.bytes
+    """On the legacy path: the contracts.commands.ExecuteRun that nobody has queued, for the caller to have carried out."""
     def __init__(
         self,
         *,
@@ -634,10 +637,11 @@ class AcceptMessageResponse(_message.Message):
         run_id: _builtins.str = ...,
         path: _builtins.str = ...,
         repeated_request: _builtins.bool = ...,
+        command: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assistant_message_id", b"assistant_message_id", "message_id", b"message_id", "path", b"path", "repeated_request", b"repeated_request", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assistant_message_id", b"assistant_message_id", "command", b"command", "message_id", b"message_id", "path", b"path", "repeated_request", b"repeated_request", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -911,3 +915,38 @@ class GetRunInputResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRunInputResponse: _TypeAlias = GetRunInputResponse  # noqa: Y015
+
+@_typing.final
+class RecordRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    snapshot: _builtins.bytes
+    """A contracts.run_state.Snapshot."""
+    def __init__(
+        self,
+        *,
+        snapshot: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordRunRequest: _TypeAlias = RecordRunRequest  # noqa: Y015
+
+@_typing.final
+class RecordRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordRunResponse: _TypeAlias = RecordRunResponse  # noqa: Y015

@@ -93,6 +93,11 @@ class ConversationServiceStub:
                 request_serializer=rpc_dot_v1_dot_conversation__pb2.GetRunInputRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_conversation__pb2.GetRunInputResponse.FromString,
                 _registered_method=True)
+        self.RecordRun = channel.unary_unary(
+                '/everthread.v1.ConversationService/RecordRun',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.RecordRunRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.RecordRunResponse.FromString,
+                _registered_method=True)
 
 
 class ConversationServiceServicer:
@@ -170,6 +175,13 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordRun(self, request, context):
+        """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -227,6 +239,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.GetRunInput,
                     request_deserializer=rpc_dot_v1_dot_conversation__pb2.GetRunInputRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_conversation__pb2.GetRunInputResponse.SerializeToString,
+            ),
+            'RecordRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordRun,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.RecordRunRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.RecordRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -530,6 +547,33 @@ class ConversationService:
             '/everthread.v1.ConversationService/GetRunInput',
             rpc_dot_v1_dot_conversation__pb2.GetRunInputRequest.SerializeToString,
             rpc_dot_v1_dot_conversation__pb2.GetRunInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/RecordRun',
+            rpc_dot_v1_dot_conversation__pb2.RecordRunRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.RecordRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

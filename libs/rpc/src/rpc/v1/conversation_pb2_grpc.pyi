@@ -50,6 +50,8 @@ class ConversationServiceStub:
     UpdatePreferences: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.UpdatePreferencesRequest, _conversation_pb2.UpdatePreferencesResponse]
     GetRunInput: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.GetRunInputRequest, _conversation_pb2.GetRunInputResponse]
     """For inference only: what the model shall be sent for a run."""
+    RecordRun: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.RecordRunRequest, _conversation_pb2.RecordRunResponse]
+    """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
 
 @_typing.type_check_only
 class ConversationServiceAsyncStub(ConversationServiceStub):
@@ -73,6 +75,8 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     UpdatePreferences: _aio.UnaryUnaryMultiCallable[_conversation_pb2.UpdatePreferencesRequest, _conversation_pb2.UpdatePreferencesResponse]  # type: ignore[assignment]
     GetRunInput: _aio.UnaryUnaryMultiCallable[_conversation_pb2.GetRunInputRequest, _conversation_pb2.GetRunInputResponse]  # type: ignore[assignment]
     """For inference only: what the model shall be sent for a run."""
+    RecordRun: _aio.UnaryUnaryMultiCallable[_conversation_pb2.RecordRunRequest, _conversation_pb2.RecordRunResponse]  # type: ignore[assignment]
+    """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
 
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
@@ -159,5 +163,13 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.GetRunInputResponse, _abc.Awaitable[_conversation_pb2.GetRunInputResponse]]:
         """For inference only: what the model shall be sent for a run."""
+
+    @_abc_1.abstractmethod
+    def RecordRun(
+        self,
+        request: _conversation_pb2.RecordRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.RecordRunResponse, _abc.Awaitable[_conversation_pb2.RecordRunResponse]]:
+        """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,7 +1,7 @@
 """Accepting a message: everything that one transaction stores, worked out before anything is stored."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -12,7 +12,7 @@ from contracts.registry import Registry
 from contracts.subjects import execute_subject
 from contracts.times import rfc3339
 
-from conversation.domain.entities import Message, Outgoing, Role, Run, Thread
+from conversation.domain.entities import LEGACY, Message, Outgoing, Role, Run, Thread
 from conversation.domain.facts import message_accepted, thread_updated
 from conversation.domain.refusals import RefusedError, unknown_model
 from conversation.domain.titles import title_from
@@ -55,6 +55,8 @@ class Accepted:
     run_id: str
     path: str
     repeated: bool = False
+    command: bytes = field(default=b"", repr=False)
+    """On the legacy path: the command that nobody has queued, for the caller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ class Acceptance:
             assistant_message_id=self.answer.id,
             run_id=self.run.id,
             path=self.run.path,
+            command=execute_command(self.run).payload if self.run.path == LEGACY else b"",
         )
 
 
@@ -172,7 +175,9 @@ def plan_acceptance(
     )
     title = thread.title or title_from(message.content)
     changed = replace(thread, updated_at=now, title=title, length=length + 2, head=answer_id)
-    outgoing = [execute_command(run), message_accepted(run, new_id(FACT))]
+    # A legacy run lives with the request that asked for it: its command goes to the caller, and no worker may hear of it.
+    outgoing = [] if run.path == LEGACY else [execute_command(run)]
+    outgoing.append(message_accepted(run, new_id(FACT)))
     if title != thread.title:
         outgoing.append(thread_updated(changed, {"title": title}, new_id(FACT), now))
     remembered = None

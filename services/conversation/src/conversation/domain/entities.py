@@ -10,6 +10,9 @@ from contracts.usage import Usage
 Status = Literal["pending", "generating", "complete", "error", "cancelled"]
 Role = Literal["system", "user", "assistant"]
 """A system message is only ever brought along by a client, in a history."""
+DURABLE = "durable_event"
+LEGACY = "legacy_sync"
+"""The path on which the answer lives with the request; docs/removing-legacy.md."""
 OPEN: tuple[Status, ...] = ("pending", "generating")
 """Statuses that may still change; the others never do."""
 

@@ -7,7 +7,7 @@ the outbox covers everything before that.
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from conversation.domain.entities import Run
+from conversation.domain.entities import LEGACY, Run
 
 MOST_REVIVALS: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=16)
@@ -25,6 +25,9 @@ def next_check(run: Run, now: datetime, first: timedelta) -> datetime:
 def decide(run: Run, now: datetime, *, command_waiting: bool) -> Decision:
     """What to do about an open run. While its command waits or is worked on there is nothing to do; a run revived too often,
     or long past its deadline, is failed so that it ends."""
+    if run.path == LEGACY:
+        # It lives with a request, at a gateway and a worker; where both died, nobody is left to record its end.
+        return "fail" if now > run.deadline_at + GRACE else "wait"
     if command_waiting:
         return "wait"
     if run.revivals >= MOST_REVIVALS or now > run.deadline_at + GRACE:

@@ -4,7 +4,9 @@ import hashlib
 from typing import Any
 
 import grpc
+import msgspec
 from contracts.codes import Code
+from contracts.run_state import decode_snapshot
 from contracts.times import rfc3339
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceServicer
@@ -23,6 +25,7 @@ from conversation.handlers.get_thread import get_thread
 from conversation.handlers.get_user import get_user
 from conversation.handlers.list_messages import list_messages
 from conversation.handlers.list_threads import list_threads
+from conversation.handlers.record_snapshot import record_snapshot
 from conversation.handlers.update_preferences import update_preferences
 from conversation.handlers.update_thread import ThreadChanges, update_thread
 from conversation.ports import Parts
@@ -93,6 +96,7 @@ class ConversationService(ConversationServiceServicer):
                 run_id=accepted.run_id,
                 path=accepted.path,
                 repeated_request=accepted.repeated,
+                command=accepted.command,
             )
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
@@ -134,6 +138,15 @@ class ConversationService(ConversationServiceServicer):
                 default_model=request.default_model if request.HasField("default_model") else None,
             )
             return pb.UpdatePreferencesResponse(preferences=preferences_reply(preferences))
+
+    async def RecordRun(self, request: pb.RecordRunRequest, context: Context) -> pb.RecordRunResponse:
+        async with answering(context):
+            try:
+                state = decode_snapshot(request.snapshot).state
+            except msgspec.MsgspecError as error:
+                raise RefusedError(Code.BODY_INVALID, f"This is no snapshot: {error}") from error
+            await record_snapshot(self._parts, state)
+            return pb.RecordRunResponse()
 
     async def GetRunInput(self, request: pb.GetRunInputRequest, context: Context) -> pb.GetRunInputResponse:
         async with answering(context):

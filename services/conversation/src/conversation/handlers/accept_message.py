@@ -6,12 +6,13 @@ from runtime import metrics
 from runtime.names import Metric
 
 from conversation.domain.acceptance import Accepted, NewMessage, check_repetition, choose_model, plan_acceptance
+from conversation.domain.entities import DURABLE, LEGACY
 from conversation.domain.limits import check_client, check_content, check_history, check_key
 from conversation.domain.refusals import RefusedError, known_id, not_found, unknown_model
 from conversation.handlers.access import access_thread
 from conversation.ports import Parts, Writes
 
-PATHS = ("durable_event", "legacy_sync")
+PATHS = (DURABLE, LEGACY)
 
 
 async def accept_message(parts: Parts, message: NewMessage) -> Accepted:

@@ -103,6 +103,7 @@ class GrpcConversation:
             assistant_message_id=answer.assistant_message_id,
             run_id=answer.run_id,
             path=answer.path,
+            command=answer.command,
         )
 
     async def open_thread(self, user_id: str, thread_id: str, *, tags: Sequence[str]) -> Thread:
@@ -132,6 +133,7 @@ class GrpcConversation:
             run_id=answer.run_id,
             path=answer.path,
             repeated=answer.repeated_request,
+            command=answer.command,
         )
 
     async def last_messages(self, user_id: str, thread_id: str, *, limit: int) -> Sequence[Message]:

@@ -45,8 +45,8 @@ def _encode(entry: Entry) -> _Frame:
 class Hub:
     """`Viewers` over one bus. `ring_bytes` bounds what a watched run or thread keeps, `piece_bytes` what one write holds."""
 
-    def __init__(self, bus: Bus, *, ring_bytes: int, piece_bytes: int) -> None:
-        self.log: Final[RunLog] = bus.run_log
+    def __init__(self, bus: Bus, *, ring_bytes: int, piece_bytes: int, log: RunLog | None = None) -> None:
+        self.log: Final[RunLog] = log or bus.run_log
         self.ring_bytes: Final = ring_bytes
         self.piece_bytes: Final = piece_bytes
         self._bus: Final = bus

@@ -1,8 +1,10 @@
 """Stop a run: a durable command in its log, from any device, as often as one likes."""
 
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
+from bus.errors import UnavailableError
 from contracts.codes import Code
 from contracts.commands import CancelRun
 from contracts.events import TERMINAL_TYPES, event_head
@@ -16,7 +18,11 @@ from gateway.ports import Conversation, LogReader
 async def cancel_run(conversation: Conversation, log: LogReader, user_id: str, run_id: str, *, now: datetime) -> None:
     """Durable when this returns. Raises Refusal: not found, or finished; UnavailableError, then repeating is safe."""
     run, message = await conversation.get_run(user_id, run_id)
-    last = None if message is not None else await log.last(run_subject(run.thread_id, run_id, "event"))
+    last = None
+    if message is None:
+        # A log that cannot be read here may still take the command; stopping what has ended does nothing.
+        with suppress(UnavailableError):
+            last = await log.last(run_subject(run.thread_id, run_id, "event"))
     if message is not None or (last is not None and event_head(last.data)[0] in TERMINAL_TYPES):
         raise Refusal(Code.RUN_FINISHED, "The run has ended already; there is nothing to stop.")
     command = msgspec.json.encode(CancelRun(by=user_id, at=rfc3339(now)))

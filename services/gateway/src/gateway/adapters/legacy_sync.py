@@ -1,0 +1,363 @@
+"""The legacy path: a run whose events come over a server stream from inference and are kept in this process only.
+
+Whatever watches, folds or shows runs finds them in the log as it finds all others (`LegacyLog`), so nothing else in the
+gateway knows of this path. The run lives with those who watch it: when nobody came, or the last one left, it is cancelled.
+At another gateway, and after this process's death, it is unavailable until its end is recorded. Deleting this file deletes the
+path (docs/removing-legacy.md).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+import grpc
+import msgspec
+import structlog
+from bus.api import Claim, Entry, Holder, RunLog
+from bus.errors import UnavailableError
+from contracts.codes import RunFailure
+from contracts.commands import ExecuteRun
+from contracts.events import TERMINAL_TYPES, RunEvent, RunFailed, RunStarted, decode_event, encode_event, event_head
+from contracts.run_state import RunState, Snapshot, encode_snapshot
+from contracts.subjects import run_subject
+from contracts.times import rfc3339
+from rpc.v1 import conversation_pb2, inference_pb2
+from rpc.v1.inference_pb2_grpc import InferenceServiceStub
+from runtime.rpc import connect
+
+from gateway.adapters.conversation import GrpcConversation
+from gateway.domain.path_flag import LEGACY
+from gateway.domain.records import Accepted, Message, Run
+from gateway.ports import ClientMessage
+
+logger = structlog.get_logger()
+
+FIRST_VIEWER_SECONDS: Final = 10.0
+"""How long a run goes on before anybody watches it."""
+LEFT_SECONDS: Final = 1.0
+"""How long it goes on without anybody, once somebody watched: long enough for a connection that is made anew at once."""
+FIRST_EVENT_SECONDS: Final = 10.0
+KEPT_SECONDS: Final = 60.0
+"""How long an ended run is kept, for viewers who come before its end is recorded."""
+ELSEWHERE: Final = 10_000
+RECORD_TRIES: Final = 20
+RECORD_CALL_SECONDS: Final = 5.0
+LOST_SENTENCE: Final = (
+    "The answer was lost: what produced it died or cannot be reached. What is shown is stored; ask again."
+)
+
+
+class LegacyRuns:
+    """The legacy runs that this gateway started, and those it knows to be elsewhere."""
+
+    def __init__(self, addresses: str, *, now: Any) -> None:
+        self._channel: Final = connect(addresses)
+        self._inference: Final = InferenceServiceStub(self._channel)
+        self._now: Final = now
+        self._runs: dict[str, _LegacyRun] = {}
+        self._elsewhere: OrderedDict[str, None] = OrderedDict()
+        self._threads: dict[str, int] = {}
+        self.recorder: Callable[[bytes], Awaitable[None]] | None = None
+
+    def start(self, command: bytes) -> None:
+        """Carry out a run that was just accepted."""
+        wanted = msgspec.json.decode(command, type=ExecuteRun)
+        self._runs[wanted.run_id] = _LegacyRun(self, wanted, command)
+
+    def note(self, run: Run, message: Message | None) -> None:
+        """Remember a run that somebody asks about: unless it is here or has ended, its log is at another gateway."""
+        if run.path != LEGACY or run.id in self._runs:
+            return
+        if message is not None:
+            self._elsewhere.pop(run.id, None)
+            return
+        self._elsewhere[run.id] = None
+        while len(self._elsewhere) > ELSEWHERE:
+            self._elsewhere.popitem(last=False)
+
+    def find(self, subject: str, *, strict: bool) -> "_LegacyRun | None":
+        """The run that a subject belongs to, if it is here. `strict`: raises UnavailableError where it is at another gateway."""
+        tokens = subject.split(".")
+        if len(tokens) != 4:
+            return None
+        run = self._runs.get(tokens[2])
+        if run is None and strict and tokens[2] in self._elsewhere:
+            raise UnavailableError(
+                "the answer is being written at another gateway and is there to be read when it has ended"
+            )
+        return run
+
+    def forget(self, run_id: str) -> None:
+        """Nothing more will be read of it here."""
+        self._runs.pop(run_id, None)
+
+    def watch_thread(self, thread_id: str, change: int) -> None:
+        """A viewer of a whole thread came (1) or left (-1): runs of the thread are not alone while there is one."""
+        self._threads[thread_id] = self._threads.get(thread_id, 0) + change
+        if self._threads[thread_id] == 0:
+            del self._threads[thread_id]
+            for run in self._runs.values():
+                if run.thread_id == thread_id:
+                    run.check_soon()
+
+    def watches_thread(self, thread_id: str) -> bool:
+        """Somebody watches the whole thread."""
+        return thread_id in self._threads
+
+    def call(self, command: bytes) -> Any:
+        """The server stream of a run."""
+        return self._inference.Generate(inference_pb2.GenerateRequest(command=command), wait_for_ready=True)
+
+    def stamp(self) -> str:
+        """Now, as events carry it."""
+        return rfc3339(self._now())
+
+    async def record(self, state: RunState) -> None:
+        """Have the end of a run stored that inference could not bring to one."""
+        snapshot = encode_snapshot(Snapshot(state=state, stream_sequence=0))
+        for _ in range(RECORD_TRIES):
+            try:
+                if self.recorder is not None:
+                    await self.recorder(snapshot)
+                return
+            except grpc.aio.AioRpcError as error:
+                logger.warning("legacy.unrecorded", run_id=state.run_id, status=error.code().name)
+                await asyncio.sleep(0.5)
+
+    async def close(self) -> None:
+        """End every run: they live with this process."""
+        tasks = [run.task for run in self._runs.values()]
+        for run in list(self._runs.values()):
+            run.abandon("closing")
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._channel.close()
+
+
+class _LegacyRun:
+    """One run. Its entries are numbered like its events."""
+
+    def __init__(self, runs: LegacyRuns, command: ExecuteRun, encoded: bytes) -> None:
+        self.thread_id: Final = command.thread_id
+        self.entries: list[Entry] = []
+        self._runs: Final = runs
+        self._command: Final = command
+        self._subject: Final = run_subject(command.thread_id, command.run_id, "event")
+        self._viewers = 0
+        self._over = False
+        self._arrived = asyncio.Event()
+        self._loop: Final = asyncio.get_running_loop()
+        self._call = runs.call(encoded)
+        self._timer = self._loop.call_later(FIRST_VIEWER_SECONDS, self._check)
+        self.task: Final = asyncio.create_task(self._run(), name=f"legacy {command.run_id}")
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[Sequence[Entry]]]:
+        """RunLog.follow; whoever is inside watches the run."""
+        self._viewers += 1
+        self._timer.cancel()
+        try:
+            yield self._batches(after)
+        finally:
+            self._viewers -= 1
+            self.check_soon()
+
+    def after(self, sequence: int) -> list[Entry]:
+        """What there is above a sequence."""
+        return self.entries[max(sequence, 0) :]
+
+    def check_soon(self) -> None:
+        """See in a moment whether anybody is left."""
+        if not self._over and not self._viewers:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(LEFT_SECONDS, self._check)
+
+    def abandon(self, why: str) -> None:
+        """Nobody watches any more: inference ends the run and records what there is."""
+        if not self._over:
+            self._over = True
+            self._timer.cancel()
+            self._call.cancel()
+            self._runs.forget(self._command.run_id)
+            logger.info("legacy.abandoned", run_id=self._command.run_id, why=why, sequence=len(self.entries))
+
+    def _check(self) -> None:
+        if not self._viewers and not self._runs.watches_thread(self.thread_id):
+            self.abandon("nobody watches")
+
+    async def _batches(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+        while True:
+            found = self.after(after)
+            if found:
+                after = found[-1].stream_sequence
+                yield found
+            else:
+                arrived = self._arrived
+                await arrived.wait()
+
+    async def _run(self) -> None:
+        trouble = "the stream ended without an end of the run"
+        try:
+            async with asyncio.timeout(FIRST_EVENT_SECONDS) as deadline:
+                async for response in self._call:
+                    deadline.reschedule(None)
+                    self._add(response.event)
+        except grpc.aio.AioRpcError as error:
+            trouble = error.code().name
+        except TimeoutError:
+            trouble = "no worker answered"
+        except asyncio.CancelledError:
+            if not self._over:
+                raise
+            return
+        if not self._over:
+            self._call.cancel()
+            logger.error("legacy.lost", run_id=self._command.run_id, error=trouble)
+            await self._fail()
+
+    def _add(self, data: bytes) -> None:
+        if self._over:
+            return
+        sequence = len(self.entries) + 1
+        self.entries.append(Entry(self._subject, data, sequence, sequence - 1))
+        if event_head(data)[0] in TERMINAL_TYPES:
+            self._end()
+        arrived, self._arrived = self._arrived, asyncio.Event()
+        arrived.set()
+
+    def _end(self) -> None:
+        self._over = True
+        self._timer.cancel()
+        self._timer = self._loop.call_later(KEPT_SECONDS, self._runs.forget, self._command.run_id)
+
+    async def _fail(self) -> None:
+        """The worker is gone: end the run here, with what was shown."""
+        state = RunState(run_id=self._command.run_id, thread_id=self.thread_id)
+        for entry in self.entries:
+            state.apply(decode_event(entry.data))
+        if not self.entries:
+            self._say(state, RunStarted, message_id=self._command.message_id, model=self._command.model, path=LEGACY)
+        self._say(
+            state,
+            RunFailed,
+            message_id=self._command.message_id,
+            code=RunFailure.ORPHANED.value,
+            message=LOST_SENTENCE,
+            usage=state.usage,
+            cost_microusd=state.cost_microusd,
+        )
+        await self._runs.record(state)
+
+    def _say(self, state: RunState, kind: type[RunEvent], **fields: Any) -> None:
+        event = kind(
+            thread_id=self.thread_id,
+            run_id=self._command.run_id,
+            sequence=state.sequence + 1,
+            attempt=max(state.attempt, 1),
+            at=self._runs.stamp(),
+            **fields,
+        )
+        state.apply(event)
+        self._add(encode_event(event))
+
+
+class LegacyLog:
+    """A RunLog that has this gateway's legacy runs beside what the broker stores. Of a run at another gateway it knows
+    nothing, or says so if it is `strict`: who shows what is known can live with nothing, who watches would wait for ever."""
+
+    def __init__(self, log: RunLog, runs: LegacyRuns, *, strict: bool) -> None:
+        self._log: Final = log
+        self._runs: Final = runs
+        self._strict: Final = strict
+
+    async def holder(self, thread_id: str, run_id: str) -> Holder | None:
+        return await self._log.holder(thread_id, run_id)
+
+    async def claim(self, thread_id: str, run_id: str, *, worker: str, delivery: str, after: Holder | None) -> Claim:
+        return await self._log.claim(thread_id, run_id, worker=worker, delivery=delivery, after=after)
+
+    async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
+        return await self._log.append(claim, sequence, data)
+
+    async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
+        return await self._log.snapshot(claim, sequence, data)
+
+    async def release(self, claim: Claim) -> None:
+        await self._log.release(claim)
+
+    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
+        # The worker hears it from the broker, whichever gateway has the run.
+        return await self._log.append_command(thread_id, run_id, data, message_id=message_id)
+
+    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        run = self._runs.find(subject_filter, strict=self._strict)
+        if run is None:
+            async for entry in self._log.read(subject_filter, after=after):
+                yield entry
+        elif subject_filter.endswith(".event"):
+            for entry in run.after(after):
+                yield entry
+
+    async def last(self, subject: str) -> Entry | None:
+        is_event = subject.endswith(".event")
+        run = self._runs.find(subject, strict=self._strict or is_event)
+        if run is None:
+            return await self._log.last(subject)
+        return run.entries[-1] if run.entries and is_event else None
+
+    def follow(
+        self, subject_filter: str, *, after: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Entry]]]:
+        run = self._runs.find(subject_filter, strict=self._strict)
+        if run is not None:
+            return run.follow(after)
+        tokens = subject_filter.split(".")
+        if len(tokens) == 4 and tokens[2] == "*":
+            return self._follow_thread(tokens[1], subject_filter, after)
+        return self._log.follow(subject_filter, after=after)
+
+    @asynccontextmanager
+    async def _follow_thread(
+        self, thread_id: str, subject_filter: str, after: int
+    ) -> AsyncIterator[AsyncIterator[Sequence[Entry]]]:
+        self._runs.watch_thread(thread_id, 1)
+        try:
+            async with self._log.follow(subject_filter, after=after) as batches:
+                yield batches
+        finally:
+            self._runs.watch_thread(thread_id, -1)
+
+    async def purge_thread(self, thread_id: str) -> None:
+        await self._log.purge_thread(thread_id)
+
+
+class LegacyConversation(GrpcConversation):
+    """Conversation, where a message that is answered by the legacy path starts its run here and now."""
+
+    def __init__(self, addresses: str, *, deadline: float, runs: LegacyRuns) -> None:
+        super().__init__(addresses, deadline=deadline)
+        self._runs: Final = runs
+        runs.recorder = self._record_run
+
+    async def accept_message(self, user_id: str, thread_id: str, **fields: Any) -> Accepted:
+        """See ports.Conversation."""
+        return self._started(await super().accept_message(user_id, thread_id, **fields))
+
+    async def accept(self, user_id: str, thread_id: str, message: ClientMessage) -> Accepted:
+        """See ports.ClientThreads."""
+        return self._started(await super().accept(user_id, thread_id, message))
+
+    async def get_run(self, user_id: str, run_id: str) -> tuple[Run, Message | None]:
+        """See ports.Conversation."""
+        run, message = await super().get_run(user_id, run_id)
+        self._runs.note(run, message)
+        return run, message
+
+    async def _record_run(self, snapshot: bytes) -> None:
+        await self._stub.RecordRun(conversation_pb2.RecordRunRequest(snapshot=snapshot), timeout=RECORD_CALL_SECONDS)
+
+    def _started(self, accepted: Accepted) -> Accepted:
+        if accepted.command:
+            self._runs.start(accepted.command)
+        return accepted

@@ -33,15 +33,11 @@ def configure(service: str, instance: str, endpoint: str | None, share: float = 
     if endpoint is None:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     from runtime.sampling import KeepFailures, ShareAndTakeovers
 
-    resource = Resource.create(
-        {"service.name": f"everthread-{service}", "service.namespace": "everthread", "service.instance.id": instance}
-    )
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
     _provider = TracerProvider(
         resource=resource_of(service, instance), shutdown_on_exit=False, sampler=ShareAndTakeovers(share)

@@ -16,6 +16,7 @@ from runtime.rpc_tracing import CODE_KEY, ServerTracing, StreamClientTracing, Un
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 KEEPALIVE_MILLISECONDS: Final = 10_000
+MAX_CONNECTION_MILLISECONDS: Final = 300_000
 
 _CLIENT_OPTIONS: Final = (
     # A peer that was killed is found again within a second of its return, not after gRPC's default of up to two minutes.
@@ -30,6 +31,8 @@ _CLIENT_OPTIONS: Final = (
 _SERVER_OPTIONS: Final = (
     # Without this a second process on the same port starts happily and takes half of the connections.
     ("grpc.so_reuseport", 0),
+    # So that clients look again who there is: new replicas get calls too. Calls under way are not cut.
+    ("grpc.max_connection_age_ms", MAX_CONNECTION_MILLISECONDS),
     ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MILLISECONDS // 2),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

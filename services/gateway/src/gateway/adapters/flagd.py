@@ -1,6 +1,7 @@
 """Flags in flagd's format, evaluated in this process: OpenFeature with flagd's own evaluator, without any network."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Final
 
 import structlog
@@ -31,7 +32,8 @@ class CoreProvider(AbstractProvider):
         """Evaluate by this one from now on."""
         # A fresh evaluator each time: nobody evaluates by half of a definition, and a mistake leaves the old one whole.
         core = FlagdCore()
-        core.set_flags(dict(definition))
+        # Of a copy: flagd renames keys in what it is given, and the definition is shown and changed by others.
+        core.set_flags(deepcopy(dict(definition)))
         self._core = core
 
     def get_metadata(self) -> Metadata:

@@ -1,5 +1,8 @@
 """Runs of the legacy path: their command goes to the caller and to nobody else, their end comes by a call."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
 import grpc
 import msgspec
 import pytest
@@ -7,6 +10,7 @@ from contracts import events as e
 from contracts.codes import Code
 from contracts.commands import ExecuteRun
 from contracts.run_state import RunState, Snapshot, encode_snapshot
+from contracts.times import rfc3339
 from contracts.usage import Usage
 from rpc.v1 import conversation_pb2 as pb
 from runtime.rpc import code_of
@@ -70,3 +74,24 @@ async def test_what_is_no_snapshot_is_refused(service: Service) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.stub.RecordRun(pb.RecordRunRequest(snapshot=b"{}"))
     assert code_of(caught.value)[0] is Code.BODY_INVALID
+
+
+async def test_results_of_both_paths_since_a_moment(service: Service) -> None:
+    thread = await service.thread()
+    early = await service.accept(thread, "before", path="legacy_sync")
+    await service.stub.RecordRun(pb.RecordRunRequest(snapshot=ended(thread, early)))
+    since = rfc3339(datetime.now(UTC) + timedelta(milliseconds=2))
+    await asyncio.sleep(0.01)
+    legacy = await service.accept(thread, "one", path="legacy_sync")
+    await service.accept(thread, "two")
+    await service.stub.RecordRun(pb.RecordRunRequest(snapshot=ended(thread, legacy)))
+    found = await service.stub.ListRunResults(pb.ListRunResultsRequest(since=since, limit=10))
+    assert [(item.path, item.status, item.cost_microusd) for item in found.items] == [
+        ("legacy_sync", "complete", 3),
+        ("durable_event", "pending", 0),
+    ]
+    assert found.items[0].HasField("first_text_ms")
+    assert found.items[0].HasField("duration_ms")
+    assert not found.items[1].HasField("duration_ms")
+    everything = await service.stub.ListRunResults(pb.ListRunResultsRequest(since="2020-01-01T00:00:00Z", limit=1))
+    assert [item.path for item in everything.items] == ["legacy_sync", "durable_event"]

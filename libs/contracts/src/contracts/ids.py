@@ -43,6 +43,11 @@ def moment_of(id: str) -> float:
     return ULID.from_str(id[4:]).timestamp
 
 
+def first_id(prefix: str, seconds: float) -> str:
+    """The least id that could be made at that moment, in seconds since 1970: all made later sort behind it."""
+    return f"{prefix}_{str(ULID.from_timestamp(seconds))[:10]}{'0' * 16}"
+
+
 def check_corpus(text: str) -> str:
     """Return `text` when it names a corpus: a user's id (that user's own) or `shared-<name>`; else raise InvalidIdError."""
     return text if _SHARED_CORPUS.fullmatch(text) else check_id(USER, text)

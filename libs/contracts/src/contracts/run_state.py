@@ -73,6 +73,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     error_code: str | None = None
     error_message: str | None = None
     cancelled_by: str | None = None
+    first_text_at: str | None = None
+    """When the first text or reasoning was stored."""
     started_at: str | None = None
     ended_at: str | None = None
 
@@ -103,6 +105,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
 def _apply(state: RunState, event: e.RunEvent) -> None:
     match event:
         case e.TextDelta() | e.ReasoningDelta():
+            if state.first_text_at is None:
+                state.first_text_at = event.at
             _grow(state, event)
         case e.RunStarted():
             state.status, state.message_id, state.model = "generating", event.message_id, event.model

@@ -101,6 +101,9 @@ class Records(Protocol):
     async def unheard_runs(self, now: datetime, limit: int) -> Sequence[Run]:
         """Open runs whose `check_at` has passed, the longest waiting first."""
 
+    async def newest_runs(self, path: str, since: datetime, limit: int) -> Sequence[Run]:
+        """The newest runs of a path that were accepted since then, whoever owns them."""
+
     async def check_run_again(self, run: Run, check_at: datetime) -> None:
         """Move a run's `check_at`."""
 

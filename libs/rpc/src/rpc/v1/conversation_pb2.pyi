@@ -950,3 +950,103 @@ class RecordRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordRunResponse: _TypeAlias = RecordRunResponse  # noqa: Y015
+
+@_typing.final
+class ListRunResultsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    since: _builtins.str
+    """Runs accepted since then, RFC 3339 UTC."""
+    limit: _builtins.int
+    """At most so many of each path, the newest."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunResultsRequest: _TypeAlias = ListRunResultsRequest  # noqa: Y015
+
+@_typing.final
+class RunResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_CODE_FIELD_NUMBER: _builtins.int
+    ACCEPTED_AT_FIELD_NUMBER: _builtins.int
+    FIRST_TEXT_MS_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    status: _builtins.str
+    """pending (until it has ended), complete, error or cancelled."""
+    error_code: _builtins.str
+    accepted_at: _builtins.str
+    first_text_ms: _builtins.int
+    """Milliseconds since its acceptance; missing where there was no text, or no end yet."""
+    duration_ms: _builtins.int
+    cost_microusd: _builtins.int
+    output_tokens: _builtins.int
+    attempts: _builtins.int
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        status: _builtins.str = ...,
+        error_code: _builtins.str = ...,
+        accepted_at: _builtins.str = ...,
+        first_text_ms: _builtins.int | None = ...,
+        duration_ms: _builtins.int | None = ...,
+        cost_microusd: _builtins.int | None = ...,
+        output_tokens: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_duration_ms", b"_duration_ms", "_first_text_ms", b"_first_text_ms", "cost_microusd", b"cost_microusd", "duration_ms", b"duration_ms", "first_text_ms", b"first_text_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_duration_ms", b"_duration_ms", "_first_text_ms", b"_first_text_ms", "accepted_at", b"accepted_at", "attempts", b"attempts", "cost_microusd", b"cost_microusd", "duration_ms", b"duration_ms", "error_code", b"error_code", "first_text_ms", b"first_text_ms", "output_tokens", b"output_tokens", "path", b"path", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
+    _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015
+    _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
+    _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
+    _WhichOneofReturnType__first_text_ms: _TypeAlias = _typing.Literal["first_text_ms"]  # noqa: Y015
+    _WhichOneofArgType__first_text_ms: _TypeAlias = _typing.Literal["_first_text_ms", b"_first_text_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_microusd) -> _WhichOneofReturnType__cost_microusd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_text_ms) -> _WhichOneofReturnType__first_text_ms | None: ...
+
+Global___RunResult: _TypeAlias = RunResult  # noqa: Y015
+
+@_typing.final
+class ListRunResultsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunResult]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___RunResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunResultsResponse: _TypeAlias = ListRunResultsResponse  # noqa: Y015

@@ -98,6 +98,11 @@ class ConversationServiceStub:
                 request_serializer=rpc_dot_v1_dot_conversation__pb2.RecordRunRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_conversation__pb2.RecordRunResponse.FromString,
                 _registered_method=True)
+        self.ListRunResults = channel.unary_unary(
+                '/everthread.v1.ConversationService/ListRunResults',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsResponse.FromString,
+                _registered_method=True)
 
 
 class ConversationServiceServicer:
@@ -182,6 +187,13 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRunResults(self, request, context):
+        """For administrators and the guard only, of all users: how the newest runs went, by path.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -244,6 +256,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.RecordRun,
                     request_deserializer=rpc_dot_v1_dot_conversation__pb2.RecordRunRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_conversation__pb2.RecordRunResponse.SerializeToString,
+            ),
+            'ListRunResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRunResults,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -574,6 +591,33 @@ class ConversationService:
             '/everthread.v1.ConversationService/RecordRun',
             rpc_dot_v1_dot_conversation__pb2.RecordRunRequest.SerializeToString,
             rpc_dot_v1_dot_conversation__pb2.RecordRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRunResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/ListRunResults',
+            rpc_dot_v1_dot_conversation__pb2.ListRunResultsRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.ListRunResultsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,8 @@ class ConversationServiceStub:
     """For inference only: what the model shall be sent for a run."""
     RecordRun: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.RecordRunRequest, _conversation_pb2.RecordRunResponse]
     """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
+    ListRunResults: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListRunResultsRequest, _conversation_pb2.ListRunResultsResponse]
+    """For administrators and the guard only, of all users: how the newest runs went, by path."""
 
 @_typing.type_check_only
 class ConversationServiceAsyncStub(ConversationServiceStub):
@@ -77,6 +79,8 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """For inference only: what the model shall be sent for a run."""
     RecordRun: _aio.UnaryUnaryMultiCallable[_conversation_pb2.RecordRunRequest, _conversation_pb2.RecordRunResponse]  # type: ignore[assignment]
     """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
+    ListRunResults: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListRunResultsRequest, _conversation_pb2.ListRunResultsResponse]  # type: ignore[assignment]
+    """For administrators and the guard only, of all users: how the newest runs went, by path."""
 
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
@@ -171,5 +175,13 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.RecordRunResponse, _abc.Awaitable[_conversation_pb2.RecordRunResponse]]:
         """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def ListRunResults(
+        self,
+        request: _conversation_pb2.ListRunResultsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ListRunResultsResponse, _abc.Awaitable[_conversation_pb2.ListRunResultsResponse]]:
+        """For administrators and the guard only, of all users: how the newest runs went, by path."""
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

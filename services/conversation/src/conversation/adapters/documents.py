@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from contracts.parts import Part, TextPart
 from contracts.run_state import RunState
+from contracts.times import parse_rfc3339
 from contracts.usage import LedgerEntry, Usage
 
 from conversation.domain.acceptance import Accepted, Remembered
@@ -123,6 +124,11 @@ def _usage_of(field: Document | None) -> Usage | None:
     return None if field is None else msgspec.convert(field, Usage)
 
 
+def first_text_field(state: RunState) -> Document:
+    """When a run's first text was stored; nothing for a run without any."""
+    return {} if state.first_text_at is None else {"first_text_at": parse_rfc3339(state.first_text_at)}
+
+
 def run_document(run: Run) -> Document:
     """A new run."""
     return {
@@ -165,6 +171,7 @@ def run_of(document: Document) -> Run:
         final_sequence=document.get("final_sequence", 0),
         attempts=document.get("attempts", 0),
         client=document.get("client", ""),
+        first_text_at=document.get("first_text_at"),
     )
 
 

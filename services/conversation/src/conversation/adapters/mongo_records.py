@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from contracts.ids import RUN, first_id
 from contracts.run_state import RunState
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -117,6 +118,13 @@ class MongoRecords:
     async def unheard_runs(self, now: datetime, limit: int) -> Sequence[Run]:
         with translated():
             cursor = self._database.collection(schema.RUNS).find({"check_at": {"$lte": now}}).sort("check_at", 1)
+            return [d.run_of(found) for found in await cursor.to_list(limit)]
+
+    async def newest_runs(self, path: str, since: datetime, limit: int) -> Sequence[Run]:
+        # An id begins with the time it was made, so this needs no index of its own.
+        query = {"_id": {"$gte": first_id(RUN, since.timestamp())}, "path": path}
+        with translated():
+            cursor = self._database.collection(schema.RUNS).find(query).sort("_id", -1)
             return [d.run_of(found) for found in await cursor.to_list(limit)]
 
     async def check_run_again(self, run: Run, check_at: datetime) -> None:

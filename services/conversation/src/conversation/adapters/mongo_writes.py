@@ -88,6 +88,7 @@ class MongoWrites:
                     "ended_at": ended_at,
                     "final_sequence": state.sequence,
                     "attempts": state.attempt,
+                    **d.first_text_field(state),
                 },
                 "$unset": {"check_at": ""},
             },

@@ -105,6 +105,7 @@ class Run:
     final_sequence: int = 0
     attempts: int = 0
     client: str = ""
+    first_text_at: datetime | None = None
 
     def again(self, check_at: datetime) -> "Run":
         """The run after one more revival."""

@@ -7,7 +7,7 @@ import grpc
 import msgspec
 from contracts.codes import Code
 from contracts.run_state import decode_snapshot
-from contracts.times import rfc3339
+from contracts.times import parse_rfc3339, rfc3339
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceServicer
 
@@ -15,7 +15,7 @@ from conversation.domain.acceptance import Earlier, NewMessage
 from conversation.domain.entities import Role
 from conversation.domain.refusals import RefusedError
 from conversation.entrypoints.answering import answering
-from conversation.entrypoints.replies import message_reply, preferences_reply, run_reply, thread_reply
+from conversation.entrypoints.replies import message_reply, preferences_reply, result_reply, run_reply, thread_reply
 from conversation.handlers.accept_message import accept_message
 from conversation.handlers.create_thread import create_thread
 from conversation.handlers.delete_thread import delete_thread
@@ -24,6 +24,7 @@ from conversation.handlers.get_run_input import get_run_input
 from conversation.handlers.get_thread import get_thread
 from conversation.handlers.get_user import get_user
 from conversation.handlers.list_messages import list_messages
+from conversation.handlers.list_run_results import list_run_results
 from conversation.handlers.list_threads import list_threads
 from conversation.handlers.record_snapshot import record_snapshot
 from conversation.handlers.update_preferences import update_preferences
@@ -147,6 +148,15 @@ class ConversationService(ConversationServiceServicer):
                 raise RefusedError(Code.BODY_INVALID, f"This is no snapshot: {error}") from error
             await record_snapshot(self._parts, state)
             return pb.RecordRunResponse()
+
+    async def ListRunResults(self, request: pb.ListRunResultsRequest, context: Context) -> pb.ListRunResultsResponse:
+        async with answering(context):
+            try:
+                since = parse_rfc3339(request.since)
+            except ValueError as error:
+                raise RefusedError(Code.QUERY_INVALID, f"The time {request.since[:40]!r} is not RFC 3339.") from error
+            runs = await list_run_results(self._parts, since, request.limit)
+            return pb.ListRunResultsResponse(items=[result_reply(run) for run in runs])
 
     async def GetRunInput(self, request: pb.GetRunInputRequest, context: Context) -> pb.GetRunInputResponse:
         async with answering(context):

@@ -1,0 +1,90 @@
+"""The Dockerfile and deploy/compose.yaml agree with the services: targets, ports, variables, health, drain."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from contracts import topology
+from runtime import variables
+from runtime.settings import ServiceSettings, variables_of
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text("utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+SERVICES = ("gateway", "conversation", "inference", "notifier")
+COMMON = {
+    line.partition("=")[0]
+    for line in (ROOT / "deploy/compose/settings.env").read_text("utf-8").splitlines()
+    if line and not line.startswith("#")
+}
+
+
+def settings_of(service: str) -> type[ServiceSettings]:
+    module = importlib.import_module(f"{service}.settings")
+    (found,) = {
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, ServiceSettings) and value.__module__ == module.__name__
+    }
+    return found
+
+
+def stage(name: str) -> str:
+    (text,) = re.findall(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_has_an_image_of_its_own_packages(service: str) -> None:
+    assert f"--package everthread-{service}\n" in stage(f"build-{service}")
+    own = stage(service)
+    assert f"--from=build-{service} " in own
+    assert f'CMD ["-m", "{service}"]' in own
+    port = variables_of(settings_of(service)).get("EVERTHREAD_GRPC_PORT" if service != "gateway" else "EVERTHREAD_PORT")
+    assert re.findall(r"EXPOSE (\d+)", own) == ([str(port.default)] if port is not None else [])
+
+
+def test_images_run_as_nobody_in_particular_and_tell_their_health() -> None:
+    common = stage("service")
+    assert "USER 10001:10001" in common
+    assert "/healthz" in common
+    assert "apt-get" not in DOCKERFILE
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_gives_a_service_what_it_reads(service: str) -> None:
+    part = COMPOSE["services"][service]
+    known = variables_of(settings_of(service)).keys()
+    given = part["environment"].keys() | COMMON
+    assert given - {"OPENAI_BASE_URL", "OPENAI_API_KEY"} <= known
+    assert {name for name, field in variables_of(settings_of(service)).items() if field.is_required()} <= {
+        *given,
+        "NATS_URL",
+    }
+    assert part["build"]["target"] == service
+    assert f"compose/secrets/{service}.env" in part["env_file"]
+    assert part["read_only"]
+    assert int(part["stop_grace_period"].removesuffix("s")) > 25 + 3
+
+
+def test_the_variables_of_the_images_exist() -> None:
+    assert set(re.findall(r"EVERTHREAD_[A-Z_]+", DOCKERFILE)) <= variables.KNOWN
+
+
+def test_the_broker_is_new_enough_and_in_three_servers() -> None:
+    servers = [part for name, part in COMPOSE["services"].items() if name.startswith("nats-")]
+    assert len(servers) == 3
+    for part in servers:
+        tag = tuple(int(number) for number in re.findall(r"\d+", part["image"].partition(":")[2])[:2])
+        assert tag >= topology.MINIMUM_SERVER[:2]
+
+
+def test_what_compose_mounts_is_there() -> None:
+    for part in COMPOSE["services"].values():
+        for volume in part.get("volumes", []):
+            source = volume.partition(":")[0]
+            if source.startswith("./") and "/secrets/" not in source:
+                assert (ROOT / "deploy" / source).exists(), source

@@ -51,6 +51,8 @@ class Hub:
         self.piece_bytes: Final = piece_bytes
         self._bus: Final = bus
         self._watches: dict[str, Watch] = {}
+        self.gaps_shown = 0
+        """Must stay 0 for ever; the guard of the rollout looks at it."""
 
     def of_log(self, subject_filter: str, *, after: int, until_terminal: bool) -> "RingViewer":
         """See ports.Viewers."""
@@ -171,6 +173,7 @@ class Watch:
             before = self._sequences.get(entry.subject)
             if before is not None and sequence != before + 1:
                 metrics.add(Metric.GAPS_SHOWN)
+                self._hub.gaps_shown += 1
                 logger.critical("hub.gap_shown", subject=entry.subject, before=before, sequence=sequence)
             if terminal:
                 self._sequences.pop(entry.subject, None)
@@ -206,6 +209,7 @@ class RingViewer:
         "_until_terminal",
         "_waiter",
         "_watch",
+        "_woken",
         "ended",
     )
 
@@ -225,6 +229,7 @@ class RingViewer:
         self._known_floor = 0
         self._empty_reads = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._woken = False
         self.ended = False
 
     @property
@@ -234,6 +239,8 @@ class RingViewer:
 
     def wake(self) -> None:
         """See ports.Viewer."""
+        # Remembered: who is told to stop while it reads the log must not go to sleep at its end.
+        self._woken = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -262,7 +269,9 @@ class RingViewer:
         piece = self._take_from_ring()
         if piece or self._number is None:
             return piece
-        await self._wait()
+        if not self._woken:
+            await self._wait()
+        self._woken = False
         return self._take_from_ring()
 
     async def close(self) -> None:

@@ -8,10 +8,10 @@ from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.entrypoints import admin, refusing
+from gateway.entrypoints import admin, refusing, rollout
 from gateway.entrypoints.door import Door
 from gateway.entrypoints.doors import ClientDoors
-from gateway.entrypoints.event_streams import EventStreams
+from gateway.entrypoints.event_streams import HEARTBEAT_SECONDS, EventStreams
 from gateway.entrypoints.routes import router
 from gateway.entrypoints.wiring import Wiring, wiring_of
 from gateway.handlers.choose_path import HEADER
@@ -38,9 +38,15 @@ _STREAMS: Final = {
 }
 
 
-def build(wiring: Wiring, *, version: str, client_doors: ClientDoors | None = None) -> tuple[ASGIApp, EventStreams]:
-    """The ASGI application, and its event streams (to drain them)."""
-    app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None)
+def build(
+    wiring: Wiring,
+    *,
+    version: str,
+    client_doors: ClientDoors | None = None,
+    heartbeat: float = HEARTBEAT_SECONDS,
+) -> tuple[ASGIApp, EventStreams]:
+    """The ASGI application, and its event streams (to drain them). `heartbeat` is in seconds."""
+    app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.wiring = wiring
     app.add_api_route("/", _hello, include_in_schema=False)
     app.add_api_route("/healthz", _healthz, include_in_schema=False)
@@ -48,9 +54,10 @@ def build(wiring: Wiring, *, version: str, client_doors: ClientDoors | None = No
     # The door has verified the token before; this is what OpenAPI says about it.
     app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(admin.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(rollout.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     refusing.install(app)
     _describe_streams(app)
-    streams = EventStreams(wiring)
+    streams = EventStreams(wiring, heartbeat=heartbeat)
     door: ASGIApp = Door(wiring, app, streams, client_doors)
     if wiring.origins:
         door = CORSMiddleware(

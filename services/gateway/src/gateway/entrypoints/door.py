@@ -14,6 +14,7 @@ from runtime.names import Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.domain.problems import Refusal
+from gateway.entrypoints.bodies import read_body
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import EventStreams, is_event_stream, route_of
 from gateway.entrypoints.protocol_http import STREAMING
@@ -79,25 +80,7 @@ class Door:
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes | None:
         """The whole body; None where the client left. Raises Refusal: too large, or no JSON by its own account."""
-        limit = self._wiring.body_bytes
-        length = headers.get("content-length", "0")
-        size = int(length) if length.isdigit() else 0
-        pieces: list[bytes] = []
-        more = size <= limit
-        if more:
-            size = 0
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            more = message.get("more_body", False) and size <= limit
-        if size > limit:
-            raise Refusal(
-                Code.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.", headers={"connection": "close"}
-            )
-        body = b"".join(pieces)
+        body = await read_body(receive, headers, self._wiring.body_bytes)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and media_type != "application/json" and not media_type.endswith("+json"):
             raise Refusal(Code.CONTENT_TYPE_UNSUPPORTED, "Bodies are JSON: send `Content-Type: application/json`.")

@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
-from gateway.entrypoints.protocol_http import STREAMING, read_body
+from gateway.entrypoints.bodies import read_body
+from gateway.entrypoints.protocol_http import STREAMING
 from gateway.entrypoints.refusing import fault, refusal_of
 from gateway.entrypoints.wiring import ANSWERING_PATH, PRINCIPAL, Wiring
 from gateway.handlers.choose_path import HEADER

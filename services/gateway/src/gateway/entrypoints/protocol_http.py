@@ -25,26 +25,6 @@ STREAMING: Final = "everthread.streaming"
 """Set in the scope once a stream begins: the request's span is how long it took to attach."""
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes | None:
-    """The whole body; None where the client left. Raises Refusal when it is too large."""
-    length = headers.get("content-length", "0")
-    pieces: list[bytes] = []
-    size = int(length) if length.isdigit() else 0
-    more = size <= limit
-    if more:
-        size = 0
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        more = message.get("more_body", False) and size <= limit
-    if size > limit:
-        raise Refusal(Code.BODY_TOO_LARGE, f"The body is larger than {limit} bytes.", headers={"connection": "close"})
-    return b"".join(pieces)
-
-
 async def answer(
     send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str] | None = None
 ) -> None:

@@ -6,7 +6,7 @@ import msgspec
 from contracts.registry import Model, Registry
 from contracts.run_state import RunState
 from contracts.usage import Usage
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from gateway.domain.records import ENDED, Message, Run, Thread
 
@@ -20,6 +20,15 @@ class Body(BaseModel):
     """A request body: what is not known is refused, since it is most likely a slip."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+    @field_validator("*")
+    @classmethod
+    def check_unicode(cls, value: Any) -> Any:
+        """JSON can write half a surrogate pair, which no UTF-8 can: it could be neither stored nor sent on."""
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise ValueError("the text has half a surrogate pair, which is no character")
+        return value
 
 
 class CreateThread(Body):

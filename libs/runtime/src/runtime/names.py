@@ -313,6 +313,21 @@ class Metric(Enum):
         buckets=WAIT,
     )
 
+    # The rollout
+    ROLLOUT_CHANGES = _counter(
+        "everthread_rollout_changes_total",
+        "Changes of the rollout, by the guard (`advanced`, `rolled_back`) or a person.",
+        "`rolled_back`: docs/runbooks/rollout-rolled-back.md; `everthread rollout status` says why.",
+        GATEWAY,
+        change=("advanced", "rolled_back", "set", "paused", "resumed", "killed"),
+    )
+    ROLLOUT_SHARE = _gauge(
+        "everthread_rollout_share",
+        "Percentage of the users on the durable path by the definition in force at this gateway; -1 where no percentage decides.",
+        "Differs between gateways for more than a second: one of them does not hear the broker.",
+        GATEWAY,
+    )
+
     # Runs
     ACCEPTED = _counter(
         "everthread_messages_accepted_total",

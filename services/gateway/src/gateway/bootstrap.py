@@ -19,14 +19,18 @@ from gateway.adapters.flag_bucket import FlagBucket
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns
+from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.domain.budgets import MessageBudget, StreamBudget
+from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
+from gateway.domain.path_flag import share_of
 from gateway.entrypoints.app import build
 from gateway.entrypoints.client_doors import open_doors
+from gateway.entrypoints.guarding import keep_guarding
 from gateway.entrypoints.server import HttpServer
-from gateway.entrypoints.wiring import Doors, Readiness, Wiring
+from gateway.entrypoints.wiring import Doors, Readiness, Rollout, Wiring
 from gateway.ports import Flags
 from gateway.settings import GatewaySettings
 
@@ -49,19 +53,35 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     await flags.start()
     log, watched = (LegacyLog(bus.run_log, legacy, strict=strict) for strict in (False, True))
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
-    wiring = wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags)
+    bucket = RolloutBucket(bus, instance=process.instance)
+    rollout = Rollout(store=bucket, results=conversation, policy=policy_of(settings))
+    wiring = wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags, rollout)
     feeds = Feeds(watched, piece_bytes=settings.piece_bytes)
     doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
     app, streams = build(wiring, version=version("everthread-gateway"), client_doors=doors)
     metrics.read(Metric.VIEWERS, lambda: streams.open)
     metrics.read(Metric.WATCHED, lambda: hub.watched)
     metrics.read(Metric.VIEWER_BUFFER, lambda: hub.buffered)
+    metrics.read(Metric.ROLLOUT_SHARE, lambda: _share(flags))
     server = HttpServer(app, settings.host, settings.port, grace=max(settings.drain_seconds - 2, 1))
     port = server.bind()
     process.health.check("nats", lambda: bus.connected)
     process.health.check("conversation", conversation.connected)
     process.health.check("http", lambda: server.started)
     serving = asyncio.create_task(server.serve(), name="http")
+    lease = Lease(bus, instance=bus.name, seconds=3 * settings.guard_interval)
+    guarding = asyncio.create_task(
+        keep_guarding(
+            flags,
+            rollout.store,
+            rollout.results,
+            rollout.policy,
+            interval=settings.guard_interval,
+            holds=lease.hold,
+            before=lambda: bucket.tell_gaps(hub.gaps_shown),
+        ),
+        name="guard",
+    )
     stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
     logger.info("gateway.started", host=settings.host, port=port, development=settings.jwks_url is None)
     try:
@@ -73,6 +93,9 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await serving
     finally:
         stopping.cancel()
+        guarding.cancel()
+        await asyncio.gather(guarding, return_exceptions=True)
+        await lease.release()
         serving.cancel()
         await flags.close()
         await legacy.close()
@@ -111,6 +134,7 @@ def wire(
     models: Registry,
     readiness: Readiness,
     flags: Flags | None = None,
+    rollout: Rollout | None = None,
 ) -> Wiring:
     """Everything behind the door, from its parts and the settings."""
     return Wiring(
@@ -125,4 +149,21 @@ def wire(
         body_bytes=settings.body_bytes,
         origins=settings.origins,
         flags=flags,
+        rollout=rollout,
     )
+
+
+def policy_of(settings: GatewaySettings) -> GuardPolicy:
+    """The guard's rules."""
+    return GuardPolicy(
+        least_runs=settings.guard_runs,
+        least_seconds=settings.guard_step_seconds,
+        cool_down=settings.guard_cool_down,
+        sample=min(settings.guard_runs, GuardPolicy().sample),
+        stalled_after=settings.guard_stalled_seconds,
+    )
+
+
+def _share(flags: FlagBucket) -> float:
+    share = share_of(flags.state.definition)
+    return -1.0 if share is None else float(share)

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from bus.api import Entry, RunLog
 from bus.errors import BusError
 from contracts.run_state import RunState
 
+from gateway.domain.comparison import RunResult
+from gateway.domain.guard import GuardState
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import Definition, PathContext, PathDecision
 from gateway.domain.protocols.frame import FramePlace, Mapping, ResumableMapping
@@ -234,3 +237,23 @@ class Flags(PathFlag, Protocol):
 
     async def history(self, limit: int) -> list[tuple[int, dict[str, Any]]]:
         """The newest revisions first, each with who changed it, when and why."""
+
+
+class RunResults(Protocol):
+    """How runs went, whoever owns them. For the guard and for administrators."""
+
+    async def list_run_results(self, *, since: datetime, limit: int) -> Sequence[RunResult]:
+        """The newest runs accepted since then, at most `limit` of each path. Raises Refusal."""
+
+
+class RolloutStore(Protocol):
+    """What the gateways share about the rollout."""
+
+    async def load(self) -> tuple[GuardState, int]:
+        """The guard's state and its revision; a fresh one and 0 where there is none. Raises UnavailableError."""
+
+    async def save(self, state: GuardState, *, expected: int) -> int:
+        """Replace it; returns its revision. Raises RevisionConflictError, UnavailableError."""
+
+    async def gaps(self) -> int:
+        """Events that viewers of all gateways were shown out of order, ever."""

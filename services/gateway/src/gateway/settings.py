@@ -24,6 +24,25 @@ class GatewaySettings(ServiceSettings):
         min_length=1,
         description="Where inference answers gRPC, for the legacy path: host:port, several separated by commas.",
     )
+    guard_interval: float = Field(
+        default=15.0, gt=0, description="How often the guard of the rollout compares the paths, in seconds."
+    )
+    guard_runs: int = Field(
+        default=200, ge=1, description="Durable runs that must have ended at a share before the guard goes to the next."
+    )
+    guard_step_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="How long a share must have lasted before the guard goes to the next, in seconds.",
+    )
+    guard_cool_down: float = Field(
+        default=900.0, ge=0, description="How long the guard waits after it has gone back, in seconds."
+    )
+    guard_stalled_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="After how long a run without any text counts as failed for the guard, in seconds.",
+    )
     dev_key_file: Path | None = Field(
         default=None,
         description="A private Ed25519 JWK; tokens it signed are accepted, on loopback only, while no JWKS URL is set.",

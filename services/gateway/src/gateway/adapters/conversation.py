@@ -1,15 +1,18 @@
 """ConversationService over gRPC. Waits for a connection within a deadline; turns failures into refusals."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import grpc
 from contracts.codes import Code
+from contracts.times import parse_rfc3339, rfc3339
 from contracts.usage import Usage
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
 from runtime.rpc import code_of, connect
 
+from gateway.domain.comparison import RunResult
 from gateway.domain.problems import STATUS, Refusal
 from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
 from gateway.ports import ClientMessage, Page
@@ -153,6 +156,13 @@ class GrpcConversation:
         answer = await self._call(self._stub.GetRun, pb.GetRunRequest(user_id=user_id, run_id=run_id))
         return _run(answer.run), _message(answer.message) if answer.HasField("message") else None
 
+    async def list_run_results(self, *, since: datetime, limit: int) -> Sequence[RunResult]:
+        """See ports.RunResults."""
+        request = pb.ListRunResultsRequest(since=rfc3339(since), limit=limit)
+        answer = await self._call(self._stub.ListRunResults, request)
+        now = datetime.now(UTC)
+        return [_result(item, now) for item in answer.items]
+
     async def get_user(self, user_id: str) -> User:
         """See ports.Conversation."""
         answer = await self._call(self._stub.GetUser, pb.GetUserRequest(user_id=user_id))
@@ -239,6 +249,20 @@ def _run(item: pb.Run) -> Run:
         attempts=item.attempts,
         question_id=item.question_id,
         client=item.client,
+    )
+
+
+def _result(item: pb.RunResult, now: datetime) -> RunResult:
+    return RunResult(
+        path=item.path,
+        status=item.status,
+        error_code=item.error_code,
+        age=(now - parse_rfc3339(item.accepted_at)).total_seconds(),
+        first_text_ms=item.first_text_ms if item.HasField("first_text_ms") else None,
+        duration_ms=item.duration_ms if item.HasField("duration_ms") else None,
+        cost_microusd=item.cost_microusd if item.HasField("cost_microusd") else None,
+        output_tokens=item.output_tokens,
+        attempts=item.attempts,
     )
 
 

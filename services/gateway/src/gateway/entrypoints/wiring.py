@@ -9,10 +9,21 @@ from fastapi import Request
 
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.deliveries import Deliveries
+from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import DURABLE
 from gateway.handlers.choose_path import choose_path
-from gateway.ports import Authenticator, ClientThreads, Conversation, Flags, LogReader, RunFeeds, Viewers
+from gateway.ports import (
+    Authenticator,
+    ClientThreads,
+    Conversation,
+    Flags,
+    LogReader,
+    RolloutStore,
+    RunFeeds,
+    RunResults,
+    Viewers,
+)
 
 PRINCIPAL = "everthread.principal"
 ANSWERING_PATH = "everthread.path"
@@ -38,6 +49,7 @@ class Wiring:
     clock: Callable[[], float] = time.time
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""
+    rollout: "Rollout | None" = None
 
     async def choose_path(self, principal: Principal, *, thread_id: str, model: str, asked: str) -> str:
         """The path that answers a message; see handlers.choose_path. Raises Refusal."""
@@ -52,6 +64,15 @@ class Wiring:
             model=model,
             asked=asked,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """What administrators see and steer of the rollout."""
+
+    store: RolloutStore
+    results: RunResults
+    policy: GuardPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,189 @@
+"""The rollout for administrators: both paths side by side, and what can be done."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from contracts.codes import Code
+from contracts.times import rfc3339
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.domain.comparison import Interval, PathFigures, both, difference, over_time, quantile
+from gateway.domain.guard import GuardState
+from gateway.domain.path_flag import DURABLE, LEGACY, PATHS, share_of
+from gateway.domain.problems import Refusal
+from gateway.entrypoints.admin import Admin
+from gateway.entrypoints.wiring import Rollout, Wiring, wiring_of
+from gateway.handlers.guard_rollout import MOST_RUNS
+from gateway.handlers.steer_rollout import steer_rollout
+from gateway.ports import Flags
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+PIECES = 30
+
+
+class Percentiles(BaseModel):
+    """Milliseconds; null where there is nothing to measure."""
+
+    p50: int | None
+    p95: int | None
+    p99: int | None
+
+
+class PathView(BaseModel):
+    """One path over the window. `runs` were accepted, `ended` of them ended; `stalled` have said nothing for too long. `errors`
+    counts failed runs by code. Costs are in millionths of a dollar."""
+
+    runs: int
+    ended: int
+    completed: int
+    cancelled: int
+    failed: int
+    stalled: int
+    errors: dict[str, int]
+    attempts: int
+    completion_rate: float | None
+    error_rate: float | None
+    first_text_ms: Percentiles
+    duration_ms: Percentiles
+    cost_microusd: int
+    cost_per_answer_microusd: float | None
+    output_tokens: int
+    runs_over_time: list[int] = Field(description="Accepted runs in equal pieces of the window, oldest first.")
+    errors_over_time: list[int]
+    first_text_p95_over_time: list[int | None]
+
+
+class IntervalView(BaseModel):
+    """A confidence interval of 95 %."""
+
+    model_config = ConfigDict(from_attributes=True)
+    low: float
+    high: float
+
+
+class RolloutView(BaseModel):
+    """Where the rollout is and how both paths do. `error_difference` is durable minus legacy."""
+
+    share: int | None
+    revision: int
+    mode: Literal["paused", "running", "cooling", "done"]
+    since: str
+    cooling_until: str | None
+    last_good: int
+    rollbacks: int
+    reason: str
+    steps: list[int]
+    window_seconds: int
+    paths: dict[str, PathView]
+    error_difference: IntervalView | None
+    completion_difference: IntervalView | None
+
+
+class Steer(BaseModel):
+    """What to do; a share, in percent, goes with `set` only."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["set", "pause", "resume", "kill"]
+    share: int | None = Field(default=None, ge=0, le=100)
+
+
+def rollout_of(wiring: Annotated[Wiring, Depends(wiring_of)]) -> tuple[Flags, Rollout]:
+    """The flag and what guards it."""
+    if wiring.flags is None or wiring.rollout is None:
+        raise Refusal(Code.NOT_FOUND, "No rollout is kept here.")
+    return wiring.flags, wiring.rollout
+
+
+Behind = Annotated[tuple[Flags, Rollout], Depends(rollout_of)]
+Window = Annotated[int, Query(ge=60, le=7 * 86_400, description="Runs accepted in so many seconds up to now.")]
+
+
+@router.get("/rollout")
+async def get_rollout(_: Admin, behind: Behind, window: Window = 3600) -> RolloutView:
+    """Both paths side by side."""
+    flags, rollout = behind
+    state, _revision = await rollout.store.load()
+    return await _view(flags, rollout, state, window)
+
+
+@router.put("/rollout")
+async def put_rollout(
+    caller: Admin,
+    behind: Behind,
+    body: Steer,
+    why: Annotated[str, Query(description="Why; kept with the change.")] = "",
+    window: Window = 3600,
+) -> RolloutView:
+    """Set another share, pause or resume the guard, or kill: everybody on legacy_sync at once."""
+    flags, rollout = behind
+    if not why.strip():
+        raise Refusal(Code.QUERY_INVALID, "Say why the rollout is changed: ?why=….")
+    state = await steer_rollout(
+        flags,
+        rollout.store,
+        body.action,
+        share=body.share,
+        by=caller.user_id,
+        why=why.strip(),
+        now=datetime.now(UTC),
+    )
+    return await _view(flags, rollout, state, window)
+
+
+async def _view(flags: Flags, rollout: Rollout, state: GuardState, window: int) -> RolloutView:
+    results = await rollout.results.list_run_results(
+        since=datetime.now(UTC) - timedelta(seconds=window), limit=MOST_RUNS
+    )
+    figures = both(results, stalled_after=rollout.policy.stalled_after)
+    ours, theirs = figures[DURABLE], figures[LEGACY]
+    compared = bool(ours.judged and theirs.judged)
+    return RolloutView(
+        share=share_of(flags.state.definition),
+        revision=flags.state.revision,
+        mode=state.mode,
+        since=rfc3339(datetime.fromtimestamp(state.since, UTC)),
+        cooling_until=rfc3339(datetime.fromtimestamp(state.until, UTC)) if state.mode == "cooling" else None,
+        last_good=state.good,
+        rollbacks=state.rollbacks,
+        reason=state.reason,
+        steps=list(rollout.policy.steps),
+        window_seconds=window,
+        paths={path: _path(figures[path], over_time(results, path, window=window, pieces=PIECES)) for path in PATHS},
+        error_difference=_interval(difference((ours.bad, ours.judged), (theirs.bad, theirs.judged)), compared),
+        completion_difference=_interval(
+            difference((ours.completed, ours.judged), (theirs.completed, theirs.judged)), compared
+        ),
+    )
+
+
+def _interval(found: Interval, compared: bool) -> IntervalView | None:
+    return IntervalView.model_validate(found) if compared else None
+
+
+def _path(figures: PathFigures, pieces: list[PathFigures]) -> PathView:
+    judged = figures.judged
+    return PathView(
+        runs=figures.runs,
+        ended=figures.ended,
+        completed=figures.completed,
+        cancelled=figures.cancelled,
+        failed=figures.failed,
+        stalled=figures.stalled,
+        errors=figures.errors,
+        attempts=figures.attempts,
+        completion_rate=figures.completed / judged if judged else None,
+        error_rate=figures.bad / judged if judged else None,
+        first_text_ms=_percentiles(figures.first_text_ms),
+        duration_ms=_percentiles(figures.duration_ms),
+        cost_microusd=figures.cost_microusd,
+        cost_per_answer_microusd=figures.cost_microusd / figures.ended if figures.ended else None,
+        output_tokens=figures.output_tokens,
+        runs_over_time=[piece.runs for piece in pieces],
+        errors_over_time=[piece.failed for piece in pieces],
+        first_text_p95_over_time=[quantile(piece.first_text_ms, 0.95) for piece in pieces],
+    )
+
+
+def _percentiles(ordered: tuple[int, ...]) -> Percentiles:
+    return Percentiles(p50=quantile(ordered, 0.5), p95=quantile(ordered, 0.95), p99=quantile(ordered, 0.99))

@@ -24,8 +24,8 @@ from gateway.adapters.keys import VerificationKey
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.entrypoints.app import build
-from gateway.entrypoints.event_streams import EventStreams
 from gateway.entrypoints.server import HttpServer
+from gateway.entrypoints.websocket import LongLived
 from gateway.entrypoints.wiring import Wiring
 from joserfc import jws
 from joserfc.jwk import OKPKey
@@ -300,7 +300,7 @@ class World:
     rpc: Server
     hub: Hub
     wiring: Wiring
-    streams: EventStreams
+    streams: LongLived
     server: HttpServer
     serving: "asyncio.Task[None]"
     client_of_conversation: GrpcConversation
@@ -350,6 +350,12 @@ class World:
             lambda stored: (
                 f".{run_id}." in stored.entry.subject and (up_to is None or stored.entry.stream_sequence <= up_to)
             )
+        )
+
+    def forget_log_keeping_snapshot(self, run_id: str, up_to: int) -> None:
+        """The events of a run expire up to a stream sequence; its snapshot, which is younger, does not."""
+        self.broker.streams["RUNS"].remove(
+            lambda stored: stored.entry.subject.endswith(f".{run_id}.event") and stored.entry.stream_sequence <= up_to
         )
 
     async def until(self, holds: Callable[[], bool]) -> None:

@@ -20,6 +20,7 @@ from contracts.events import (
     TextRetracted,
     ToolCall,
     ToolResult,
+    UsageReported,
 )
 from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart
 from contracts.run_state import RunState
@@ -50,7 +51,8 @@ def parts_of(message: Message) -> list[Part]:
 def stored_events(run: Run, message: Message, *, seen: int = 0) -> list[RunEvent]:
     """The events, numbered from `seen` + 1, that bring a viewer who has folded `seen` events to the stored message.
 
-    A viewer who has seen some is first told to drop its text. Usage and cost are on the terminal event only.
+    A viewer who has seen some is first told to drop its text. Such a one may have seen what the calls used, too, so only a
+    viewer from the beginning gets a `usage` event, for all calls at once; the terminal event has the totals for both.
     """
     begun = _Head(thread_id=run.thread_id, run_id=run.id, attempt=max(run.attempts, 1), at=run.created_at)
     ended = begun | {"at": run.ended_at or run.created_at}
@@ -60,6 +62,18 @@ def stored_events(run: Run, message: Message, *, seen: int = 0) -> list[RunEvent
     )
     for number, part in enumerate(parts_of(message)):
         made += _part_events(part, number, ended, seen + len(made) + 1)
+    if not seen and message.usage is not None:
+        made.append(
+            UsageReported(
+                **ended,
+                sequence=len(made) + 1,
+                step=1,
+                of_attempt=ended["attempt"],
+                model=run.model,
+                usage=message.usage,
+                cost_microusd=message.cost_microusd,
+            )
+        )
     made.append(_terminal(run, message, ended, seen + len(made) + 1))
     return made
 

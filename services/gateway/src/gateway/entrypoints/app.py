@@ -8,11 +8,12 @@ from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.entrypoints import admin, refusing, rollout
+from gateway.entrypoints import admin, refusing, rollout, tickets
 from gateway.entrypoints.door import Door
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import HEARTBEAT_SECONDS, EventStreams
 from gateway.entrypoints.routes import router
+from gateway.entrypoints.websocket import LongLived, WebSockets
 from gateway.entrypoints.wiring import Wiring, wiring_of
 from gateway.handlers.choose_path import HEADER
 
@@ -44,8 +45,8 @@ def build(
     version: str,
     client_doors: ClientDoors | None = None,
     heartbeat: float = HEARTBEAT_SECONDS,
-) -> tuple[ASGIApp, EventStreams]:
-    """The ASGI application, and its event streams (to drain them). `heartbeat` is in seconds."""
+) -> tuple[ASGIApp, LongLived]:
+    """The ASGI application, and its long-lived connections (to drain them). `heartbeat` is in seconds."""
     app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.wiring = wiring
     app.add_api_route("/", _hello, include_in_schema=False)
@@ -53,12 +54,14 @@ def build(
     app.add_api_route("/readyz", _readyz, include_in_schema=False)
     # The door has verified the token before; this is what OpenAPI says about it.
     app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(tickets.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(admin.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(rollout.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     refusing.install(app)
     _describe_streams(app)
     streams = EventStreams(wiring, heartbeat=heartbeat)
-    door: ASGIApp = Door(wiring, app, streams, client_doors)
+    sockets = WebSockets(wiring)
+    door: ASGIApp = Door(wiring, app, streams, client_doors, sockets)
     if wiring.origins:
         door = CORSMiddleware(
             door,
@@ -84,7 +87,7 @@ def build(
             ],
             max_age=600,
         )
-    return door, streams
+    return door, LongLived(streams, sockets)
 
 
 async def _hello() -> dict[str, Any]:

@@ -35,16 +35,25 @@ class Door:
     """The ASGI application. `calls` is everything that is no event stream."""
 
     def __init__(
-        self, wiring: Wiring, calls: ASGIApp, streams: EventStreams, client_doors: ClientDoors | None = None
+        self,
+        wiring: Wiring,
+        calls: ASGIApp,
+        streams: EventStreams,
+        client_doors: ClientDoors | None = None,
+        sockets: ASGIApp | None = None,
     ) -> None:
         self._wiring: Final = wiring
         self._client_doors: Final = client_doors
+        self._sockets: Final = sockets
         self._calls: Final = calls
         self._streams: Final = streams
         self._tracer: Final = telemetry.tracer("gateway.door")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing is raised but cancellation."""
+        if scope["type"] == "websocket" and self._sockets is not None:
+            await self._sockets(scope, receive, send)
+            return
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

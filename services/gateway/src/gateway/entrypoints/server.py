@@ -12,6 +12,8 @@ from runtime.process import StartupError
 from starlette.types import ASGIApp
 
 BACKLOG: Final = 2048
+MESSAGE_BYTES: Final = 1_048_576
+"""The largest WebSocket message that is read at all; `body_bytes` is what is accepted of it."""
 
 
 class _Server(uvicorn.Server):
@@ -31,7 +33,10 @@ class HttpServer:
             app,
             loop="none",
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=MESSAGE_BYTES,
+            # Compression costs each connection memory and a token more time than it saves.
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,

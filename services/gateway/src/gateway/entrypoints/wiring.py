@@ -12,6 +12,7 @@ from gateway.domain.deliveries import Deliveries
 from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import DURABLE
+from gateway.domain.tickets import Tickets
 from gateway.handlers.choose_path import choose_path
 from gateway.ports import (
     Authenticator,
@@ -46,6 +47,7 @@ class Wiring:
     streams: StreamBudget
     body_bytes: int = 262_144
     origins: list[str] = field(default_factory=list)
+    tickets: Tickets = field(default_factory=Tickets)
     clock: Callable[[], float] = time.time
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""

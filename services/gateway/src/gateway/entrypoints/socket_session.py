@@ -1,0 +1,185 @@
+"""What an authenticated caller does on a WebSocket: subscriptions, each with a turn of its own, and calls."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from contracts.codes import Code
+from contracts.cursor import START
+from runtime import telemetry
+
+from gateway.domain import socket_frames as frames
+from gateway.domain.identity import Principal
+from gateway.domain.problems import Refusal
+from gateway.entrypoints import views
+from gateway.entrypoints.refusing import fault, refusal_of
+from gateway.entrypoints.routes import run_id_of, thread_id_of
+from gateway.entrypoints.wiring import Wiring
+from gateway.handlers.cancel_run import cancel_run
+from gateway.handlers.send_message import MessageToSend, send_message
+from gateway.handlers.watch import Attachment, check_place, watch_feed, watch_run, watch_thread
+from gateway.ports import Viewer
+
+logger = structlog.get_logger()
+
+ATTACH_SECONDS: Final = 15.0
+
+Say = Callable[[list[str]], Awaitable[None]]
+
+
+class GoneError(Exception):
+    """The client has left: nothing can be said any more."""
+
+
+class Session:
+    """One caller on one connection. `say` sends messages together and waits while the socket is full: until it returns, the
+    subscription that called it takes nothing more, so each holds one piece at most."""
+
+    def __init__(self, wiring: Wiring, principal: Principal, say: Say) -> None:
+        self._wiring: Final = wiring
+        self._principal: Final = principal
+        self._say: Final = say
+        self._subscriptions: Final[dict[str, asyncio.Task[None]]] = {}
+        self._tracer: Final = telemetry.tracer("gateway.websocket")
+
+    @property
+    def count(self) -> int:
+        """How many subscriptions are open."""
+        return len(self._subscriptions)
+
+    async def do(self, text: str) -> None:
+        """Do what one message says, and answer it. Raises GoneError."""
+        try:
+            # Characters, of at least a byte each: what matters is that nobody sends without a limit.
+            if len(text) > self._wiring.body_bytes:
+                raise Refusal(Code.BODY_TOO_LARGE, f"The message is larger than {self._wiring.body_bytes} bytes.")
+            command = frames.command_of(text)
+            with self._tracer.start_as_current_span(f"WS {type(command).__name__.lower()}"):
+                await self._do(command)
+        except GoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is becomes an error message
+            await self._refused(error, frames.id_of(text))
+
+    async def close(self) -> None:
+        """End all subscriptions."""
+        for task in (tasks := list(self._subscriptions.values())):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _refused(self, error: Exception, name: str) -> None:
+        refusal = refusal_of(error)
+        if refusal is None:
+            logger.error("websocket.command_failed", exc_info=error)
+        await self._say([frames.error(refusal or fault(), name)])
+
+    async def _do(self, command: frames.Command) -> None:
+        match command:
+            case frames.Subscribe():
+                await self._subscribe(command)
+            case frames.Unsubscribe(id=name):
+                await self._unsubscribe(name)
+            case frames.Send():
+                await self._send(command)
+            case frames.Cancel(id=name, run=run):
+                run_id, wiring = run_id_of(run), self._wiring
+                await cancel_run(
+                    wiring.conversation, wiring.log, self._principal.user_id, run_id, now=datetime.now(UTC)
+                )
+                await self._say([frames.answer("cancelling", name, run_id=run_id)])
+            case frames.Auth():
+                raise Refusal(Code.BODY_INVALID, "This connection is authenticated already; open another one.")
+
+    async def _subscribe(self, command: frames.Subscribe) -> None:
+        name, user_id = command.id, self._principal.user_id
+        if name in self._subscriptions:
+            raise Refusal(Code.BODY_INVALID, f"The subscription {name!r} exists already; unsubscribe it first.")
+        if not self._wiring.streams.enter(user_id):
+            raise Refusal(Code.LIMIT_REACHED, "Too many streams are open; unsubscribe one first.", retry_after=5)
+        viewer: Viewer | None = None
+        try:
+            async with asyncio.timeout(ATTACH_SECONDS):
+                attachment = await self._attach(command)
+            viewer = None if attachment is None else attachment.viewer
+            await self._say([frames.answer("subscribed", name)])
+        except BaseException:
+            self._wiring.streams.leave(user_id)
+            if viewer is not None:
+                await viewer.close()
+            raise
+        prefix = b"" if attachment is None else attachment.prefix
+        # Begun at once up to its first wait, so that even a subscription which is cancelled right away cleans up.
+        begun = asyncio.Event()
+        self._subscriptions[name] = asyncio.create_task(self._pump(name, prefix, viewer, begun), name=f"pump {name}")
+        await begun.wait()
+
+    async def _attach(self, command: frames.Subscribe) -> Attachment | None:
+        place = check_place(None, command.cursor or None)
+        user_id, behind = self._principal.user_id, self._wiring
+        if command.feed:
+            return await watch_feed(behind.viewers, user_id, place)
+        if command.thread:
+            thread_id = thread_id_of(command.thread)
+            return await watch_thread(behind.conversation, behind.log, behind.viewers, user_id, thread_id, place)
+        run_id = run_id_of(command.run)
+        return await watch_run(behind.conversation, behind.log, behind.viewers, user_id, run_id, place)
+
+    async def _pump(self, name: str, prefix: bytes, viewer: Viewer | None, begun: asyncio.Event) -> None:
+        try:
+            begun.set()
+            if prefix:
+                await self._say(frames.events(name, prefix))
+            while viewer is not None and not viewer.ended:
+                piece = await viewer.take()
+                if piece:
+                    await self._say(frames.events(name, piece))
+            await self._say([frames.answer("ended", name)])
+        except GoneError:
+            # The reading side notices as well, and ends the connection.
+            return
+        except Exception as error:
+            logger.error("websocket.subscription_failed", exc_info=error)
+            with suppress(GoneError):
+                await self._say([frames.error(fault(), name)])
+        finally:
+            del self._subscriptions[name]
+            self._wiring.streams.leave(self._principal.user_id)
+            if viewer is not None:
+                await viewer.close()
+
+    async def _unsubscribe(self, name: str) -> None:
+        task = self._subscriptions.get(name)
+        if task is None:
+            raise Refusal(Code.NOT_FOUND, f"There is no subscription {name!r}.")
+        task.cancel()
+        await asyncio.wait([task])
+        await self._say([frames.answer("unsubscribed", name)])
+
+    async def _send(self, command: frames.Send) -> None:
+        key, caller, wiring = command.idempotency_key, self._principal, self._wiring
+        if key is not None and not key.strip():
+            raise Refusal(Code.IDEMPOTENCY_KEY_INVALID, "The idempotency_key is empty; leave it out or give a key.")
+        thread_id = thread_id_of(command.thread)
+        wait = wiring.messages.take(caller.user_id, asyncio.get_running_loop().time())
+        if wait:
+            raise Refusal(Code.LIMIT_REACHED, "Too many messages at once; wait a moment.", retry_after=wait)
+        message = MessageToSend(
+            content=command.content,
+            model=command.model,
+            parent_message_id=command.parent_message_id,
+            idempotency_key=key or "",
+        )
+        path = await wiring.choose_path(caller, thread_id=thread_id, model=command.model, asked="")
+        accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread_id, message, path=path)
+        view = views.AcceptedView(
+            message_id=accepted.message_id,
+            assistant_message_id=accepted.assistant_message_id,
+            run_id=accepted.run_id,
+            path=accepted.path,
+            cursor=str(START),
+        )
+        await self._say([frames.answer("accepted", command.id, **view.model_dump())])

@@ -8,7 +8,9 @@ from everthread.errors import EXIT_INTERRUPTED, RefusedError
 def main() -> None:
     """Run the command that the arguments name. Refusals are one sentence on stderr and an exit code, never a traceback."""
     from everthread.commands import app
+    from everthread.rollout_commands import app as rollout
 
+    app.add_typer(rollout)
     try:
         app(prog_name="everthread")
     except RefusedError as error:

@@ -1,6 +1,7 @@
 """Refusals: every way the gateway says no, with its status and its stable code (RFC 9457)."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Final
 
 from contracts.codes import Code
@@ -77,7 +78,7 @@ class Refusal(Exception):
         self.retry_after = RETRY_SECONDS if retry_after is None and self.status == 503 else retry_after
         self.headers = dict(headers or {})
         if self.retry_after is not None:
-            self.headers["retry-after"] = str(max(1, round(self.retry_after + 0.499)))
+            self.headers["retry-after"] = str(max(1, ceil(self.retry_after)))
         if self.status == 401:
             error = "" if code is Code.TOKEN_MISSING else ', error="invalid_token"'
             self.headers["www-authenticate"] = f'Bearer realm="everthread"{error}'

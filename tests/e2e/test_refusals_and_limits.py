@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end, watching
+from tests.sse import Frame
 from tests.upstream import expected_text
 
 
@@ -13,7 +14,7 @@ async def test_a_drained_gateway_says_where_to_go_on(mesh: Mesh) -> None:
     async with mesh.client(0) as first, mesh.client(1) as second:
         thread = await create_thread(first)
         accepted = await send(first, thread, "tokens=150 rate=50")
-        seen = []
+        seen: list[Frame] = []
         async with watching(first, f"/v1/runs/{accepted['run_id']}/events") as stream:
             async for frame in stream:
                 if len(seen) == 15:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import grpc
+import pytest
 from bus.api import Delivery, Done, RetryLater
 from contracts.codes import Code
 from contracts.run_state import RunState, Snapshot, encode_snapshot
@@ -12,6 +13,7 @@ from conversation.entrypoints.record_subscriber import RecordSubscriber
 from conversation.handlers.revive_runs import revive_runs
 from rpc.v1 import conversation_pb2 as pb
 from runtime.rpc import code_of
+from store.database import Transaction
 from store.errors import StoreUnavailableError
 
 from tests.integration.conversation.conftest import StartService
@@ -207,3 +209,27 @@ async def test_a_run_revived_too_often_ends_as_orphaned_in_its_log_and_in_the_st
     log = [data async for data in service.bus.run_log.read(run_subject(thread, accepted.run_id, "event"))]
     assert [b'"run.started"' in log[0].data, b'"run.failed"' in log[1].data, len(log)] == [True, True, 2]
     assert (await revive_runs(service.parts)) == {"wait": 0, "revive": 0, "fail": 0}
+
+
+async def test_what_a_killed_process_had_locked_is_free_once_its_successor_starts(start: StartService) -> None:
+    killed, successor, other = await start(), await start(), await start()
+    thread = await killed.thread()
+    locked = asyncio.Event()
+
+    async def hang(transaction: Transaction) -> None:
+        threads = killed.database.collection("threads")
+        await threads.update_one({"_id": thread}, {"$set": {"title": "lost"}}, session=transaction.session)
+        locked.set()
+        await asyncio.Event().wait()
+
+    hanging = asyncio.create_task(killed.database.transaction(hang))
+    await locked.wait()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await other.accept(thread)
+    assert code_of(caught.value)[0] is Code.UNAVAILABLE
+    assert await successor.database.end_predecessors() > 0
+    assert (await other.accept(thread, "Free again")).run_id
+    assert [row["title"] for row in await other.rows("threads")] == ["Free again"]
+    assert await successor.database.end_predecessors() == 0
+    hanging.cancel()
+    await asyncio.gather(hanging, return_exceptions=True)

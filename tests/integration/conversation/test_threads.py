@@ -1,6 +1,7 @@
 """Threads over gRPC: pages, changes, deletion, ownership."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -12,7 +13,7 @@ from runtime.rpc import code_of
 from tests.integration.conversation.replica import ALICE, BOB, Service, until
 
 
-async def refusal(call: grpc.aio.UnaryUnaryCall[object, object]) -> Code:
+async def refusal(call: grpc.aio.UnaryUnaryCall[Any, Any]) -> Code:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return code_of(caught.value)[0]

@@ -1,6 +1,7 @@
 """MongoDB's client, the database, and transactions whose rows reach the broker."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -18,6 +19,7 @@ from store.errors import NoReplicaSetError, StoreError, StoreUnavailableError
 from store.faults import translated
 from store.outbox import COLLECTION as OUTBOX
 from store.outbox import Outbox, OutboxRow, new_row
+from store.sessions import Sessions
 from store.tracing import CommandSpans
 
 Document = dict[str, Any]
@@ -28,6 +30,7 @@ DATABASE: Final = "everthread"
 CONNECT_MILLISECONDS: Final = 3_000
 SELECT_MILLISECONDS: Final = 4_000
 """How long an operation waits for a primary: shorter than an election, as the caller has an answer to "not now"."""
+CLOSE_SECONDS: Final = 1.0
 OPERATION_SECONDS: Final = 5.0
 """Budget of one operation, or of one whole transaction with its retries."""
 
@@ -47,9 +50,10 @@ class Transaction:
 class Database:
     """One database of a replica set. Make it with `connect`; close it when the process ends."""
 
-    def __init__(self, client: AsyncMongoClient[Document], name: str) -> None:
+    def __init__(self, client: AsyncMongoClient[Document], name: str, instance: str) -> None:
         self._client = client
         self._database = client[name]
+        self._sessions = Sessions(self._database, instance)
         self.outbox: Final = Outbox(self._database[OUTBOX])
         self.committed: Callable[[Sequence[OutboxRow]], None] = _ignore
         """Called with the rows of every committed transaction; the relay's `hand`."""
@@ -80,6 +84,7 @@ class Database:
 
         with translated(), pymongo.timeout(OPERATION_SECONDS):
             async with self._client.start_session() as session:
+                await self._sessions.note(session)
                 result = await session.with_transaction(
                     once,
                     read_concern=ReadConcern("snapshot"),
@@ -100,8 +105,14 @@ class Database:
         return bool(reply.get("isWritablePrimary"))
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection. No transaction may be under way."""
+        with suppress(PyMongoError), pymongo.timeout(CLOSE_SECONDS):
+            await self._sessions.forget()
         await self._client.close()
+
+    async def end_predecessors(self) -> int:
+        """End the transactions that killed processes of the same instance name left open, which lock what they wrote."""
+        return await self._sessions.end_predecessors()
 
 
 async def connect(uri: str, *, application: str, listeners: Sequence[CommandListener] = ()) -> Database:
@@ -132,7 +143,7 @@ async def connect(uri: str, *, application: str, listeners: Sequence[CommandList
                 "the MongoDB at MONGODB_URI is no replica set, and transactions need one; start it with --replSet and run "
                 "rs.initiate() once, even where it is a single server"
             )
-        return Database(client, client.get_default_database(DATABASE).name)
+        return Database(client, client.get_default_database(DATABASE).name, application)
     except StoreUnavailableError as error:
         await client.close()
         raise StoreUnavailableError(

@@ -80,6 +80,7 @@ def main(settings: Settings) -> Callable[[Process], Awaitable[None]]:
 async def _open_database(settings: Settings, instance: str) -> Database:
     try:
         database = await connect_database(settings.mongodb_uri, application=instance)
+        await database.end_predecessors()
         await prepare(database)
     except StoreError as error:
         raise StartupError(str(error)) from error

@@ -1,0 +1,122 @@
+"""The rollout through the whole mesh: the command line, and a flag that flips while answers run."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end
+from tests.sse import text_of
+
+RUNS = 200
+FLIPS = 100
+
+
+@pytest.fixture
+async def rollout(mesh: Mesh) -> AsyncIterator[Mesh]:
+    """The mesh; afterwards everybody is on the durable path again, as the other tests expect."""
+    yield mesh
+    result = await asyncio.to_thread(mesh.command, "rollout", "set", "100", "--why", "the test is over")
+    assert result.returncode == 0, result.stderr
+
+
+async def command(mesh: Mesh, *arguments: str) -> dict[str, Any]:
+    result = await asyncio.to_thread(mesh.command, "rollout", *arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+async def path_of(mesh: Mesh, gateway: int, user: str) -> str:
+    """The path that a message gets now; its answer is left to itself."""
+    async with mesh.client(gateway, user) as client:
+        thread = await create_thread(client)
+        accepted = await send(client, thread, "tokens=1")
+        await to_the_end(client, accepted["run_id"])
+    path: str = accepted["path"]
+    return path
+
+
+async def test_the_command_line_moves_every_gateway(rollout: Mesh) -> None:
+    users = [f"share-{number}" for number in range(12)]
+    await asyncio.gather(*(asyncio.to_thread(rollout.token, user) for user in users))
+    shown = await command(rollout, "set", "50", "--why", "half of them")
+    assert (shown["share"], shown["mode"]) == (50, "paused")
+    await asyncio.sleep(0.2)
+    paths = [[await path_of(rollout, gateway, user) for user in users] for gateway in (0, 1)]
+    assert paths[0] == paths[1]
+    assert set(paths[0]) == {"legacy_sync", "durable_event"}
+
+    shown = await command(rollout, "kill", "--why", "a bad day")
+    assert shown["share"] == 0
+    await asyncio.sleep(0.2)
+    assert [await path_of(rollout, gateway, users[0]) for gateway in (0, 1)] == ["legacy_sync"] * 2
+    resumed = await command(rollout, "resume", "--why", "a good day")
+    assert resumed["mode"] == "running"
+    paused = await command(rollout, "pause")
+    assert paused["mode"] == "paused"
+
+    text = await asyncio.to_thread(rollout.command, "rollout", "status")
+    assert text.returncode == 0, text.stderr
+    assert "durable_event" in text.stdout
+    assert "first text p95" in text.stdout
+    shown = await command(rollout, "status")
+    assert shown["paths"]["legacy_sync"]["completed"] > 0
+    assert shown["paths"]["durable_event"]["first_text_ms"]["p95"] > 0
+    async with rollout.client() as client:
+        assert (await client.get("/v1/admin/rollout")).status_code == 403
+        client.headers["authorization"] = f"Bearer {rollout.token('operator', 'admin')}"
+        flag = (await client.get("/v1/admin/flags/path")).json()
+    assert [change["why"] for change in flag["history"]][:2] == ["a bad day", "half of them"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_hundred_flips_change_no_running_answers_path(rollout: Mesh) -> None:
+    users = [f"flip-{number}" for number in range(20)]
+    await asyncio.gather(*(asyncio.to_thread(rollout.token, user) for user in users))
+    admin = rollout.token("operator", "admin")
+    at_once = asyncio.Semaphore(25)
+    stop = asyncio.Event()
+    flips = 0
+
+    async def flip() -> None:
+        nonlocal flips
+        async with rollout.client() as client:
+            client.headers["authorization"] = f"Bearer {admin}"
+            while flips < FLIPS or not stop.is_set():
+                body = {"action": "set", "share": 100 * (flips % 2)}
+                response = await client.put("/v1/admin/rollout", params={"why": f"flip {flips}"}, json=body)
+                assert response.status_code == 200, response.text
+                flips += 1
+                await asyncio.sleep(0.02)
+
+    async def answer(number: int) -> str:
+        content = f"tokens=30 rate=30 seed={number % 50}"
+        async with at_once, rollout.client(number % 2, users[number % len(users)]) as client:
+            thread = await create_thread(client)
+            accepted = await send(client, thread, content)
+            seen = [frame.json for frame in await to_the_end(client, accepted["run_id"])]
+            message = await stored_answer(client, thread, accepted["run_id"])
+            run = (await client.get(f"/v1/runs/{accepted['run_id']}")).json()
+        assert [event["sequence"] for event in seen] == list(range(1, len(seen) + 1))
+        assert accepted["path"] == seen[0]["path"] == run["path"]
+        assert seen[-1]["type"] == "run.completed"
+        assert message["status"] == "complete"
+        assert message["content"] == text_of(seen) != ""
+        assert run["attempts"] == 1
+        assert message["usage"]["output_tokens"] == 30
+        path: str = accepted["path"]
+        return path
+
+    flipping = asyncio.create_task(flip())
+    try:
+        paths = await asyncio.gather(*(answer(number) for number in range(RUNS)))
+        stop.set()
+        await flipping
+    finally:
+        flipping.cancel()
+    assert flips >= FLIPS
+    assert min(paths.count("legacy_sync"), paths.count("durable_event")) > RUNS // 10

@@ -269,3 +269,22 @@ async def test_the_doors_of_other_protocols_serve_the_legacy_path_too(mesh: Mesh
             assert (await client.get(f"/v1/runs/{run_id}")).json()["path"] == path
     assert texts["legacy_sync"] == texts["durable_event"] == expected_text("tokens=20")
     assert kinds["legacy_sync"] == kinds["durable_event"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_other_protocols_are_answered_by_either_path(mesh: Mesh, path: str) -> None:
+    async with wishing(mesh, path) as client:
+        question = {"model": "openai:gpt-4o-mini", "messages": [{"role": "user", "content": "tokens=9"}]}
+        for streamed in (False, True):
+            response = await client.post("/openai/v1/chat/completions", json={**question, "stream": streamed})
+            assert response.status_code == 200, response.text
+            assert (await client.get(f"/v1/runs/{response.headers['x-run-id']}")).json()["path"] == path
+        assert response.text.rstrip().endswith("data: [DONE]")
+        asked = {"model": "openai:gpt-4o-mini", "input": "tokens=9"}
+        whole = await client.post("/openai/v1/responses", json=asked)
+        assert whole.json()["status"] == "completed", whole.text
+        assert (await client.get(f"/v1/runs/{whole.headers['x-run-id']}")).json()["path"] == path
+        background = await client.post("/openai/v1/responses", json={**asked, "background": True})
+        assert background.status_code == 200, background.text
+        run = (await client.get(f"/v1/runs/{background.headers['x-run-id']}")).json()
+        assert run["path"] == "durable_event"

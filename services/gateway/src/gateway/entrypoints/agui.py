@@ -114,6 +114,7 @@ class AguiDoor:
         wanted = _wanted(asked, messages, request.principal.user_id)
         history = [msgspec.json.decode(message) for message in asked.messages]
         request.take_message()
+        wanted = await request.with_path(wanted)
         self._streams.enter(request.principal)
         try:
             wiring, user_id = self._wiring, request.principal.user_id

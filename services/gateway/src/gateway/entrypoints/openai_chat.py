@@ -54,6 +54,7 @@ class ChatCompletions:
             tags=TAGS,
         )
         request.take_message()
+        message = await request.with_path(message)
         self._streams.enter(request.principal)
         try:
             accepted = await send_from_client(wiring.conversation, self._doors.threads, wiring.models, user_id, message)

@@ -73,6 +73,9 @@ class Responses:
         message, kept = await self._message(request, wanted)
         streamed, user_id = flag_parameter(wanted, "stream"), request.principal.user_id
         request.take_message()
+        if not kept.background:
+            # In the background nobody watches, and on the legacy path that would be the end of it.
+            message = await request.with_path(message)
         self._streams.enter(request.principal)
         try:
             accepted = await send_from_client(

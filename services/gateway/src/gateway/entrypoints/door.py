@@ -31,6 +31,11 @@ def method_of(scope: Scope) -> str:
     return scope["method"] if scope["method"] in _METHODS else "_OTHER"
 
 
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """One header of a request. An event stream keeps what its frames hold for days: no dictionary of all of them."""
+    return next((value.decode("latin-1") for known, value in scope["headers"] if known == name), None)
+
+
 class Door:
     """The ASGI application. `calls` is everything that is no event stream."""
 
@@ -56,50 +61,51 @@ class Door:
             return
         if scope["type"] != "http":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        span = self._span(scope, headers)
+        span = self._span(scope)
         trace_id = f"{span.get_span_context().trace_id:032x}"
         scope[TRACE_ID] = trace_id
         token = otel_context.attach(trace.set_span_in_context(span))
         answer = _Answer(scope, span, trace_id, send)
         try:
-            await self._serve(scope, headers, receive, answer.send)
+            await self._serve(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 - the last frame of a request: whatever it is becomes a problem document
             await answer.refuse(error, receive)
         finally:
             answer.finish()
             otel_context.detach(token)
 
-    async def _serve(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if self._client_doors is not None and self._client_doors.serves(path) and scope["method"] != "OPTIONS":
             await self._client_doors(scope, receive, send)
             return
         if path.startswith("/v1/"):
-            scope[PRINCIPAL] = await self._wiring.authenticator.authenticate(headers.get("authorization"))
+            scope[PRINCIPAL] = await self._wiring.authenticator.authenticate(header_of(scope, b"authorization"))
             if is_event_stream(path):
                 await self._streams(scope, receive, send)
                 return
         if scope["method"] in ("GET", "HEAD"):
             await self._calls(scope, receive, send)
             return
-        body = await self._body(headers, receive)
+        body = await self._body(scope, receive)
         if body is not None:
             await self._calls(scope, _replaying(body, receive), send)
 
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes | None:
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None where the client left. Raises Refusal: too large, or no JSON by its own account."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await read_body(receive, headers, self._wiring.body_bytes)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and media_type != "application/json" and not media_type.endswith("+json"):
             raise Refusal(Code.CONTENT_TYPE_UNSUPPORTED, "Bodies are JSON: send `Content-Type: application/json`.")
         return body
 
-    def _span(self, scope: Scope, headers: dict[str, str]) -> Span:
+    def _span(self, scope: Scope) -> Span:
         method = method_of(scope)
+        came = {name: header_of(scope, name.encode()) for name in ("traceparent", "tracestate")}
         span = self._tracer.start_span(
             method,
-            context=telemetry.extract(headers),
+            context=telemetry.extract({name: value for name, value in came.items() if value is not None}),
             kind=SpanKind.SERVER,
             attributes={
                 "http.request.method": method,
@@ -158,6 +164,8 @@ class _Answer:
         if template:
             self._span.update_name(f"{self._scope['method']} {template}")
             self._span.set_attribute("http.route", template)
+        if ANSWERING_PATH in self._scope:
+            self._span.set_attribute("everthread.path", self._scope[ANSWERING_PATH])
         if self._status:
             self._span.set_attribute("http.response.status_code", self._status)
         if self._status >= 500:

@@ -7,14 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.mesh import TERMINAL, Mesh, create_thread, send, start, stored_answer, to_the_end, watching
 from tests.sse import Frame, text_of
 from tests.upstream import UpstreamProcess, expected_text
 
-SLOW = "tokens=150 rate=50"
-"""Three seconds of answer: long enough to kill something in the middle."""
+SLOW = "tokens=250 rate=50"
+"""Five seconds of answer: long enough to kill something in the middle."""
 
 
 async def _frames_until(stream: Any, count: int) -> list[Frame]:
@@ -39,6 +40,16 @@ async def _working_on(mesh: Mesh, run_events: list[Frame]) -> str:
     names = [name for name in mesh.ps() if worker == name or worker.startswith(name + "-")]
     assert len(names) == 1, f"{worker!r} is none of {list(mesh.ps())}"
     return names[0]
+
+
+async def _verified(client: httpx2.AsyncClient, run_id: str) -> dict[str, Any]:
+    """What /verify says once the answer is in the database: until then it shows in the log only, and there is no verdict."""
+    async with asyncio.timeout(20):
+        while True:
+            found: dict[str, Any] = (await client.get(f"/v1/runs/{run_id}/verify")).json()
+            if found["equal"] is not None:
+                return found
+            await asyncio.sleep(0.2)
 
 
 async def test_an_answer_streams_and_what_was_shown_is_stored(mesh: Mesh) -> None:
@@ -80,7 +91,7 @@ async def test_a_worker_killed_in_mid_answer_is_replaced_under_the_viewers_eyes(
                     assert time.monotonic() - at < 5
                     killed_pid, killed = killed, {}
         message = await stored_answer(client, thread, accepted["run_id"])
-        verified = (await client.get(f"/v1/runs/{accepted['run_id']}/verify")).json()
+        verified = await _verified(client, accepted["run_id"])
     _check_contiguous(seen)
     assert [f.json["attempt"] for f in seen if f.event == "attempt.started"] == [1, 2]
     assert text_of([frame.json for frame in seen]) == expected_text(SLOW) == message["content"]

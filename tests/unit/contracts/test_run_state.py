@@ -141,6 +141,7 @@ class Writer:
             e.RunWaiting, reason="approval", schema=self.draw(values), expires_at=self.draw(st.none() | st.just(AT))
         )
         self.add(e.RunResumed, reason="approved")
+        self.add(e.RunSteered, text="In French, please.", by="usr_1")
 
     def take_over(self) -> None:
         interrupted = self.attempt

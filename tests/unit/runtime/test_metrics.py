@@ -38,7 +38,9 @@ def test_no_two_metrics_share_a_series() -> None:
 
 def test_what_has_not_happened_is_shown_as_nought() -> None:
     # A process of its own: in this one other tests have already counted.
-    script = "from runtime import metrics; metrics.prepare('conversation', '1.2.3'); print(metrics.exposition().decode())"
+    script = (
+        "from runtime import metrics; metrics.prepare('conversation', '1.2.3'); print(metrics.exposition().decode())"
+    )
     shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     assert 'everthread_messages_accepted_total{path="legacy_sync"} 0.0' in shown
     assert 'everthread_build_info{version="1.2.3"} 1.0' in shown

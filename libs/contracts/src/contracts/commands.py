@@ -1,5 +1,7 @@
 """Commands: imperative, may be refused. Work commands travel on COMMANDS; run commands are entries of the run's own log."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -17,6 +19,7 @@ class ExecuteRun(msgspec.Struct, kw_only=True, omit_defaults=True):
     path: str
     accepted_at: str
     deadline_at: str
+    agent: str = ""
 
 
 class CancelRun(msgspec.Struct, tag_field="type", tag="cancel", kw_only=True):
@@ -26,5 +29,34 @@ class CancelRun(msgspec.Struct, tag_field="type", tag="cancel", kw_only=True):
     at: str
 
 
-RunCommand = CancelRun
-"""Every entry a run's `command` subject can hold (a union as it grows)."""
+class ProvideInput(msgspec.Struct, tag_field="type", tag="input", kw_only=True):
+    """The answer to what the run waits for under `wait_id`: any JSON that fits the wait's schema. The first one counts."""
+
+    wait_id: str
+    value: Any
+    by: str
+    at: str
+
+
+class DecideApproval(msgspec.Struct, tag_field="type", tag="approve", kw_only=True, omit_defaults=True):
+    """Whether the tool call that waits under `wait_id` may be carried out. The first decision counts. `note` goes to the model
+    where it is refused."""
+
+    wait_id: str
+    approved: bool
+    by: str
+    at: str
+    note: str = ""
+
+
+class SteerRun(msgspec.Struct, tag_field="type", tag="steer", kw_only=True):
+    """A message of the user's that joins the running answer at its next step; `message_id` is the stored message, if any."""
+
+    text: str
+    by: str
+    at: str
+    message_id: str = ""
+
+
+RunCommand = CancelRun | ProvideInput | DecideApproval | SteerRun
+"""Every entry that a run's `command` subject can hold."""

@@ -39,11 +39,14 @@ class AttemptStarted(_Event, tag="attempt.started"):
 
 
 class StepStarted(_Event, tag="step.started"):
-    """A model call or a tool call begins. `step` counts from 1 within the run."""
+    """A model call or a tool call begins. `step` counts from 1 within the run; a tool's step names its `tool_call_id`.
+    `context` says how a model's context was fitted to its window."""
 
     step: int
     kind: Literal["model", "tool"]
     name: str
+    tool_call_id: str | None = None
+    context: Any = None
 
 
 class StepFinished(_Event, tag="step.finished"):
@@ -132,17 +135,33 @@ class UsageReported(_Event, tag="usage"):
 
 
 class RunWaiting(_Event, tag="run.waiting"):
-    """The run waits for a timer or a person and holds no process. `schema` describes the input it waits for."""
+    """The run waits for a timer or a person and holds no process. `reason` is `timer`, `input` or `approval`; `wait_id` is
+    what a command names to answer it, `schema` describes the input it waits for, `prompt` asks for it in words, and
+    `tool_call_id` is the call that waits. A timer ends well at `expires_at`; the others fail closed then."""
 
     reason: str
     schema: Any = None
     expires_at: str | None = None
+    wait_id: str = ""
+    prompt: str = ""
+    tool_call_id: str = ""
 
 
 class RunResumed(_Event, tag="run.resumed"):
-    """What the run waited for has come."""
+    """What the run waited for has come, or can come no more. `reason` is `timer`, `input`, `approved`, `denied` or `expired`;
+    `by` is the user who answered."""
 
     reason: str
+    wait_id: str = ""
+    by: str = ""
+
+
+class RunSteered(_Event, tag="run.steered"):
+    """The user's message `text` joined the answer here: every later step is made with it."""
+
+    text: str
+    by: str
+    message_id: str = ""
 
 
 class RunCompleted(_Event, tag="run.completed"):
@@ -187,6 +206,7 @@ RunEvent = (
     | UsageReported
     | RunWaiting
     | RunResumed
+    | RunSteered
     | RunCompleted
     | RunFailed
     | RunCancelled

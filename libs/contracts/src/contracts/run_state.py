@@ -43,11 +43,23 @@ class OpenStep(msgspec.Struct, kw_only=True):
 
 
 class Waiting(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What the run waits for."""
+    """What the run waits for, as its `run.waiting` says."""
 
     reason: str
     schema: object = None
     expires_at: str | None = None
+    wait_id: str = ""
+    prompt: str = ""
+    tool_call_id: str = ""
+
+
+class Steer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message of the user's that joined the answer, before the part numbered `before_part`."""
+
+    before_part: int
+    text: str
+    by: str
+    message_id: str = ""
 
 
 class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -67,6 +79,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     steps_finished: int = 0
     open_step: OpenStep | None = None
     waiting: Waiting | None = None
+    steers: list[Steer] = []
     ledger: list[LedgerEntry] = []
     usage: Usage = Usage()
     cost_microusd: int | None = 0
@@ -141,9 +154,19 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
             _book(state, event)
         case e.RunWaiting():
             state.status = "waiting"
-            state.waiting = Waiting(reason=event.reason, schema=event.schema, expires_at=event.expires_at)
+            state.waiting = Waiting(
+                reason=event.reason,
+                schema=event.schema,
+                expires_at=event.expires_at,
+                wait_id=event.wait_id,
+                prompt=event.prompt,
+                tool_call_id=event.tool_call_id,
+            )
         case e.RunResumed():
             state.status, state.waiting = "generating", None
+        case e.RunSteered():
+            steer = Steer(before_part=state.next_part, text=event.text, by=event.by, message_id=event.message_id)
+            state.steers = [*state.steers, steer]
         case e.RunCompleted():
             _end(state, "complete", event)
         case e.RunFailed():

@@ -21,6 +21,8 @@ MAX_DELIVERIES_ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 DEATH_NOTICES: Final = "sys.disconnect"
 """Where the system account's `$SYS.ACCOUNT.*.DISCONNECT` is imported for the services (deploy/nats)."""
 ALL_CORPORA: Final = "corpus.>"
+ALL_TIMERS: Final = "timer.>"
+ALL_DUE: Final = "timer.due.>"
 TOOLS: Final = "tool."
 """Prefix of the subjects on which services offer tools: `tool.<service>.<tool>`. A tool elsewhere is not called."""
 ALL_TOOLS: Final = TOOLS + ">"
@@ -79,6 +81,16 @@ def corpus_subjects(corpus: str) -> str:
 def document_subject(corpus: str, document_id: str, entry: str) -> str:
     """`corpus.<corpus>.<document>.<entry>`; entry is `head` or `chunks-<number>`."""
     return f"corpus.{check_corpus(corpus)}.{check_id(DOCUMENT, document_id)}.{entry}"
+
+
+def timer_subject(kind: str, timer_id: str) -> str:
+    """Where a message schedule is kept until it is due; kind is `run` or `schedule`. One per subject: the newest."""
+    return f"timer.at.{kind}.{_check_key(timer_id)}"
+
+
+def due_subject(kind: str, timer_id: str) -> str:
+    """Where the server puts what `timer_subject` kept, once it is due."""
+    return f"timer.due.{kind}.{_check_key(timer_id)}"
 
 
 def dead_letter_subject(stream: str, consumer: str) -> str:

@@ -87,6 +87,16 @@ CORPORA: Final = Stream(
     max_msgs_per_subject=1,
     max_bytes=4 * GIB,
 )
+TIMERS: Final = Stream(
+    name="TIMERS",
+    subjects=(subjects.ALL_TIMERS,),
+    why="Message schedules: what is due later, and what is due now until it is acknowledged. A stream of its own, since the"
+    " server refuses schedules on one that refuses when full.",
+    discard="old",
+    max_bytes=1 * GIB,
+    allow_rollup=True,
+    allow_msg_schedules=True,
+)
 DEAD_LETTERS: Final = Stream(
     name="DEAD_LETTERS",
     subjects=("dead.>",),
@@ -120,7 +130,7 @@ ROLLOUT: Final = Stream(
     republish=True,
     allow_rollup=True,
 )
-STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, DEAD_LETTERS, ADVISORIES, FLAGS, ROLLOUT)
+STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, TIMERS, DEAD_LETTERS, ADVISORIES, FLAGS, ROLLOUT)
 
 EXECUTE: Final = Consumer(
     name="inference-execute",
@@ -139,6 +149,20 @@ RECORD: Final = Consumer(
     max_deliver=50,
     max_ack_pending=1000,
 )
+WAKE: Final = Consumer(
+    name="conversation-wake",
+    stream="RUNS",
+    filter=subjects.ALL_COMMANDS,
+    why="A command for a run that holds no process has it executed again.",
+    max_deliver=50,
+)
+DUE: Final = Consumer(
+    name="conversation-due",
+    stream="TIMERS",
+    filter=subjects.ALL_DUE,
+    why="Conversation carries out what has come due: a run that waited, a message for later, the next of a schedule.",
+    max_deliver=50,
+)
 FEED: Final = Consumer(
     name="notifier-feed",
     stream="THREADS",
@@ -153,4 +177,4 @@ DEAD: Final = Consumer(
     filter=subjects.MAX_DELIVERIES_ADVISORY,
     why="Moves what was delivered too often to DEAD_LETTERS.",
 )
-CONSUMERS: Final = (EXECUTE, RECORD, FEED, DEAD)
+CONSUMERS: Final = (EXECUTE, RECORD, WAKE, DUE, FEED, DEAD)

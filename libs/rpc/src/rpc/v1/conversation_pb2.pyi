@@ -569,6 +569,10 @@ class AcceptMessageRequest(_message.Message):
     FROM_ROOT_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ON_BUSY_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    RUN_AT_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     content: _builtins.str
@@ -584,10 +588,18 @@ class AcceptMessageRequest(_message.Message):
     """The message has no parent: it begins a new branch of the thread."""
     client: _builtins.str
     """What the client's protocol wants to find again with the run: opaque, at most 4,000 characters."""
+    agent: _builtins.str
+    """Empty: the thread's, else the default agent."""
+    on_busy: _builtins.str
+    """reject, enqueue, interrupt or steer, while another answer of the thread runs. Empty: the thread's, else enqueue."""
+    run_at: _builtins.str
+    """RFC 3339 UTC: not now but then. Empty: now."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """What stands before the message and is not in the thread: stored with it, as the beginning of a new branch."""
 
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -602,10 +614,14 @@ class AcceptMessageRequest(_message.Message):
         from_root: _builtins.bool = ...,
         history: _abc.Iterable[Global___InputMessage] | None = ...,
         client: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        on_busy: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        run_at: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_hash", b"body_hash", "client", b"client", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "parent_message_id", b"parent_message_id", "path", b"path", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "body_hash", b"body_hash", "client", b"client", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "parent_message_id", b"parent_message_id", "path", b"path", "roles", b"roles", "run_at", b"run_at", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -874,18 +890,22 @@ class InputMessage(_message.Message):
 
     ROLE_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    PARTS_JSON_FIELD_NUMBER: _builtins.int
     role: _builtins.str
     """system, user or assistant."""
     content: _builtins.str
+    parts_json: _builtins.bytes
+    """Of a stored assistant message that called tools: its parts, a JSON array of contracts.parts.Part. Else empty."""
     def __init__(
         self,
         *,
         role: _builtins.str = ...,
         content: _builtins.str = ...,
+        parts_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "parts_json", b"parts_json", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -897,20 +917,33 @@ class GetRunInputResponse(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
+    agent: _builtins.str
+    """Empty: the default agent."""
+    user_id: _builtins.str
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """Oldest first, ready for the model: system prompt, history along the branch, the message to answer."""
+
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The user's roles when the message was accepted, which say what tools may do for them."""
 
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         messages: _abc.Iterable[Global___InputMessage] | None = ...,
+        agent: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "messages", b"messages", "model", b"model", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,7 +8,7 @@ import structlog
 from bus.api import Claim, Entry, RunLog
 from bus.claims import holder_of
 from bus.errors import UnavailableError
-from contracts.commands import CancelRun
+from contracts.commands import CancelRun, RunCommand
 from contracts.events import decode_event
 from contracts.run_state import RunState, decode_snapshot
 from contracts.subjects import run_subject
@@ -20,7 +20,7 @@ logger = structlog.get_logger()
 REPLICA_WAITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between looks when a replica lags behind the claim."""
 
-_command_decoder = msgspec.json.Decoder(CancelRun)
+_command_decoder: msgspec.json.Decoder[RunCommand] = msgspec.json.Decoder(RunCommand)
 
 
 @dataclass(slots=True)
@@ -40,10 +40,11 @@ class History:
 def decode_command(entry: Entry) -> CancelRun | None:
     """A command of the log; None for one that this version does not know."""
     try:
-        return _command_decoder.decode(entry.data)
+        command = _command_decoder.decode(entry.data)
     except msgspec.MsgspecError:
         logger.warning("command.unknown", subject=entry.subject, stream_sequence=entry.stream_sequence)
         return None
+    return command if isinstance(command, CancelRun) else None
 
 
 async def read_history(log: RunLog, claim: Claim) -> History:

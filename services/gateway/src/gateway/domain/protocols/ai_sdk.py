@@ -143,6 +143,9 @@ class AiSdkMapping:
                 return self._ensure() + self._wait(event)
             case e.RunResumed():
                 return self._ensure() + self._resumed(event.reason)
+            case e.RunSteered():
+                # Not told: the client shows the message that it sent.
+                return []
             case e.RunCompleted() | e.RunFailed() | e.RunCancelled():
                 self._message_id = self._message_id or event.message_id
                 return self._ensure() + self._end(event)

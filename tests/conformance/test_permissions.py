@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from bus.api import Delivery, Done, Outcome
@@ -16,12 +17,14 @@ from contracts import topology
 from contracts.subjects import (
     LIVE_CLAIMS,
     adopt_subject,
+    due_subject,
     execute_subject,
     fact_subject,
     feed_subject,
     live,
     run_subject,
     thread_events_subject,
+    timer_subject,
 )
 
 from tests.servers import NatsServer
@@ -115,6 +118,23 @@ async def test_each_service_does_its_own_work(services: Services) -> None:
     async with services.gateway.follow_stream(topology.FEEDS.name, feed_subject(USER_ID)) as batches:
         assert [entry.data for entry in await asyncio.wait_for(anext(batches), 10)] == [b"entry"]
     await services.conversation.run_log.purge_thread(run.thread_id)
+
+
+@pytest.mark.parametrize("user", ["inference", "conversation"])
+async def test_timers_are_set_and_heard(services: Services, user: str) -> None:
+    run = Run(services.inference)
+    timer, due = timer_subject("run", run.run_id), due_subject("run", run.run_id)
+    setter = getattr(services, user)
+    await setter.schedule(timer, at=datetime.now(UTC) + timedelta(hours=1), target=due, data=b"later")
+    await setter.unschedule(timer)
+    await setter.schedule(timer, at=datetime.now(UTC), target=due, data=b"now")
+    assert (await consume_one(services.conversation, topology.DUE)).data == b"now"
+
+
+async def test_a_command_of_a_gateway_wakes_conversation(services: Services) -> None:
+    run = Run(services.inference)
+    await services.gateway.run_log.append_command(run.thread_id, run.run_id, b"yes", message_id="a1", after=0)
+    assert (await consume_one(services.conversation, topology.WAKE)).data == b"yes"
 
 
 async def _echo(data: bytes) -> bytes:

@@ -4,6 +4,7 @@ conformance suite (tests/conformance) holds both to this page."""
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from contracts.topology import Consumer
@@ -62,8 +63,12 @@ class RunLog(Protocol):
     async def release(self, claim: Claim) -> None:
         """Mark the claim as released; the marker expires by itself. Fences the caller out as well. Raises as append."""
 
-    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
-        """Store a command for a run, unfenced, durable when this returns; the same message_id is stored once (2 min)."""
+    async def append_command(
+        self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
+    ) -> int:
+        """Store a command for a run, unfenced, durable when this returns; the same message_id is stored once (2 min).
+        With `after` only where the run's last command is the one at that stream sequence (0: none yet), else
+        RevisionConflictError: of two who answer the same question one wins. Raises StreamFullError, UnavailableError."""
 
     def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
         """The stored entries with a stream sequence above `after`, in order, up to the end as of the call. By direct get:
@@ -148,6 +153,14 @@ class Bus(Protocol):
     ) -> int:
         """Store a message once per message_id within the duplicate window; retries up to 30 s. Returns the stream sequence.
         Injects the current trace context into the headers. Raises StreamFullError, UnavailableError."""
+
+    async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
+        """Have the broker publish `data` to `target` at `at`, though every process be gone by then; at once where that has
+        passed. Replaces what `timer` held. Both are subjects of TIMERS (subjects.timer_subject, due_subject); it may fire
+        a moment late, and once more after this call was repeated. Raises StreamFullError, UnavailableError."""
+
+    async def unschedule(self, timer: str) -> None:
+        """Forget a timer. Idempotent; one that has fired stays delivered. Raises UnavailableError."""
 
     async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:
         """Hand deliveries to `subscriber`, at most `concurrency` at once, until cancelled or `stop_consuming`. While a

@@ -95,6 +95,7 @@ TIMERS: Final = Stream(
     discard="old",
     max_bytes=1 * GIB,
     allow_rollup=True,
+    allow_msg_ttl=True,
     allow_msg_schedules=True,
 )
 DEAD_LETTERS: Final = Stream(

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from typing import Final, Self
 
 import structlog
@@ -16,6 +17,7 @@ from ulid import ULID
 from bus import tracing
 from bus.api import Delivery, Entry, Outcome, Subscriber
 from bus.errors import BusError, RevisionConflictError, UnavailableError
+from bus.jetstream import timers
 from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
 from bus.jetstream.dead_letters import DeadLetters
@@ -98,6 +100,12 @@ class JetStreamBus:
                 raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
             return last.stream_sequence
         return receipt.stream_sequence
+
+    async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
+        await timers.schedule(self._connection, self._requests, timer, at=at, target=target, data=data)
+
+    async def unschedule(self, timer: str) -> None:
+        await timers.unschedule(self._requests, timer)
 
     async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:
         if self._stopping:

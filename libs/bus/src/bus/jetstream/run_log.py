@@ -14,7 +14,7 @@ from ulid import ULID
 
 from bus.api import Claim, Entry, Holder
 from bus.claims import encode_claim, event_message_id, holder_of, snapshot_message_id
-from bus.errors import ClaimLostError, ConflictError, FencedError, UnavailableError
+from bus.errors import ClaimLostError, ConflictError, FencedError, RevisionConflictError, UnavailableError
 from bus.jetstream.api_calls import call_api
 from bus.jetstream.connection import Connection
 from bus.jetstream.direct_get import Reader
@@ -53,7 +53,7 @@ class JetStreamRunLog:
         expected = 0 if after is None else after.fence
         message_id = f"{run_id}:claim:{ULID()}"
         try:
-            fence = await self._write_claim(
+            fence = await self._write_after(
                 run_subject(thread_id, run_id, "claim"),
                 encode_claim(worker=worker, attempt=attempt, delivery=delivery),
                 {MESSAGE_ID: message_id, EXPECTED_SEQUENCE: str(expected)},
@@ -78,16 +78,26 @@ class JetStreamRunLog:
         }
         data = encode_claim(worker=claim.worker, attempt=claim.attempt, delivery="", released=True)
         try:
-            await self._write_claim(run_subject(claim.thread_id, claim.run_id, "claim"), data, headers)
+            await self._write_after(run_subject(claim.thread_id, claim.run_id, "claim"), data, headers)
         except _SupersededError:
             raise _fenced_error(claim) from None
         self._appended["release"].inc()
 
-    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
+    async def append_command(
+        self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
+    ) -> int:
         subject = run_subject(thread_id, run_id, "command")
-        receipt = await store(self._connection, self._requests, subject, data, {MESSAGE_ID: message_id})
+        headers = {MESSAGE_ID: message_id}
+        if after is None:
+            receipt = await store(self._connection, self._requests, subject, data, headers)
+            place = receipt.stream_sequence
+        else:
+            try:
+                place = await self._write_after(subject, data, {**headers, EXPECTED_SEQUENCE: str(after)})
+            except _SupersededError:
+                raise RevisionConflictError(f"{run_id}: another command was stored after {after}") from None
         self._appended["command"].inc()
-        return receipt.stream_sequence
+        return place
 
     async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
         async for entries in self._reader.read(STREAM, subject_filter, after):
@@ -129,8 +139,8 @@ class JetStreamRunLog:
             return receipt.stream_sequence
         raise UnavailableError(f"{subject}: refused {LOOKS} times although claim {claim.fence} is the last")
 
-    async def _write_claim(self, subject: str, data: bytes, headers: Mapping[str, str]) -> int:
-        """Store a claim entry; a refused re-send may meet its own first try, told by the message id."""
+    async def _write_after(self, subject: str, data: bytes, headers: Mapping[str, str]) -> int:
+        """Store an entry by compare-and-set on its own subject; a refused re-send may meet its own first try, told by the message id."""
         for _ in range(LOOKS):
             try:
                 receipt = await store(self._connection, self._requests, subject, data, headers)
@@ -143,7 +153,7 @@ class JetStreamRunLog:
                     return sequence
                 raise _SupersededError from None
             return receipt.stream_sequence
-        raise UnavailableError(f"{subject}: refused {LOOKS} times although nobody else claimed")
+        raise UnavailableError(f"{subject}: refused {LOOKS} times although nobody else wrote")
 
     async def _check_same(self, stream_sequence: int, data: bytes, message_id: str) -> None:
         stored = await self._reader.at(STREAM, stream_sequence)
@@ -152,7 +162,7 @@ class JetStreamRunLog:
 
 
 class _SupersededError(Exception):
-    """Somebody else's claim is the last."""
+    """Somebody else's entry is the last."""
 
 
 def _fenced_error(claim: Claim) -> FencedError:

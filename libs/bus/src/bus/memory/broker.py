@@ -9,6 +9,7 @@ from bus.filters import matches
 from bus.letters import dead_letter_headers, dead_letter_id
 from bus.memory.consumer import MemoryConsumer
 from bus.memory.stream import MemoryStream
+from bus.memory.timers import MemoryTimers
 
 
 class Broker:
@@ -23,6 +24,7 @@ class Broker:
         self.consumers: dict[tuple[str, str], MemoryConsumer] = {}
         self.answers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self.death_listeners: dict[str, Callable[[str], Awaitable[None]]] = {}
+        self.timers = MemoryTimers(self.streams.get(topology.TIMERS.name))
         for config in consumers:
             stream = self.streams[config.stream]
             consumer = MemoryConsumer(config, stream, self._bury_exhausted)
@@ -42,7 +44,8 @@ class Broker:
         await asyncio.gather(*(heard(name) for heard in self.death_listeners.values()))
 
     def close(self) -> None:
-        """Cancel every lease timer. Call it at the end of a test."""
+        """Cancel every lease and timer. Call it at the end of a test."""
+        self.timers.stop()
         for consumer in self.consumers.values():
             consumer.stop()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 
 from contracts import subjects, topology
 from contracts.topology import Consumer
@@ -68,6 +69,16 @@ class MemoryBus:
         except WrongLastSequenceError as error:
             raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
         return sequence
+
+    async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
+        if not self.reachable:
+            raise UnavailableError("the broker is away")
+        self.broker.timers.set(timer, at=at, target=target, data=data)
+
+    async def unschedule(self, timer: str) -> None:
+        if not self.reachable:
+            raise UnavailableError("the broker is away")
+        self.broker.timers.forget(timer)
 
     async def consume(self, consumer: Consumer, subscriber: Subscriber, *, concurrency: int) -> None:
         source = self.broker.consumers.get((consumer.stream, consumer.name))

@@ -7,7 +7,7 @@ from contracts.subjects import run_subject, thread_subjects
 
 from bus.api import Claim, Entry, Holder
 from bus.claims import encode_claim, event_message_id, holder_of, snapshot_message_id
-from bus.errors import ClaimLostError, ConflictError, FencedError, UnavailableError
+from bus.errors import ClaimLostError, ConflictError, FencedError, RevisionConflictError, UnavailableError
 from bus.filters import matches
 from bus.memory.follow import follow
 from bus.memory.stream import MemoryStream, WrongLastSequenceError
@@ -56,8 +56,15 @@ class MemoryRunLog:
         data = encode_claim(worker=claim.worker, attempt=claim.attempt, delivery="", released=True)
         self._fenced(claim, "claim", data, None, rollup=True, ttl=self._released_for)
 
-    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
-        sequence, _ = self._stream.append(run_subject(thread_id, run_id, "command"), data, message_id=message_id)
+    async def append_command(
+        self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
+    ) -> int:
+        subject = run_subject(thread_id, run_id, "command")
+        expected = None if after is None else (subject, after)
+        try:
+            sequence, _ = self._stream.append(subject, data, message_id=message_id, expected=expected)
+        except WrongLastSequenceError:
+            raise RevisionConflictError(f"{run_id}: another command was stored after {after}") from None
         return sequence
 
     async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:

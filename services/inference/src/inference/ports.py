@@ -11,6 +11,7 @@ from contracts.usage import Usage
 
 from inference.domain.adoption import AdoptAnswer
 from inference.domain.tool_calls import ToolRequest
+from inference.retrieval.domain.ranking import Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +112,61 @@ class Peers(Protocol):
 
     async def adopt(self, worker: str, run_id: str, reply: str, stream_sequence: int) -> AdoptAnswer:
         """Whether `worker` executes the run and beats for this delivery from now on; `no` where it does not answer."""
+
+
+class Passages(Protocol):
+    """What users' documents hold. `corpora` come from `retrieval.domain.corpora.corpora_for`, so they are the user's to see."""
+
+    async def passages(self, corpora: Sequence[str], query: str, *, limit: int) -> list[Passage]:
+        """The best `limit` passages for `query`, the best first. Raises CorpusUnavailableError."""
+
+    async def has_documents(self, corpora: Sequence[str]) -> bool:
+        """Whether there is anything to search; so cheap that it is asked for every model step. Raises
+        CorpusUnavailableError."""
+
+
+class NoDocuments:
+    """Implements Passages where there is no retrieval."""
+
+    async def passages(self, corpora: Sequence[str], query: str, *, limit: int) -> list[Passage]:
+        """Nothing."""
+        return []
+
+    async def has_documents(self, corpora: Sequence[str]) -> bool:
+        """No."""
+        return False
+
+
+class Budgets(Protocol):
+    """What users may spend. Both calls are idempotent by `key`, which names one model call: `<run>:<step>:<attempt>`, with
+    `:<model>` after it where another model was tried within the same step and attempt."""
+
+    async def reserve(self, user_id: str, key: str, estimate_microusd: int) -> int | None:
+        """Set aside what the call may cost. `estimate_microusd` is what the call costs at least: its input. The answer is the
+        most that it may cost; a call that reaches it is stopped in the middle. None: no limit. 0, or less than the estimate:
+        the call is not made, and the run ends with `budget_reached`. Where budgets cannot be asked, it decides by itself."""
+
+    async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
+        """The call has ended and cost so much; what was set aside beyond that is free again. Never raises: what is not
+        settled is settled from the ledger when the run ends."""
+
+
+class NoBudgets:
+    """Implements Budgets where nobody has one."""
+
+    async def reserve(self, user_id: str, key: str, estimate_microusd: int) -> int | None:
+        """No limit."""
+        return None
+
+    async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
+        """Nothing to do."""
+
+
+class Timers(Protocol):
+    """Message schedules, one per run; bus.api.Bus fulfils it."""
+
+    async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
+        """Have `data` stored at `target` at that time, in place of what `timer` held. Raises BusError."""
+
+    async def unschedule(self, timer: str) -> None:
+        """Take it back. Idempotent; it may have fired. Raises BusError."""

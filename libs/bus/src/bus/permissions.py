@@ -18,9 +18,11 @@ from contracts.subjects import (
     DEATH_NOTICES,
     EXECUTE_ALL,
     LIVE_CLAIMS,
+    MEMBERS_REMOVED,
     SERVICES_INFO,
     THREAD_APPENDS,
     THREAD_FACTS,
+    THREADS_DELETED,
     adopt_subject,
     dead_letter_subject,
     live,
@@ -68,6 +70,9 @@ USERS: Final = {
         publish=(
             *_LOOKS,
             *_reads(topology.RUNS, topology.FEEDS, topology.FLAGS, topology.ROLLOUT),
+            # Whose role was taken away, so that their streams end; and who is there, which each gateway says of its own viewers.
+            *_reads(topology.THREADS, topology.PRESENCE),
+            *topology.PRESENCE.subjects,
             ALL_COMMANDS,
             # Administrators change flags through a gateway, and one gateway at a time walks the rollout.
             *topology.FLAGS.subjects,
@@ -78,6 +83,9 @@ USERS: Final = {
             *map(live, topology.FEEDS.subjects),
             *map(live, topology.FLAGS.subjects),
             *map(live, topology.ROLLOUT.subjects),
+            *map(live, topology.PRESENCE.subjects),
+            live(MEMBERS_REMOVED),
+            live(THREADS_DELETED),
         ),
     ),
     "conversation": Permissions(
@@ -122,6 +130,8 @@ USERS: Final = {
             *_reads(topology.FEEDS),
             *topology.FEEDS.subjects,
             *_consumes(topology.FEED),
+            # It stays silent for those who are watching.
+            *_reads(topology.PRESENCE),
             # The dead-letter mover runs in the notifier.
             *_consumes(topology.DEAD),
             "$JS.API.STREAM.MSG.GET.*",

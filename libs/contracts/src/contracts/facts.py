@@ -13,6 +13,13 @@ class _Fact(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
     thread_id: str
     user_id: str
     at: str
+    audience: list[str] = []
+    """Whom it concerns: the user ids of all members, the owner first. Empty in a thread that nobody else is in."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Everybody to tell, the owner first, each once."""
+        return tuple(dict.fromkeys((self.user_id, *self.audience)))
 
 
 class ThreadCreated(_Fact, tag="thread.created"):
@@ -32,24 +39,61 @@ class ThreadDeleted(_Fact, tag="thread.deleted"):
 
 
 class MessageAccepted(_Fact, tag="message.accepted"):
-    """A user's message and its pending answer are stored; the run will finish."""
+    """A user's message and its pending answer are stored; the run will finish. `by` is who wrote it."""
 
     message_id: str
     assistant_message_id: str
     run_id: str
+    by: str = ""
 
 
 class RunEnded(_Fact, tag="run.ended"):
-    """The run's result is stored. `status` is `complete`, `error` or `cancelled`; `code` says which error."""
+    """The run's result is stored. `status` is `complete`, `error` or `cancelled`; `code` says which error; `by` is who
+    stopped it, where somebody did."""
 
     run_id: str
     message_id: str
     status: str
     code: str | None = None
     preview: str = ""
+    by: str = ""
 
 
-Fact = ThreadCreated | ThreadUpdated | ThreadDeleted | MessageAccepted | RunEnded
+class ThreadShared(_Fact, tag="thread.shared"):
+    """Somebody joined the thread by an invitation that `by` had made. `role` is `editor` or `viewer`."""
+
+    member_id: str
+    role: str
+    by: str
+    title: str = ""
+
+
+class ThreadMemberChanged(_Fact, tag="thread.member_changed"):
+    """A member has another role now."""
+
+    member_id: str
+    role: str
+    by: str
+
+
+class ThreadMemberRemoved(_Fact, tag="thread.member_removed"):
+    """A member was removed, or left where `by` is that member. `audience` has that member too, at its end: they are told,
+    and may not see the thread any more from now on."""
+
+    member_id: str
+    by: str
+
+
+Fact = (
+    ThreadCreated
+    | ThreadUpdated
+    | ThreadDeleted
+    | MessageAccepted
+    | RunEnded
+    | ThreadShared
+    | ThreadMemberChanged
+    | ThreadMemberRemoved
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)

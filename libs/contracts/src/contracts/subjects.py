@@ -33,6 +33,11 @@ FLAG_VALUES: Final = "$KV.flags.>"
 ROLLOUT_VALUES: Final = "$KV.rollout.>"
 """The key-value bucket `rollout`: the guard's lease and state, and what the gateways observed."""
 
+PRESENCE_VALUES: Final = "$KV.presence.>"
+"""The key-value bucket `presence`: who watches which thread, through which gateway, and who types. Entries expire."""
+MEMBERS_REMOVED: Final = "thread.*.thread.member_removed"
+THREADS_DELETED: Final = "thread.*.thread.deleted"
+
 
 @lru_cache(maxsize=4096)
 def run_subject(thread_id: str, run_id: str, entry: str) -> str:
@@ -111,6 +116,17 @@ def flag_subject(name: str) -> str:
 def rollout_subject(key: str) -> str:
     """A value of the bucket `rollout`, such as `lease`."""
     return f"$KV.rollout.{_check_key(key)}"
+
+
+def presence_subject(thread_id: str, user_id: str, place: str) -> str:
+    """What one gateway says about one member of a thread; `place` is the gateway's name, or `typing`."""
+    return f"$KV.presence.{check_id(THREAD, thread_id)}.{check_id(USER, user_id)}.{_check_key(place)}"
+
+
+def presence_subjects(thread_id: str, user_id: str = "*") -> str:
+    """Everything about who is there of a thread, or of one of its members."""
+    user = user_id if user_id == "*" else check_id(USER, user_id)
+    return f"$KV.presence.{check_id(THREAD, thread_id)}.{user}.*"
 
 
 def _check_key(text: str) -> str:

@@ -69,6 +69,7 @@ THREADS: Final = Stream(
     why="Facts about threads, for whoever relies on them.",
     max_age=7 * DAY,
     max_bytes=2 * GIB,
+    republish=True,
 )
 FEEDS: Final = Stream(
     name="FEEDS",
@@ -131,7 +132,18 @@ ROLLOUT: Final = Stream(
     republish=True,
     allow_rollup=True,
 )
-STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, TIMERS, DEAD_LETTERS, ADVISORIES, FLAGS, ROLLOUT)
+PRESENCE: Final = Stream(
+    name="KV_presence",
+    subjects=(subjects.PRESENCE_VALUES,),
+    why="The key-value bucket of presence: each entry expires unless its gateway writes it again.",
+    discard="old",
+    max_msgs_per_subject=1,
+    max_age=120.0,
+    max_bytes=64 * 1024**2,
+    republish=True,
+    allow_msg_ttl=True,
+)
+STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, TIMERS, DEAD_LETTERS, ADVISORIES, FLAGS, ROLLOUT, PRESENCE)
 
 EXECUTE: Final = Consumer(
     name="inference-execute",

@@ -2,7 +2,18 @@
 
 from typing import Final
 
-from contracts.facts import Fact, FeedEntry, MessageAccepted, RunEnded, ThreadCreated, ThreadDeleted, ThreadUpdated
+from contracts.facts import (
+    Fact,
+    FeedEntry,
+    MessageAccepted,
+    RunEnded,
+    ThreadCreated,
+    ThreadDeleted,
+    ThreadMemberChanged,
+    ThreadMemberRemoved,
+    ThreadShared,
+    ThreadUpdated,
+)
 
 _RUN_ENDED: Final = {"complete": "run.completed", "error": "run.failed", "cancelled": "run.cancelled"}
 
@@ -27,6 +38,22 @@ def entry_of(fact: Fact) -> FeedEntry:
             )
         case ThreadDeleted():
             return FeedEntry(id=fact.id, type="thread.deleted", thread_id=fact.thread_id, at=fact.at)
+        case ThreadShared() | ThreadMemberChanged():
+            return FeedEntry(
+                id=fact.id,
+                type="thread.shared" if isinstance(fact, ThreadShared) else "thread.member_changed",
+                thread_id=fact.thread_id,
+                at=fact.at,
+                changes={"member_id": fact.member_id, "role": fact.role},
+            )
+        case ThreadMemberRemoved():
+            return FeedEntry(
+                id=fact.id,
+                type="thread.member_removed",
+                thread_id=fact.thread_id,
+                at=fact.at,
+                changes={"member_id": fact.member_id},
+            )
         case MessageAccepted():
             return FeedEntry(
                 id=fact.id,

@@ -8,7 +8,9 @@ import msgspec
 class ExecuteRun(msgspec.Struct, kw_only=True, omit_defaults=True):
     """On COMMANDS: a worker shall claim the run and bring it to its terminal event. Idempotent: the claim fences.
 
-    `deadline_at` (RFC 3339 UTC) is when the run fails with `run.failed{code: deadline}` if it has not ended.
+    `deadline_at` (RFC 3339 UTC) is when the run fails with `run.failed{code: deadline}` if it has not ended. With `shadow_of`
+    the run repeats that one unseen: tools with side effects are not carried out but answered from its record, which
+    GetRunInput brings as `recorded_parts_json`.
     """
 
     run_id: str
@@ -20,6 +22,25 @@ class ExecuteRun(msgspec.Struct, kw_only=True, omit_defaults=True):
     accepted_at: str
     deadline_at: str
     agent: str = ""
+    shadow_of: str = ""
+
+
+class ReadDocument(msgspec.Struct, tag_field="type", tag="read", kw_only=True):
+    """On COMMANDS: a worker shall read an uploaded document into passages. Idempotent."""
+
+    document_id: str
+    corpus: str
+
+
+class ForgetDocument(msgspec.Struct, tag_field="type", tag="forget", kw_only=True):
+    """On COMMANDS: a worker shall take a deleted document's passages away. Idempotent."""
+
+    document_id: str
+    corpus: str
+
+
+DocumentCommand = ReadDocument | ForgetDocument
+"""Every command about documents."""
 
 
 class CancelRun(msgspec.Struct, tag_field="type", tag="cancel", kw_only=True):

@@ -248,17 +248,21 @@ class Preferences(_message.Message):
 
     SYSTEM_PROMPT_FIELD_NUMBER: _builtins.int
     DEFAULT_MODEL_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     system_prompt: _builtins.str
     default_model: _builtins.str
+    path: _builtins.str
+    """The path that the user would like, where the flag allows it; empty for no wish."""
     def __init__(
         self,
         *,
         system_prompt: _builtins.str = ...,
         default_model: _builtins.str = ...,
+        path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_model", b"default_model", "system_prompt", b"system_prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_model", b"default_model", "path", b"path", "system_prompt", b"system_prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,6 +583,7 @@ class AcceptMessageRequest(_message.Message):
     model: _builtins.str
     """Empty: the thread's, else the user's default, else the registry's."""
     path: _builtins.str
+    """`shadow`: answered by legacy_sync and, when that has ended, by durable_event once more, unseen."""
     idempotency_key: _builtins.str
     """Empty: none."""
     body_hash: _builtins.bytes
@@ -820,26 +825,33 @@ class UpdatePreferencesRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     SYSTEM_PROMPT_FIELD_NUMBER: _builtins.int
     DEFAULT_MODEL_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     system_prompt: _builtins.str
     default_model: _builtins.str
+    path: _builtins.str
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         system_prompt: _builtins.str | None = ...,
         default_model: _builtins.str | None = ...,
+        path: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_model", b"_default_model", "_system_prompt", b"_system_prompt", "default_model", b"default_model", "system_prompt", b"system_prompt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_model", b"_default_model", "_path", b"_path", "_system_prompt", b"_system_prompt", "default_model", b"default_model", "path", b"path", "system_prompt", b"system_prompt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_model", b"_default_model", "_system_prompt", b"_system_prompt", "default_model", b"default_model", "system_prompt", b"system_prompt", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_model", b"_default_model", "_path", b"_path", "_system_prompt", b"_system_prompt", "default_model", b"default_model", "path", b"path", "system_prompt", b"system_prompt", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__default_model: _TypeAlias = _typing.Literal["default_model"]  # noqa: Y015
     _WhichOneofArgType__default_model: _TypeAlias = _typing.Literal["_default_model", b"_default_model"]  # noqa: Y015
+    _WhichOneofReturnType__path: _TypeAlias = _typing.Literal["path"]  # noqa: Y015
+    _WhichOneofArgType__path: _TypeAlias = _typing.Literal["_path", b"_path"]  # noqa: Y015
     _WhichOneofReturnType__system_prompt: _TypeAlias = _typing.Literal["system_prompt"]  # noqa: Y015
     _WhichOneofArgType__system_prompt: _TypeAlias = _typing.Literal["_system_prompt", b"_system_prompt"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__default_model) -> _WhichOneofReturnType__default_model | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__path) -> _WhichOneofReturnType__path | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__system_prompt) -> _WhichOneofReturnType__system_prompt | None: ...
 
@@ -920,10 +932,15 @@ class GetRunInputResponse(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
+    RECORDED_PARTS_JSON_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     agent: _builtins.str
     """Empty: the default agent."""
     user_id: _builtins.str
+    recorded_parts_json: _builtins.bytes
+    """Of a shadow run: the parts of the answer that was served, a JSON array of contracts.parts.Part, from which tools are
+    answered that must not be carried out twice. Else empty.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """Oldest first, ready for the model: system prompt, history along the branch, the message to answer."""
@@ -940,10 +957,11 @@ class GetRunInputResponse(_message.Message):
         agent: _builtins.str = ...,
         user_id: _builtins.str = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
+        recorded_parts_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "messages", b"messages", "model", b"model", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "messages", b"messages", "model", b"model", "recorded_parts_json", b"recorded_parts_json", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -990,19 +1008,23 @@ class ListRunResultsRequest(_message.Message):
 
     SINCE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    WITH_OPERATIONS_FIELD_NUMBER: _builtins.int
     since: _builtins.str
     """Runs accepted since then, RFC 3339 UTC."""
     limit: _builtins.int
     """At most so many of each path, the newest."""
+    with_operations: _builtins.bool
+    """Database operations as well, which are one more look-up."""
     def __init__(
         self,
         *,
         since: _builtins.str = ...,
         limit: _builtins.int = ...,
+        with_operations: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "since", b"since", "with_operations", b"with_operations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1021,6 +1043,10 @@ class RunResult(_message.Message):
     COST_MICROUSD_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    DATABASE_OPERATIONS_FIELD_NUMBER: _builtins.int
+    DEPARTED_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     status: _builtins.str
     """pending (until it has ended), complete, error or cancelled."""
@@ -1032,6 +1058,13 @@ class RunResult(_message.Message):
     cost_microusd: _builtins.int
     output_tokens: _builtins.int
     attempts: _builtins.int
+    input_tokens: _builtins.int
+    database_operations: _builtins.int
+    """Commands that the database got for its acceptance, its checkpoints and its end. (Its context is read alike on every path.)"""
+    departed: _builtins.bool
+    """Nobody watched it any more before its end."""
+    overdue: _builtins.bool
+    """It is long past its deadline and has no end."""
     def __init__(
         self,
         *,
@@ -1044,19 +1077,27 @@ class RunResult(_message.Message):
         cost_microusd: _builtins.int | None = ...,
         output_tokens: _builtins.int = ...,
         attempts: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        database_operations: _builtins.int | None = ...,
+        departed: _builtins.bool = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_duration_ms", b"_duration_ms", "_first_text_ms", b"_first_text_ms", "cost_microusd", b"cost_microusd", "duration_ms", b"duration_ms", "first_text_ms", b"first_text_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_database_operations", b"_database_operations", "_duration_ms", b"_duration_ms", "_first_text_ms", b"_first_text_ms", "cost_microusd", b"cost_microusd", "database_operations", b"database_operations", "duration_ms", b"duration_ms", "first_text_ms", b"first_text_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_duration_ms", b"_duration_ms", "_first_text_ms", b"_first_text_ms", "accepted_at", b"accepted_at", "attempts", b"attempts", "cost_microusd", b"cost_microusd", "duration_ms", b"duration_ms", "error_code", b"error_code", "first_text_ms", b"first_text_ms", "output_tokens", b"output_tokens", "path", b"path", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_database_operations", b"_database_operations", "_duration_ms", b"_duration_ms", "_first_text_ms", b"_first_text_ms", "accepted_at", b"accepted_at", "attempts", b"attempts", "cost_microusd", b"cost_microusd", "database_operations", b"database_operations", "departed", b"departed", "duration_ms", b"duration_ms", "error_code", b"error_code", "first_text_ms", b"first_text_ms", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "overdue", b"overdue", "path", b"path", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
     _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015
+    _WhichOneofReturnType__database_operations: _TypeAlias = _typing.Literal["database_operations"]  # noqa: Y015
+    _WhichOneofArgType__database_operations: _TypeAlias = _typing.Literal["_database_operations", b"_database_operations"]  # noqa: Y015
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
     _WhichOneofReturnType__first_text_ms: _TypeAlias = _typing.Literal["first_text_ms"]  # noqa: Y015
     _WhichOneofArgType__first_text_ms: _TypeAlias = _typing.Literal["_first_text_ms", b"_first_text_ms"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_microusd) -> _WhichOneofReturnType__cost_microusd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__database_operations) -> _WhichOneofReturnType__database_operations | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
     @_typing.overload
@@ -1083,3 +1124,114 @@ class ListRunResultsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRunResultsResponse: _TypeAlias = ListRunResultsResponse  # noqa: Y015
+
+@_typing.final
+class ListShadowsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    since: _builtins.str
+    """Shadows begun since then, RFC 3339 UTC."""
+    limit: _builtins.int
+    """At most so many, the newest."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListShadowsRequest: _TypeAlias = ListShadowsRequest  # noqa: Y015
+
+@_typing.final
+class ShadowPair(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVED_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    EQUAL_FIELD_NUMBER: _builtins.int
+    similarity: _builtins.float
+    """How alike both texts are, from 0 to 1; missing until the shadow has ended."""
+    equal: _builtins.bool
+    @_builtins.property
+    def served(self) -> Global___RunResult: ...
+    @_builtins.property
+    def shadow(self) -> Global___RunResult: ...
+    def __init__(
+        self,
+        *,
+        served: Global___RunResult | None = ...,
+        shadow: Global___RunResult | None = ...,
+        similarity: _builtins.float | None = ...,
+        equal: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "served", b"served", "shadow", b"shadow", "similarity", b"similarity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "equal", b"equal", "served", b"served", "shadow", b"shadow", "similarity", b"similarity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
+    _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
+
+Global___ShadowPair: _TypeAlias = ShadowPair  # noqa: Y015
+
+@_typing.final
+class ListShadowsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowPair]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___ShadowPair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListShadowsResponse: _TypeAlias = ListShadowsResponse  # noqa: Y015
+
+@_typing.final
+class NoteDepartureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteDepartureRequest: _TypeAlias = NoteDepartureRequest  # noqa: Y015
+
+@_typing.final
+class NoteDepartureResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteDepartureResponse: _TypeAlias = NoteDepartureResponse  # noqa: Y015

@@ -103,6 +103,16 @@ class ConversationServiceStub:
                 request_serializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsResponse.FromString,
                 _registered_method=True)
+        self.ListShadows = channel.unary_unary(
+                '/everthread.v1.ConversationService/ListShadows',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.ListShadowsRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.ListShadowsResponse.FromString,
+                _registered_method=True)
+        self.NoteDeparture = channel.unary_unary(
+                '/everthread.v1.ConversationService/NoteDeparture',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.NoteDepartureRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.NoteDepartureResponse.FromString,
+                _registered_method=True)
 
 
 class ConversationServiceServicer:
@@ -194,6 +204,20 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListShadows(self, request, context):
+        """Likewise: what became of shadow runs, each beside the run that it repeated unseen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NoteDeparture(self, request, context):
+        """Nobody watched a run any more before its end. Of a run that is not there (any more) nothing is kept. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -261,6 +285,16 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ListRunResults,
                     request_deserializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_conversation__pb2.ListRunResultsResponse.SerializeToString,
+            ),
+            'ListShadows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShadows,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.ListShadowsRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.ListShadowsResponse.SerializeToString,
+            ),
+            'NoteDeparture': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteDeparture,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.NoteDepartureRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.NoteDepartureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -618,6 +652,60 @@ class ConversationService:
             '/everthread.v1.ConversationService/ListRunResults',
             rpc_dot_v1_dot_conversation__pb2.ListRunResultsRequest.SerializeToString,
             rpc_dot_v1_dot_conversation__pb2.ListRunResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShadows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/ListShadows',
+            rpc_dot_v1_dot_conversation__pb2.ListShadowsRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.ListShadowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoteDeparture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/NoteDeparture',
+            rpc_dot_v1_dot_conversation__pb2.NoteDepartureRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.NoteDepartureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,10 @@ class ConversationServiceStub:
     """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
     ListRunResults: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListRunResultsRequest, _conversation_pb2.ListRunResultsResponse]
     """For administrators and the guard only, of all users: how the newest runs went, by path."""
+    ListShadows: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListShadowsRequest, _conversation_pb2.ListShadowsResponse]
+    """Likewise: what became of shadow runs, each beside the run that it repeated unseen."""
+    NoteDeparture: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.NoteDepartureRequest, _conversation_pb2.NoteDepartureResponse]
+    """Nobody watched a run any more before its end. Of a run that is not there (any more) nothing is kept. Idempotent."""
 
 @_typing.type_check_only
 class ConversationServiceAsyncStub(ConversationServiceStub):
@@ -81,6 +85,10 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """For the legacy path only: how far a run is, or how it ended, as its log would say on the durable one. Idempotent."""
     ListRunResults: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListRunResultsRequest, _conversation_pb2.ListRunResultsResponse]  # type: ignore[assignment]
     """For administrators and the guard only, of all users: how the newest runs went, by path."""
+    ListShadows: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListShadowsRequest, _conversation_pb2.ListShadowsResponse]  # type: ignore[assignment]
+    """Likewise: what became of shadow runs, each beside the run that it repeated unseen."""
+    NoteDeparture: _aio.UnaryUnaryMultiCallable[_conversation_pb2.NoteDepartureRequest, _conversation_pb2.NoteDepartureResponse]  # type: ignore[assignment]
+    """Nobody watched a run any more before its end. Of a run that is not there (any more) nothing is kept. Idempotent."""
 
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
@@ -183,5 +191,21 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.ListRunResultsResponse, _abc.Awaitable[_conversation_pb2.ListRunResultsResponse]]:
         """For administrators and the guard only, of all users: how the newest runs went, by path."""
+
+    @_abc_1.abstractmethod
+    def ListShadows(
+        self,
+        request: _conversation_pb2.ListShadowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ListShadowsResponse, _abc.Awaitable[_conversation_pb2.ListShadowsResponse]]:
+        """Likewise: what became of shadow runs, each beside the run that it repeated unseen."""
+
+    @_abc_1.abstractmethod
+    def NoteDeparture(
+        self,
+        request: _conversation_pb2.NoteDepartureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.NoteDepartureResponse, _abc.Awaitable[_conversation_pb2.NoteDepartureResponse]]:
+        """Nobody watched a run any more before its end. Of a run that is not there (any more) nothing is kept. Idempotent."""
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

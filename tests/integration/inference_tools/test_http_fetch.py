@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from inference.tools.adapters.guarded_connector import NameUnknownError
+from egress.addresses import Address
+from egress.connector import NameUnknownError
 from inference.tools.adapters.http_fetch import FetchRules, fetch, http_fetch_tool
-from inference.tools.domain.addresses import Address
 from inference.tools.domain.outcome import Output, ToolFailedError
 from inference.tools.ports import ToolContext
 

@@ -4,10 +4,10 @@ import time
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from egress.addresses import is_public, parse_address
 from hypothesis import given
 from hypothesis import strategies as st
 from inference.tools.adapters.page_text import page_text
-from inference.tools.domain.addresses import is_public, parse_address
 
 INSIDE = [
     "10.1.2.3",

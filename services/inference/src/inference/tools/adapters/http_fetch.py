@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import aiohttp
-from pydantic import Field
-from yarl import URL
-
-from inference.tools.adapters.function_tool import FunctionTool
-from inference.tools.adapters.guarded_connector import (
+from egress.addresses import AddressRule, is_public
+from egress.connector import (
     AddressRefusedError,
     NameUnknownError,
     Resolver,
@@ -23,8 +20,11 @@ from inference.tools.adapters.guarded_connector import (
     pinned_connector,
     system_resolver,
 )
+from pydantic import Field
+from yarl import URL
+
+from inference.tools.adapters.function_tool import FunctionTool
 from inference.tools.adapters.page_text import page_text
-from inference.tools.domain.addresses import AddressRule, is_public
 from inference.tools.domain.outcome import ToolFailedError
 
 LONGEST_URL: Final = 2048

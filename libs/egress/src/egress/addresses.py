@@ -1,4 +1,4 @@
-"""Which addresses a tool may connect to: public ones only, however they are written."""
+"""Which addresses may be connected to: public ones only, however they are written, and those that the operator allows."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -79,3 +79,16 @@ def _embedded(address: IPv6Address) -> tuple[IPv4Address, ...] | None:
     if address in IPv6Network("::/96") and int(address) > 1:
         return (IPv4Address(low),)
     return None
+
+
+def public_or_within(networks: str) -> AddressRule:
+    """The rule that also allows what lies in `networks`: CIDR networks separated by commas, such as `10.20.0.0/16`. Raises
+    ValueError for what is no network."""
+    inside = tuple(ip_network(text.strip()) for text in networks.split(",") if text.strip())
+
+    def allowed(address: Address) -> bool:
+        return is_public(address) or any(
+            address.version == network.version and address in network for network in inside
+        )
+
+    return allowed if inside else is_public

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from inference.tools.domain.addresses import Address, AddressRule, parse_address
+from egress.addresses import Address, AddressRule, parse_address
 
 
 class AddressRefusedError(Exception):

@@ -40,9 +40,9 @@ class Writer:
         self.started_at = 0
         self.part = 0
         self.tools: list[str] = []
+        self.agent: str | None = None
 
     def add(self, event: type[Any], /, **fields: Any) -> None:
-        agent = self.draw(st.sampled_from([None, None, "writer"]))
         self.log.append(
             event(
                 thread_id=THREAD_ID,
@@ -50,7 +50,7 @@ class Writer:
                 sequence=len(self.log) + 1,
                 attempt=self.attempt,
                 at=AT,
-                agent=agent,
+                agent=self.agent,
                 **fields,
             )
         )
@@ -72,6 +72,7 @@ class Writer:
 
     def open_step(self) -> None:
         self.open = "tool" if self.tools and self.draw(st.booleans()) else "model"
+        self.agent = self.draw(st.sampled_from([None, None, "writer"]))
         self.started_at = len(self.log) + 1
         self.add(e.StepStarted, step=self.step, kind=self.open, name="x")
 
@@ -163,6 +164,7 @@ class Writer:
             model="openai:gpt-4o-mini",
             usage=self.draw(usages),
             cost_microusd=self.draw(costs),
+            finish_reason="stop" if attempt == self.attempt and self.draw(st.booleans()) else None,
         )
 
     def end(self) -> None:
@@ -216,7 +218,11 @@ def test_the_text_is_what_a_viewer_has_on_the_screen(log: list[e.RunEvent]) -> N
         if isinstance(event, e.TextDelta):
             shown.append(event)
         elif isinstance(event, e.TextRetracted):
-            shown = [delta for delta in shown if delta.sequence < event.from_sequence]
+            shown = [
+                delta
+                for delta in shown
+                if delta.sequence < event.from_sequence or (event.agent is not None and delta.agent != event.agent)
+            ]
     by_part = sorted(shown, key=lambda delta: (delta.part, delta.sequence))
     assert fold(fresh(), log).content == "".join(delta.delta for delta in by_part)
 

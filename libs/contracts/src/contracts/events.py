@@ -71,7 +71,8 @@ class ReasoningDelta(_Event, tag="reasoning.delta"):
 
 
 class TextRetracted(_Event, tag="text.retracted"):
-    """Every text and reasoning event with a sequence of `from_sequence` or later is taken back.
+    """Every text and reasoning event with a sequence of `from_sequence` or later is taken back; where several agents write at
+    once, so that this event has an `agent`, only that agent's.
 
     The producer retracts whole parts only: it names the `step.started` of the interrupted step.
     """
@@ -100,7 +101,8 @@ class ToolProgress(_Event, tag="tool.progress"):
 
 
 class ToolResult(_Event, tag="tool.result"):
-    """A tool ended with `output`, or with `error` as a sentence."""
+    """A tool ended with `output`, or with `error` as a sentence. `failure` says what kind of error it is: `arguments` and
+    `unknown_tool` are the model's own, `timeout` and `failed` the tool's, `denied`, `expired` and `stopped` a person's."""
 
     tool_call_id: str
     name: str
@@ -109,6 +111,7 @@ class ToolResult(_Event, tag="tool.result"):
     error: str | None = None
     started_at: str | None = None
     ended_at: str | None = None
+    failure: str | None = None
 
 
 class Source(_Event, tag="source"):
@@ -124,7 +127,9 @@ class Source(_Event, tag="source"):
 class UsageReported(_Event, tag="usage"):
     """What one model call used and cost: one ledger entry.
 
-    `of_attempt` differs from `attempt` when a takeover books the interrupted call of the attempt before.
+    `of_attempt` differs from `attempt` when a takeover books the interrupted call of the attempt before. With a
+    `finish_reason`, the provider's, the call came to its end: all that it said is in the log before this event, and it is
+    never made again, even where its `step.finished` is missing.
     """
 
     step: int
@@ -132,6 +137,7 @@ class UsageReported(_Event, tag="usage"):
     model: str
     usage: Usage
     cost_microusd: int | None
+    finish_reason: str | None = None
 
 
 class RunWaiting(_Event, tag="run.waiting"):

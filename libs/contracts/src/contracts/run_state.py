@@ -9,6 +9,7 @@ import msgspec
 
 from contracts import events as e
 from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart, plain_text
+from contracts.times import parse_rfc3339
 from contracts.usage import LedgerEntry, Usage
 
 RunStatus = Literal["pending", "generating", "waiting", "complete", "error", "cancelled"]
@@ -20,18 +21,22 @@ class GapError(ValueError):
 
 
 class StatePart(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A part with the sequence of the event that opened it (a retraction drops whole parts) and the agent that wrote it."""
+    """A part with the sequence of the event that opened it (a retraction drops whole parts), the agent that wrote it, and the
+    model step that it came from. `failure` is that of a tool call's result."""
 
     opened_at: int
     value: Part
     agent: str | None = None
+    step: int = 0
+    failure: str | None = None
 
 
-class OpenStep(msgspec.Struct, kw_only=True):
-    """The step that has begun and not finished; a takeover repeats or continues it.
+class OpenStep(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A step that has begun and not finished; a takeover repeats or continues it.
 
     `sequence` is that of its first `step.started` (a takeover starts the same step again), `attempt` that of its last.
     `carried` counts the characters that its parts already had at the last start: earlier attempts wrote them.
+    `finish_reason` is there once a model call has come to its end, so that only the end of the step is missing.
     """
 
     step: int
@@ -40,10 +45,24 @@ class OpenStep(msgspec.Struct, kw_only=True):
     sequence: int
     attempt: int
     carried: int = 0
+    agent: str | None = None
+    tool_call_id: str | None = None
+    finish_reason: str | None = None
+
+
+class FinishedStep(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """A step whose result is in the log."""
+
+    step: int
+    kind: Literal["model", "tool"]
+    name: str
+    agent: str | None = None
+    tool_call_id: str | None = None
+    finish_reason: str | None = None
 
 
 class Waiting(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What the run waits for, as its `run.waiting` says."""
+    """What the run waits for, as its `run.waiting` says, and since when."""
 
     reason: str
     schema: object = None
@@ -51,19 +70,26 @@ class Waiting(msgspec.Struct, kw_only=True, omit_defaults=True):
     wait_id: str = ""
     prompt: str = ""
     tool_call_id: str = ""
+    since: str = ""
 
 
 class Steer(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A message of the user's that joined the answer, before the part numbered `before_part`."""
+    """A message of the user's that joined the answer, before the part numbered `before_part` and after the step numbered
+    `after_step` had begun."""
 
     before_part: int
+    after_step: int = 0
     text: str
     by: str
     message_id: str = ""
 
 
 class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Folded state of a run after the event numbered `sequence`. Parts are keyed by their number."""
+    """Folded state of a run after the event numbered `sequence`. Parts and open steps are keyed by their numbers.
+
+    `last_step` is the highest number of any step; `answers` says by `wait_id` how each wait ended; `waited_ms` is how long
+    the run has waited for timers and people, which its deadline does not count.
+    """
 
     run_id: str
     thread_id: str
@@ -77,8 +103,12 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     parts: dict[int, StatePart] = {}
     next_part: int = 0
     steps_finished: int = 0
-    open_step: OpenStep | None = None
+    last_step: int = 0
+    open_steps: dict[int, OpenStep] = {}
+    steps: list[FinishedStep] = []
     waiting: Waiting | None = None
+    answers: dict[str, str] = {}
+    waited_ms: int = 0
     steers: list[Steer] = []
     ledger: list[LedgerEntry] = []
     usage: Usage = Usage()
@@ -90,11 +120,30 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When the first text or reasoning was stored."""
     started_at: str | None = None
     ended_at: str | None = None
+    old_open_step: OpenStep | None = msgspec.field(default=None, name="open_step")
+    """How a snapshot spelled `open_steps` while a run was one model call; read, never written."""
+
+    def __post_init__(self) -> None:
+        """Take over a snapshot of a worker from before runs had several steps: it may be that worker's death that made this
+        one read it."""
+        step, self.old_open_step = self.old_open_step, None
+        if step is not None:
+            self.open_steps[step.step], self.last_step = step, step.step
+            for part in self.parts.values():
+                part.step = step.step if part.opened_at >= step.sequence else part.step
+        elif self.steps_finished and not self.last_step:
+            self.steps = [FinishedStep(step=self.steps_finished, kind="model", name=self.model, finish_reason="stop")]
+            self.last_step = self.steps_finished
 
     @property
     def is_terminal(self) -> bool:
         """The run has had its one terminal event."""
         return self.status in TERMINAL_STATUSES
+
+    @property
+    def open_step(self) -> OpenStep | None:
+        """The first open step; tools, and agents of a panel, may have several open at once."""
+        return min(self.open_steps.values(), key=lambda step: step.step, default=None)
 
     @property
     def message_parts(self) -> list[Part]:
@@ -127,14 +176,17 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
         case e.AttemptStarted():
             state.worker = event.worker
         case e.StepStarted():
-            state.open_step = _start_step(state, event)
+            state.open_steps[event.step] = _start_step(state, event)
+            state.last_step = max(state.last_step, event.step)
         case e.StepFinished():
-            state.open_step, state.steps_finished = None, event.step
+            _finish_step(state, event)
         case e.TextRetracted():
             state.parts = {
                 number: part
                 for number, part in state.parts.items()
-                if part.opened_at < event.from_sequence or not isinstance(part.value, TextPart | ReasoningPart)
+                if part.opened_at < event.from_sequence
+                or not isinstance(part.value, TextPart | ReasoningPart)
+                or (event.agent is not None and part.agent != event.agent)
             }
         case e.ToolCall():
             _open_part(
@@ -161,11 +213,18 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
                 wait_id=event.wait_id,
                 prompt=event.prompt,
                 tool_call_id=event.tool_call_id,
+                since=event.at,
             )
         case e.RunResumed():
-            state.status, state.waiting = "generating", None
+            _resume(state, event)
         case e.RunSteered():
-            steer = Steer(before_part=state.next_part, text=event.text, by=event.by, message_id=event.message_id)
+            steer = Steer(
+                before_part=state.next_part,
+                after_step=state.last_step,
+                text=event.text,
+                by=event.by,
+                message_id=event.message_id,
+            )
             state.steers = [*state.steers, steer]
         case e.RunCompleted():
             _end(state, "complete", event)
@@ -178,25 +237,60 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
 
 
 def _start_step(state: RunState, event: e.StepStarted) -> OpenStep:
-    before = state.open_step
-    first = before.sequence if before is not None and before.step == event.step else event.sequence
+    before = state.open_steps.get(event.step)
     return OpenStep(
         step=event.step,
         kind=event.kind,
         name=event.name,
-        sequence=first,
+        sequence=event.sequence if before is None else before.sequence,
         attempt=event.attempt,
         carried=sum(
             len(part.value.text)
             for part in state.parts.values()
-            if part.opened_at >= first and isinstance(part.value, TextPart | ReasoningPart)
+            if part.step == event.step and isinstance(part.value, TextPart | ReasoningPart)
         ),
+        agent=event.agent,
+        tool_call_id=event.tool_call_id,
     )
 
 
+def _finish_step(state: RunState, event: e.StepFinished) -> None:
+    step = state.open_steps.pop(event.step, None)
+    state.steps_finished += 1
+    if step is not None:
+        finished = FinishedStep(
+            step=step.step,
+            kind=step.kind,
+            name=step.name,
+            agent=step.agent,
+            tool_call_id=step.tool_call_id,
+            finish_reason=event.finish_reason,
+        )
+        state.steps = [*state.steps, finished]
+
+
+def _resume(state: RunState, event: e.RunResumed) -> None:
+    waiting = state.waiting
+    if waiting is not None:
+        waited = parse_rfc3339(event.at) - parse_rfc3339(waiting.since)
+        # Two workers' clocks may differ by more than a short wait.
+        state.waited_ms += max(0, round(waited.total_seconds() * 1000))
+        state.answers = {**state.answers, waiting.wait_id: event.reason}
+    state.status, state.waiting = "generating", None
+
+
 def _open_part(state: RunState, event: e.TextDelta | e.ReasoningDelta | e.ToolCall | e.Source, value: Part) -> None:
-    state.parts[event.part] = StatePart(opened_at=event.sequence, value=value, agent=event.agent)
+    state.parts[event.part] = StatePart(
+        opened_at=event.sequence, value=value, agent=event.agent, step=_step_of(state, event.agent)
+    )
     state.next_part = max(state.next_part, event.part + 1)
+
+
+def _step_of(state: RunState, agent: str | None) -> int:
+    """The open model step of that agent, else the newest open model step, 0 where none is open."""
+    steps = [step for step in state.open_steps.values() if step.kind == "model"]
+    mine = [step.step for step in steps if step.agent == agent]
+    return max(mine or [step.step for step in steps], default=0)
 
 
 def _grow(state: RunState, event: e.TextDelta | e.ReasoningDelta) -> None:
@@ -214,13 +308,16 @@ def _grow(state: RunState, event: e.TextDelta | e.ReasoningDelta) -> None:
 
 
 def _update_tool(state: RunState, event: e.ToolProgress | e.ToolResult) -> None:
-    for part in state.parts.values():
+    # Providers number calls anew in each answer, so an id may come back: the last one with it is meant.
+    for part in reversed(state.parts.values()):
         call = part.value
         if isinstance(call, ToolCallPart) and call.tool_call_id == event.tool_call_id:
             call.state = event.state
             call.started_at = event.started_at or call.started_at
             if isinstance(event, e.ToolResult):
                 call.output, call.error, call.ended_at = event.output, event.error, event.ended_at
+                part.failure = event.failure
+            return
 
 
 def _book(state: RunState, event: e.UsageReported) -> None:
@@ -233,12 +330,15 @@ def _book(state: RunState, event: e.UsageReported) -> None:
     )
     state.ledger = [*state.ledger, entry]
     state.usage = state.usage + event.usage
+    step = state.open_steps.get(event.step)
+    if step is not None and event.of_attempt == step.attempt:
+        step.finish_reason = event.finish_reason
     if state.cost_microusd is not None:
         state.cost_microusd = None if event.cost_microusd is None else state.cost_microusd + event.cost_microusd
 
 
 def _end(state: RunState, status: RunStatus, event: e.Terminal) -> None:
-    state.status, state.ended_at, state.open_step, state.waiting = status, event.at, None, None
+    state.status, state.ended_at, state.open_steps, state.waiting = status, event.at, {}, None
 
 
 class Snapshot(msgspec.Struct, kw_only=True):

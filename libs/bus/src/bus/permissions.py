@@ -16,6 +16,7 @@ from contracts.subjects import (
     ALL_TIMERS,
     ALL_TOOLS,
     DEATH_NOTICES,
+    DOCUMENT_COMMANDS,
     EXECUTE_ALL,
     LIVE_CLAIMS,
     MEMBERS_REMOVED,
@@ -93,6 +94,7 @@ USERS: Final = {
             *_RECONCILES,
             *_reads(topology.RUNS, topology.COMMANDS),
             EXECUTE_ALL,
+            DOCUMENT_COMMANDS,
             THREAD_FACTS,
             # It ends runs that nobody can execute any more: claims them, writes the end and a last snapshot.
             ALL_CLAIMS,
@@ -115,6 +117,7 @@ USERS: Final = {
             ALL_EVENTS,
             ALL_SNAPSHOTS,
             *_consumes(topology.EXECUTE),
+            *_consumes(topology.READ),
             ALL_TIMERS,
             f"$JS.API.STREAM.PURGE.{topology.TIMERS.name}",
             _ANY_WORKER,

@@ -15,6 +15,7 @@ ALL_COMMANDS: Final = "run.*.*.command"
 ALL_SNAPSHOTS: Final = "run.*.*.snapshot"
 LIVE_CLAIMS: Final = LIVE + ALL_CLAIMS
 EXECUTE_ALL: Final = "cmd.run.*.execute"
+DOCUMENT_COMMANDS: Final = "cmd.document.*.*"
 THREAD_APPENDS: Final = "cmd.thread.*.append"
 THREAD_FACTS: Final = "thread.>"
 MAX_DELIVERIES_ADVISORY: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
@@ -66,6 +67,11 @@ def live(subject: str) -> str:
 def execute_subject(run_id: str) -> str:
     """Where the command to execute a run goes."""
     return f"cmd.run.{check_id(RUN, run_id)}.execute"
+
+
+def document_command_subject(document_id: str, verb: str) -> str:
+    """Where a command about a document goes; verb is `read` or `forget`."""
+    return f"cmd.document.{check_id(DOCUMENT, document_id)}.{verb}"
 
 
 def fact_subject(thread_id: str, fact_type: str) -> str:

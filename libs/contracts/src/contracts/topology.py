@@ -154,6 +154,13 @@ EXECUTE: Final = Consumer(
     max_deliver=50,
     max_ack_pending=20_000,
 )
+READ: Final = Consumer(
+    name="inference-read",
+    stream="COMMANDS",
+    filter=subjects.DOCUMENT_COMMANDS,
+    why="Workers read uploaded documents into passages, and take deleted ones away.",
+    max_deliver=50,
+)
 RECORD: Final = Consumer(
     name="conversation-record",
     stream="RUNS",
@@ -190,4 +197,4 @@ DEAD: Final = Consumer(
     filter=subjects.MAX_DELIVERIES_ADVISORY,
     why="Moves what was delivered too often to DEAD_LETTERS.",
 )
-CONSUMERS: Final = (EXECUTE, RECORD, WAKE, DUE, FEED, DEAD)
+CONSUMERS: Final = (EXECUTE, READ, RECORD, WAKE, DUE, FEED, DEAD)

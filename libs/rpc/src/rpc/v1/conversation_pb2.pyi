@@ -32,6 +32,10 @@ class Thread(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    OWNER_ID_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     title: _builtins.str
     model: _builtins.str
@@ -42,6 +46,13 @@ class Thread(_message.Message):
     """RFC 3339 UTC, like all times here."""
     updated_at: _builtins.str
     agent: _builtins.str
+    role: _builtins.str
+    """What the caller may do: owner, editor or viewer."""
+    owner_id: _builtins.str
+    members: _builtins.int
+    """How many people there are, the owner included."""
+    kind: _builtins.str
+    """normal or temporary: how long it is kept."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -57,10 +68,14 @@ class Thread(_message.Message):
         created_at: _builtins.str = ...,
         updated_at: _builtins.str = ...,
         agent: _builtins.str = ...,
+        role: _builtins.str = ...,
+        owner_id: _builtins.str = ...,
+        members: _builtins.int = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archived", b"archived", "created_at", b"created_at", "id", b"id", "model", b"model", "pinned", b"pinned", "starred", b"starred", "tags", b"tags", "title", b"title", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archived", b"archived", "created_at", b"created_at", "id", b"id", "kind", b"kind", "members", b"members", "model", b"model", "owner_id", b"owner_id", "pinned", b"pinned", "role", b"role", "starred", b"starred", "tags", b"tags", "title", b"title", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,6 +130,8 @@ class Message(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ERROR_CODE_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    CANCELLED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     thread_id: _builtins.str
     role: _builtins.str
@@ -131,6 +148,10 @@ class Message(_message.Message):
     created_at: _builtins.str
     error_code: _builtins.str
     error_message: _builtins.str
+    author: _builtins.str
+    """The user who wrote it; empty for an answer."""
+    cancelled_by: _builtins.str
+    """The user who stopped the answer; empty where nobody did."""
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     def __init__(
@@ -150,10 +171,12 @@ class Message(_message.Message):
         created_at: _builtins.str = ...,
         error_code: _builtins.str = ...,
         error_message: _builtins.str = ...,
+        author: _builtins.str = ...,
+        cancelled_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "cost_microusd", b"cost_microusd", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "content", b"content", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "error_code", b"error_code", "error_message", b"error_message", "id", b"id", "model", b"model", "parent_message_id", b"parent_message_id", "parts_json", b"parts_json", "role", b"role", "run_id", b"run_id", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "author", b"author", "cancelled_by", b"cancelled_by", "content", b"content", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "error_code", b"error_code", "error_message", b"error_message", "id", b"id", "model", b"model", "parent_message_id", b"parent_message_id", "parts_json", b"parts_json", "role", b"role", "run_id", b"run_id", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
     _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015
@@ -186,6 +209,8 @@ class Run(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     QUESTION_ID_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    CANCELLED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     thread_id: _builtins.str
     message_id: _builtins.str
@@ -205,6 +230,9 @@ class Run(_message.Message):
     """The user message that it answers."""
     client: _builtins.str
     """What was given as AcceptMessageRequest.client."""
+    author: _builtins.str
+    """The user whose message it answers, and the one who stopped it (empty where nobody did)."""
+    cancelled_by: _builtins.str
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     def __init__(
@@ -226,10 +254,12 @@ class Run(_message.Message):
         attempts: _builtins.int = ...,
         question_id: _builtins.str = ...,
         client: _builtins.str = ...,
+        author: _builtins.str = ...,
+        cancelled_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "cost_microusd", b"cost_microusd", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "attempts", b"attempts", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "attempts", b"attempts", "author", b"author", "cancelled_by", b"cancelled_by", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
     _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015
@@ -277,6 +307,7 @@ class CreateThreadRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     THREAD_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     title: _builtins.str
     model: _builtins.str
@@ -284,6 +315,8 @@ class CreateThreadRequest(_message.Message):
     """Empty: a new id. Else the id derived from one that the client chose (contracts.ids.derived_id): where the user has that
     thread already, it is returned as it is.
     """
+    kind: _builtins.str
+    """normal or temporary. Empty: normal."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -294,10 +327,11 @@ class CreateThreadRequest(_message.Message):
         model: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         thread_id: _builtins.str = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "model", b"model", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -729,17 +763,21 @@ class GetRunRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
+    COMMANDING_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     run_id: _builtins.str
+    commanding: _builtins.bool
+    """The caller is about to command the run (cancel, steer, answer, approve): PERMISSION_DENIED for whoever may only read."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         run_id: _builtins.str = ...,
+        commanding: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commanding", b"commanding", "run_id", b"run_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,8 @@ if _version_not_supported:
 class ConversationServiceStub:
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
 
-    Every call acts for `user_id`, which the gateway has verified; what does not belong to that user is NOT_FOUND.
+    Every call acts for `user_id`, which the gateway has verified. What that user is no member of is NOT_FOUND; what the user's
+    role does not allow is PERMISSION_DENIED (docs/sharing.md).
     Errors carry the stable code of contracts.codes in the trailing metadata `everthread-code`.
     """
 
@@ -118,7 +119,8 @@ class ConversationServiceStub:
 class ConversationServiceServicer:
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
 
-    Every call acts for `user_id`, which the gateway has verified; what does not belong to that user is NOT_FOUND.
+    Every call acts for `user_id`, which the gateway has verified. What that user is no member of is NOT_FOUND; what the user's
+    role does not allow is PERMISSION_DENIED (docs/sharing.md).
     Errors carry the stable code of contracts.codes in the trailing metadata `everthread-code`.
     """
 
@@ -307,7 +309,8 @@ def add_ConversationServiceServicer_to_server(servicer, server):
 class ConversationService:
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
 
-    Every call acts for `user_id`, which the gateway has verified; what does not belong to that user is NOT_FOUND.
+    Every call acts for `user_id`, which the gateway has verified. What that user is no member of is NOT_FOUND; what the user's
+    role does not allow is PERMISSION_DENIED (docs/sharing.md).
     Errors carry the stable code of contracts.codes in the trailing metadata `everthread-code`.
     """
 

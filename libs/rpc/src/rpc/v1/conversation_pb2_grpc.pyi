@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class ConversationServiceStub:
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
 
-    Every call acts for `user_id`, which the gateway has verified; what does not belong to that user is NOT_FOUND.
+    Every call acts for `user_id`, which the gateway has verified. What that user is no member of is NOT_FOUND; what the user's
+    role does not allow is PERMISSION_DENIED (docs/sharing.md).
     Errors carry the stable code of contracts.codes in the trailing metadata `everthread-code`.
     """
 
@@ -63,7 +64,8 @@ class ConversationServiceStub:
 class ConversationServiceAsyncStub(ConversationServiceStub):
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
 
-    Every call acts for `user_id`, which the gateway has verified; what does not belong to that user is NOT_FOUND.
+    Every call acts for `user_id`, which the gateway has verified. What that user is no member of is NOT_FOUND; what the user's
+    role does not allow is PERMISSION_DENIED (docs/sharing.md).
     Errors carry the stable code of contracts.codes in the trailing metadata `everthread-code`.
     """
 
@@ -93,7 +95,8 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Threads, messages and runs: the one writer of MongoDB. Called by the gateway for people and by inference for context.
 
-    Every call acts for `user_id`, which the gateway has verified; what does not belong to that user is NOT_FOUND.
+    Every call acts for `user_id`, which the gateway has verified. What that user is no member of is NOT_FOUND; what the user's
+    role does not allow is PERMISSION_DENIED (docs/sharing.md).
     Errors carry the stable code of contracts.codes in the trailing metadata `everthread-code`.
     """
 

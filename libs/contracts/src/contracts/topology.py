@@ -21,6 +21,7 @@ class Stream:
     why: str
     retention: Literal["limits", "workqueue"] = "limits"
     discard: Literal["new", "old"] = "new"
+    storage: Literal["file", "memory"] = "file"
     max_age: float = 0.0
     max_bytes: int = -1
     max_msgs_per_subject: int = -1
@@ -135,7 +136,9 @@ ROLLOUT: Final = Stream(
 PRESENCE: Final = Stream(
     name="KV_presence",
     subjects=(subjects.PRESENCE_VALUES,),
-    why="The key-value bucket of presence: each entry expires unless its gateway writes it again.",
+    why="The key-value bucket of presence: each entry expires unless its gateway writes it again. In memory: what is lost with"
+    " a server is said again within seconds.",
+    storage="memory",
     discard="old",
     max_msgs_per_subject=1,
     max_age=120.0,

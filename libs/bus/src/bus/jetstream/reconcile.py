@@ -129,7 +129,7 @@ def stream_config(stream: Stream, replicas: int) -> dict[str, Any]:
         "subjects": list(stream.subjects),
         "retention": stream.retention,
         "discard": stream.discard,
-        "storage": "file",
+        "storage": stream.storage,
         "num_replicas": replicas,
         "max_age": int(stream.max_age * NANOSECOND),
         "max_bytes": stream.max_bytes,

@@ -61,7 +61,9 @@ def check_url(text: str, *, insecure: bool, allowed: AddressRule) -> URL:
     except ValueError as error:
         raise UrlRefusedError("it is no address") from error
     if url.scheme not in (("https", "http") if insecure else ("https",)) or not host or not port:
-        raise UrlRefusedError("it must be a whole https:// address" + (" or http://, in development" if insecure else ""))
+        raise UrlRefusedError(
+            "it must be a whole https:// address" + (" or http://, in development" if insecure else "")
+        )
     if url.user is not None or url.password is not None:
         raise UrlRefusedError("it has a user name or a password in it")
     if any(ord(letter) < 33 for letter in text) or url.fragment:

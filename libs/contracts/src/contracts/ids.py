@@ -15,6 +15,7 @@ RUN: Final = "run"
 USER: Final = "usr"
 FACT: Final = "fct"
 DOCUMENT: Final = "doc"
+SCHEDULE: Final = "sch"
 
 _FORM: Final = re.compile(r"[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}")
 _SHARED_CORPUS: Final = re.compile(r"shared-[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")

@@ -32,6 +32,8 @@ class Thread(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
+    ON_BUSY_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     OWNER_ID_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
@@ -46,6 +48,10 @@ class Thread(_message.Message):
     """RFC 3339 UTC, like all times here."""
     updated_at: _builtins.str
     agent: _builtins.str
+    on_busy: _builtins.str
+    """reject, enqueue, interrupt or steer: what a message does while another answer runs. Empty: enqueue."""
+    branch: _builtins.str
+    """The branch that a message without a parent continues. Empty while there is no message."""
     role: _builtins.str
     """What the caller may do: owner, editor or viewer."""
     owner_id: _builtins.str
@@ -68,6 +74,8 @@ class Thread(_message.Message):
         created_at: _builtins.str = ...,
         updated_at: _builtins.str = ...,
         agent: _builtins.str = ...,
+        on_busy: _builtins.str = ...,
+        branch: _builtins.str = ...,
         role: _builtins.str = ...,
         owner_id: _builtins.str = ...,
         members: _builtins.int = ...,
@@ -75,7 +83,7 @@ class Thread(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archived", b"archived", "created_at", b"created_at", "id", b"id", "kind", b"kind", "members", b"members", "model", b"model", "owner_id", b"owner_id", "pinned", b"pinned", "role", b"role", "starred", b"starred", "tags", b"tags", "title", b"title", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archived", b"archived", "branch", b"branch", "created_at", b"created_at", "id", b"id", "kind", b"kind", "members", b"members", "model", b"model", "on_busy", b"on_busy", "owner_id", b"owner_id", "pinned", b"pinned", "role", b"role", "starred", b"starred", "tags", b"tags", "title", b"title", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -209,6 +217,8 @@ class Run(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     QUESTION_ID_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    RUN_AT_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     CANCELLED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -217,7 +227,7 @@ class Run(_message.Message):
     model: _builtins.str
     path: _builtins.str
     status: _builtins.str
-    """pending, generating, complete, error or cancelled; the log knows more while it runs."""
+    """pending, generating, waiting, complete, error or cancelled; the log knows more while it runs."""
     created_at: _builtins.str
     ended_at: _builtins.str
     cost_microusd: _builtins.int
@@ -230,6 +240,9 @@ class Run(_message.Message):
     """The user message that it answers."""
     client: _builtins.str
     """What was given as AcceptMessageRequest.client."""
+    agent: _builtins.str
+    run_at: _builtins.str
+    """RFC 3339 UTC: it begins then. Empty: it began at once, or waits for the answers before it."""
     author: _builtins.str
     """The user whose message it answers, and the one who stopped it (empty where nobody did)."""
     cancelled_by: _builtins.str
@@ -254,12 +267,14 @@ class Run(_message.Message):
         attempts: _builtins.int = ...,
         question_id: _builtins.str = ...,
         client: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        run_at: _builtins.str = ...,
         author: _builtins.str = ...,
         cancelled_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "cost_microusd", b"cost_microusd", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "attempts", b"attempts", "author", b"author", "cancelled_by", b"cancelled_by", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "agent", b"agent", "attempts", b"attempts", "author", b"author", "cancelled_by", b"cancelled_by", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "run_at", b"run_at", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
     _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015
@@ -307,6 +322,8 @@ class CreateThreadRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     THREAD_ID_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ON_BUSY_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     title: _builtins.str
@@ -315,6 +332,8 @@ class CreateThreadRequest(_message.Message):
     """Empty: a new id. Else the id derived from one that the client chose (contracts.ids.derived_id): where the user has that
     thread already, it is returned as it is.
     """
+    agent: _builtins.str
+    on_busy: _builtins.str
     kind: _builtins.str
     """normal or temporary. Empty: normal."""
     @_builtins.property
@@ -327,11 +346,13 @@ class CreateThreadRequest(_message.Message):
         model: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         thread_id: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        on_busy: _builtins.str = ...,
         kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "model", b"model", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "kind", b"kind", "model", b"model", "on_busy", b"on_busy", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -483,6 +504,9 @@ class UpdateThreadRequest(_message.Message):
     PINNED_FIELD_NUMBER: _builtins.int
     STARRED_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ON_BUSY_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     title: _builtins.str
@@ -490,6 +514,10 @@ class UpdateThreadRequest(_message.Message):
     archived: _builtins.bool
     pinned: _builtins.bool
     starred: _builtins.bool
+    agent: _builtins.str
+    on_busy: _builtins.str
+    branch: _builtins.str
+    """Continue this branch from now on."""
     @_builtins.property
     def tags(self) -> Global___UpdateThreadRequest.Tags: ...
     def __init__(
@@ -503,15 +531,24 @@ class UpdateThreadRequest(_message.Message):
         pinned: _builtins.bool | None = ...,
         starred: _builtins.bool | None = ...,
         tags: Global___UpdateThreadRequest.Tags | None = ...,
+        agent: _builtins.str | None = ...,
+        on_busy: _builtins.str | None = ...,
+        branch: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_model", b"_model", "_pinned", b"_pinned", "_starred", b"_starred", "_tags", b"_tags", "_title", b"_title", "archived", b"archived", "model", b"model", "pinned", b"pinned", "starred", b"starred", "tags", b"tags", "title", b"title"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent", b"_agent", "_archived", b"_archived", "_branch", b"_branch", "_model", b"_model", "_on_busy", b"_on_busy", "_pinned", b"_pinned", "_starred", b"_starred", "_tags", b"_tags", "_title", b"_title", "agent", b"agent", "archived", b"archived", "branch", b"branch", "model", b"model", "on_busy", b"on_busy", "pinned", b"pinned", "starred", b"starred", "tags", b"tags", "title", b"title"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_model", b"_model", "_pinned", b"_pinned", "_starred", b"_starred", "_tags", b"_tags", "_title", b"_title", "archived", b"archived", "model", b"model", "pinned", b"pinned", "starred", b"starred", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent", b"_agent", "_archived", b"_archived", "_branch", b"_branch", "_model", b"_model", "_on_busy", b"_on_busy", "_pinned", b"_pinned", "_starred", b"_starred", "_tags", b"_tags", "_title", b"_title", "agent", b"agent", "archived", b"archived", "branch", b"branch", "model", b"model", "on_busy", b"on_busy", "pinned", b"pinned", "starred", b"starred", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent: _TypeAlias = _typing.Literal["agent"]  # noqa: Y015
+    _WhichOneofArgType__agent: _TypeAlias = _typing.Literal["_agent", b"_agent"]  # noqa: Y015
     _WhichOneofReturnType__archived: _TypeAlias = _typing.Literal["archived"]  # noqa: Y015
     _WhichOneofArgType__archived: _TypeAlias = _typing.Literal["_archived", b"_archived"]  # noqa: Y015
+    _WhichOneofReturnType__branch: _TypeAlias = _typing.Literal["branch"]  # noqa: Y015
+    _WhichOneofArgType__branch: _TypeAlias = _typing.Literal["_branch", b"_branch"]  # noqa: Y015
     _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
     _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
+    _WhichOneofReturnType__on_busy: _TypeAlias = _typing.Literal["on_busy"]  # noqa: Y015
+    _WhichOneofArgType__on_busy: _TypeAlias = _typing.Literal["_on_busy", b"_on_busy"]  # noqa: Y015
     _WhichOneofReturnType__pinned: _TypeAlias = _typing.Literal["pinned"]  # noqa: Y015
     _WhichOneofArgType__pinned: _TypeAlias = _typing.Literal["_pinned", b"_pinned"]  # noqa: Y015
     _WhichOneofReturnType__starred: _TypeAlias = _typing.Literal["starred"]  # noqa: Y015
@@ -521,9 +558,15 @@ class UpdateThreadRequest(_message.Message):
     _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
     _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent) -> _WhichOneofReturnType__agent | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__archived) -> _WhichOneofReturnType__archived | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__branch) -> _WhichOneofReturnType__branch | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_busy) -> _WhichOneofReturnType__on_busy | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pinned) -> _WhichOneofReturnType__pinned | None: ...
     @_typing.overload
@@ -611,6 +654,10 @@ class AcceptMessageRequest(_message.Message):
     ON_BUSY_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     RUN_AT_FIELD_NUMBER: _builtins.int
+    STEER_RUN_ID_FIELD_NUMBER: _builtins.int
+    ANSWERS_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REPLACES_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    BRANCH_LABEL_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     content: _builtins.str
@@ -633,6 +680,14 @@ class AcceptMessageRequest(_message.Message):
     """reject, enqueue, interrupt or steer, while another answer of the thread runs. Empty: the thread's, else enqueue."""
     run_at: _builtins.str
     """RFC 3339 UTC: not now but then. Empty: now."""
+    steer_run_id: _builtins.str
+    """At most one of these three. A steer for this very run, which must not have ended:"""
+    answers_message_id: _builtins.str
+    """A new answer to this message (or to the question of this answer), on a branch of its own; `content` is empty."""
+    replaces_message_id: _builtins.str
+    """The message takes the place of this one of the user's, on a branch of its own."""
+    branch_label: _builtins.str
+    """What people call the branch that begins here. Empty: nothing."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """What stands before the message and is not in the thread: stored with it, as the beginning of a new branch."""
@@ -657,10 +712,14 @@ class AcceptMessageRequest(_message.Message):
         on_busy: _builtins.str = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
         run_at: _builtins.str = ...,
+        steer_run_id: _builtins.str = ...,
+        answers_message_id: _builtins.str = ...,
+        replaces_message_id: _builtins.str = ...,
+        branch_label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "body_hash", b"body_hash", "client", b"client", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "parent_message_id", b"parent_message_id", "path", b"path", "roles", b"roles", "run_at", b"run_at", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "answers_message_id", b"answers_message_id", "body_hash", b"body_hash", "branch_label", b"branch_label", "client", b"client", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "parent_message_id", b"parent_message_id", "path", b"path", "replaces_message_id", b"replaces_message_id", "roles", b"roles", "run_at", b"run_at", "steer_run_id", b"steer_run_id", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -676,6 +735,8 @@ class AcceptMessageResponse(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    STEERED_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     assistant_message_id: _builtins.str
     run_id: _builtins.str
@@ -684,6 +745,10 @@ class AcceptMessageResponse(_message.Message):
     """The same key had been accepted before; nothing new was stored."""
     command: _builtins.bytes
     """On the legacy path: the contracts.commands.ExecuteRun that nobody has queued, for the caller to have carried out."""
+    steered: _builtins.bool
+    """The message joins the answer of this run, which goes on already; there is no new one."""
+    queued: _builtins.bool
+    """Its answer begins once the answers before it have ended, or at its time."""
     def __init__(
         self,
         *,
@@ -693,10 +758,12 @@ class AcceptMessageResponse(_message.Message):
         path: _builtins.str = ...,
         repeated_request: _builtins.bool = ...,
         command: _builtins.bytes = ...,
+        steered: _builtins.bool = ...,
+        queued: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assistant_message_id", b"assistant_message_id", "command", b"command", "message_id", b"message_id", "path", b"path", "repeated_request", b"repeated_request", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assistant_message_id", b"assistant_message_id", "command", b"command", "message_id", b"message_id", "path", b"path", "queued", b"queued", "repeated_request", b"repeated_request", "run_id", b"run_id", "steered", b"steered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -711,12 +778,15 @@ class ListMessagesRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FROM_END_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     cursor: _builtins.str
     limit: _builtins.int
     from_end: _builtins.bool
     """The last page instead of the first; without a cursor only."""
+    branch: _builtins.str
+    """Only the messages along this branch. `active`: the thread's. Empty: all messages, of all branches."""
     def __init__(
         self,
         *,
@@ -725,10 +795,11 @@ class ListMessagesRequest(_message.Message):
         cursor: _builtins.str = ...,
         limit: _builtins.int = ...,
         from_end: _builtins.bool = ...,
+        branch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "from_end", b"from_end", "limit", b"limit", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "cursor", b"cursor", "from_end", b"from_end", "limit", b"limit", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -756,6 +827,444 @@ class ListMessagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
+
+@_typing.final
+class Branch(_message.Message):
+    """A line of messages from the thread's beginning to its end that begins to differ from the others at its first message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    PARENT_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id of the first message that only this branch has; it never changes."""
+    label: _builtins.str
+    parent_message_id: _builtins.str
+    """Where it departs from an older branch. Empty: at the thread's beginning."""
+    head: _builtins.str
+    """Its last message."""
+    length: _builtins.int
+    """How many messages there are along it, from the thread's beginning."""
+    active: _builtins.bool
+    created_at: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        parent_message_id: _builtins.str = ...,
+        head: _builtins.str = ...,
+        length: _builtins.int = ...,
+        active: _builtins.bool = ...,
+        created_at: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "created_at", b"created_at", "head", b"head", "id", b"id", "label", b"label", "length", b"length", "parent_message_id", b"parent_message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Branch: _TypeAlias = Branch  # noqa: Y015
+
+@_typing.final
+class ListBranchesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBranchesRequest: _TypeAlias = ListBranchesRequest  # noqa: Y015
+
+@_typing.final
+class ListBranchesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Branch]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___Branch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBranchesResponse: _TypeAlias = ListBranchesResponse  # noqa: Y015
+
+@_typing.final
+class LabelBranchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    BRANCH_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    branch_id: _builtins.str
+    label: _builtins.str
+    """Empty: takes the label away."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+        branch_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch_id", b"branch_id", "label", b"label", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelBranchRequest: _TypeAlias = LabelBranchRequest  # noqa: Y015
+
+@_typing.final
+class LabelBranchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRANCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def branch(self) -> Global___Branch: ...
+    def __init__(
+        self,
+        *,
+        branch: Global___Branch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelBranchResponse: _TypeAlias = LabelBranchResponse  # noqa: Y015
+
+@_typing.final
+class ForkThreadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    message_id: _builtins.str
+    """The last message that the new thread has."""
+    title: _builtins.str
+    """Empty: the thread's."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+        message_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkThreadRequest: _TypeAlias = ForkThreadRequest  # noqa: Y015
+
+@_typing.final
+class ForkThreadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THREAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def thread(self) -> Global___Thread: ...
+    def __init__(
+        self,
+        *,
+        thread: Global___Thread | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["thread", b"thread"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["thread", b"thread"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkThreadResponse: _TypeAlias = ForkThreadResponse  # noqa: Y015
+
+@_typing.final
+class Schedule(_message.Message):
+    """Sends a message again and again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    CRON_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ON_BUSY_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    NEXT_AT_FIELD_NUMBER: _builtins.int
+    LAST_RUN_ID_FIELD_NUMBER: _builtins.int
+    LAST_REFUSAL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    thread_id: _builtins.str
+    cron: _builtins.str
+    """Five fields: minute, hour, day of the month, month, day of the week."""
+    time_zone: _builtins.str
+    """An IANA name such as Europe/Rome."""
+    content: _builtins.str
+    model: _builtins.str
+    agent: _builtins.str
+    on_busy: _builtins.str
+    created_at: _builtins.str
+    next_at: _builtins.str
+    """When it is sent next; empty where there is no such time any more."""
+    last_run_id: _builtins.str
+    """The run of the last time; empty before the first."""
+    last_refusal: _builtins.str
+    """Why the message was refused the last time, as a sentence; empty where it was accepted."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+        cron: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        content: _builtins.str = ...,
+        model: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        on_busy: _builtins.str = ...,
+        created_at: _builtins.str = ...,
+        next_at: _builtins.str = ...,
+        last_run_id: _builtins.str = ...,
+        last_refusal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "content", b"content", "created_at", b"created_at", "cron", b"cron", "id", b"id", "last_refusal", b"last_refusal", "last_run_id", b"last_run_id", "model", b"model", "next_at", b"next_at", "on_busy", b"on_busy", "thread_id", b"thread_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+@_typing.final
+class CreateScheduleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    CRON_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ON_BUSY_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    cron: _builtins.str
+    time_zone: _builtins.str
+    """Empty: UTC."""
+    content: _builtins.str
+    model: _builtins.str
+    agent: _builtins.str
+    on_busy: _builtins.str
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+        cron: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        content: _builtins.str = ...,
+        model: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        on_busy: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "content", b"content", "cron", b"cron", "model", b"model", "on_busy", b"on_busy", "roles", b"roles", "thread_id", b"thread_id", "time_zone", b"time_zone", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateScheduleRequest: _TypeAlias = CreateScheduleRequest  # noqa: Y015
+
+@_typing.final
+class CreateScheduleResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def schedule(self) -> Global___Schedule: ...
+    def __init__(
+        self,
+        *,
+        schedule: Global___Schedule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateScheduleResponse: _TypeAlias = CreateScheduleResponse  # noqa: Y015
+
+@_typing.final
+class ListSchedulesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchedulesRequest: _TypeAlias = ListSchedulesRequest  # noqa: Y015
+
+@_typing.final
+class ListSchedulesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Schedule]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___Schedule] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchedulesResponse: _TypeAlias = ListSchedulesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteScheduleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    schedule_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+        schedule_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule_id", b"schedule_id", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteScheduleRequest: _TypeAlias = DeleteScheduleRequest  # noqa: Y015
+
+@_typing.final
+class DeleteScheduleResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteScheduleResponse: _TypeAlias = DeleteScheduleResponse  # noqa: Y015
+
+@_typing.final
+class ListRunsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    """Empty: of all the user's threads."""
+    limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListRunsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___Run] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsResponse: _TypeAlias = ListRunsResponse  # noqa: Y015
 
 @_typing.final
 class GetRunRequest(_message.Message):

@@ -79,6 +79,41 @@ class ConversationServiceStub:
                 request_serializer=rpc_dot_v1_dot_conversation__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_conversation__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/everthread.v1.ConversationService/ListRuns',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
+        self.ListBranches = channel.unary_unary(
+                '/everthread.v1.ConversationService/ListBranches',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.ListBranchesRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.ListBranchesResponse.FromString,
+                _registered_method=True)
+        self.LabelBranch = channel.unary_unary(
+                '/everthread.v1.ConversationService/LabelBranch',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.LabelBranchRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.LabelBranchResponse.FromString,
+                _registered_method=True)
+        self.ForkThread = channel.unary_unary(
+                '/everthread.v1.ConversationService/ForkThread',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.ForkThreadRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.ForkThreadResponse.FromString,
+                _registered_method=True)
+        self.CreateSchedule = channel.unary_unary(
+                '/everthread.v1.ConversationService/CreateSchedule',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.CreateScheduleRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.CreateScheduleResponse.FromString,
+                _registered_method=True)
+        self.ListSchedules = channel.unary_unary(
+                '/everthread.v1.ConversationService/ListSchedules',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesResponse.FromString,
+                _registered_method=True)
+        self.DeleteSchedule = channel.unary_unary(
+                '/everthread.v1.ConversationService/DeleteSchedule',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.DeleteScheduleRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.DeleteScheduleResponse.FromString,
+                _registered_method=True)
         self.GetUser = channel.unary_unary(
                 '/everthread.v1.ConversationService/GetUser',
                 request_serializer=rpc_dot_v1_dot_conversation__pb2.GetUserRequest.SerializeToString,
@@ -173,6 +208,49 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRuns(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBranches(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LabelBranch(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkThread(self, request, context):
+        """A new thread that begins with copies of this one's messages up to one of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSchedule(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSchedules(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSchedule(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUser(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -262,6 +340,41 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=rpc_dot_v1_dot_conversation__pb2.GetRunRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_conversation__pb2.GetRunResponse.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.ListRunsRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'ListBranches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBranches,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.ListBranchesRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.ListBranchesResponse.SerializeToString,
+            ),
+            'LabelBranch': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelBranch,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.LabelBranchRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.LabelBranchResponse.SerializeToString,
+            ),
+            'ForkThread': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkThread,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.ForkThreadRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.ForkThreadResponse.SerializeToString,
+            ),
+            'CreateSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSchedule,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.CreateScheduleRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.CreateScheduleResponse.SerializeToString,
+            ),
+            'ListSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchedules,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesResponse.SerializeToString,
+            ),
+            'DeleteSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSchedule,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.DeleteScheduleRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.DeleteScheduleResponse.SerializeToString,
             ),
             'GetUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUser,
@@ -520,6 +633,195 @@ class ConversationService:
             '/everthread.v1.ConversationService/GetRun',
             rpc_dot_v1_dot_conversation__pb2.GetRunRequest.SerializeToString,
             rpc_dot_v1_dot_conversation__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/ListRuns',
+            rpc_dot_v1_dot_conversation__pb2.ListRunsRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBranches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/ListBranches',
+            rpc_dot_v1_dot_conversation__pb2.ListBranchesRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.ListBranchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelBranch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/LabelBranch',
+            rpc_dot_v1_dot_conversation__pb2.LabelBranchRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.LabelBranchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkThread(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/ForkThread',
+            rpc_dot_v1_dot_conversation__pb2.ForkThreadRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.ForkThreadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/CreateSchedule',
+            rpc_dot_v1_dot_conversation__pb2.CreateScheduleRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.CreateScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/ListSchedules',
+            rpc_dot_v1_dot_conversation__pb2.ListSchedulesRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.ListSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/DeleteSchedule',
+            rpc_dot_v1_dot_conversation__pb2.DeleteScheduleRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.DeleteScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,14 @@ class ConversationServiceStub:
     """Stores the message, its pending answer, the run and the outbox row in one transaction. Idempotent by idempotency_key."""
     ListMessages: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListMessagesRequest, _conversation_pb2.ListMessagesResponse]
     GetRun: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.GetRunRequest, _conversation_pb2.GetRunResponse]
+    ListRuns: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListRunsRequest, _conversation_pb2.ListRunsResponse]
+    ListBranches: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListBranchesRequest, _conversation_pb2.ListBranchesResponse]
+    LabelBranch: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.LabelBranchRequest, _conversation_pb2.LabelBranchResponse]
+    ForkThread: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ForkThreadRequest, _conversation_pb2.ForkThreadResponse]
+    """A new thread that begins with copies of this one's messages up to one of them."""
+    CreateSchedule: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.CreateScheduleRequest, _conversation_pb2.CreateScheduleResponse]
+    ListSchedules: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListSchedulesRequest, _conversation_pb2.ListSchedulesResponse]
+    DeleteSchedule: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.DeleteScheduleRequest, _conversation_pb2.DeleteScheduleResponse]
     GetUser: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.GetUserRequest, _conversation_pb2.GetUserResponse]
     UpdatePreferences: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.UpdatePreferencesRequest, _conversation_pb2.UpdatePreferencesResponse]
     GetRunInput: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.GetRunInputRequest, _conversation_pb2.GetRunInputResponse]
@@ -79,6 +87,14 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """Stores the message, its pending answer, the run and the outbox row in one transaction. Idempotent by idempotency_key."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListMessagesRequest, _conversation_pb2.ListMessagesResponse]  # type: ignore[assignment]
     GetRun: _aio.UnaryUnaryMultiCallable[_conversation_pb2.GetRunRequest, _conversation_pb2.GetRunResponse]  # type: ignore[assignment]
+    ListRuns: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListRunsRequest, _conversation_pb2.ListRunsResponse]  # type: ignore[assignment]
+    ListBranches: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListBranchesRequest, _conversation_pb2.ListBranchesResponse]  # type: ignore[assignment]
+    LabelBranch: _aio.UnaryUnaryMultiCallable[_conversation_pb2.LabelBranchRequest, _conversation_pb2.LabelBranchResponse]  # type: ignore[assignment]
+    ForkThread: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ForkThreadRequest, _conversation_pb2.ForkThreadResponse]  # type: ignore[assignment]
+    """A new thread that begins with copies of this one's messages up to one of them."""
+    CreateSchedule: _aio.UnaryUnaryMultiCallable[_conversation_pb2.CreateScheduleRequest, _conversation_pb2.CreateScheduleResponse]  # type: ignore[assignment]
+    ListSchedules: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListSchedulesRequest, _conversation_pb2.ListSchedulesResponse]  # type: ignore[assignment]
+    DeleteSchedule: _aio.UnaryUnaryMultiCallable[_conversation_pb2.DeleteScheduleRequest, _conversation_pb2.DeleteScheduleResponse]  # type: ignore[assignment]
     GetUser: _aio.UnaryUnaryMultiCallable[_conversation_pb2.GetUserRequest, _conversation_pb2.GetUserResponse]  # type: ignore[assignment]
     UpdatePreferences: _aio.UnaryUnaryMultiCallable[_conversation_pb2.UpdatePreferencesRequest, _conversation_pb2.UpdatePreferencesResponse]  # type: ignore[assignment]
     GetRunInput: _aio.UnaryUnaryMultiCallable[_conversation_pb2.GetRunInputRequest, _conversation_pb2.GetRunInputResponse]  # type: ignore[assignment]
@@ -156,6 +172,56 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _conversation_pb2.GetRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.GetRunResponse, _abc.Awaitable[_conversation_pb2.GetRunResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _conversation_pb2.ListRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ListRunsResponse, _abc.Awaitable[_conversation_pb2.ListRunsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListBranches(
+        self,
+        request: _conversation_pb2.ListBranchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ListBranchesResponse, _abc.Awaitable[_conversation_pb2.ListBranchesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def LabelBranch(
+        self,
+        request: _conversation_pb2.LabelBranchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.LabelBranchResponse, _abc.Awaitable[_conversation_pb2.LabelBranchResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ForkThread(
+        self,
+        request: _conversation_pb2.ForkThreadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ForkThreadResponse, _abc.Awaitable[_conversation_pb2.ForkThreadResponse]]:
+        """A new thread that begins with copies of this one's messages up to one of them."""
+
+    @_abc_1.abstractmethod
+    def CreateSchedule(
+        self,
+        request: _conversation_pb2.CreateScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.CreateScheduleResponse, _abc.Awaitable[_conversation_pb2.CreateScheduleResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSchedules(
+        self,
+        request: _conversation_pb2.ListSchedulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ListSchedulesResponse, _abc.Awaitable[_conversation_pb2.ListSchedulesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteSchedule(
+        self,
+        request: _conversation_pb2.DeleteScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.DeleteScheduleResponse, _abc.Awaitable[_conversation_pb2.DeleteScheduleResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetUser(

@@ -78,6 +78,13 @@ USERS: Final = {
             # Administrators change flags through a gateway, and one gateway at a time walks the rollout.
             *topology.FLAGS.subjects,
             *topology.ROLLOUT.subjects,
+            # What a user has read is told to all of that user's devices, in the feed.
+            *topology.FEEDS.subjects,
+            # Administrators change webhooks and send a dead delivery again; users say where their browsers are reached.
+            *_reads(topology.WEBHOOKS, topology.WEBHOOK_WORK, topology.WEBHOOK_RESULTS, topology.DEVICES),
+            *topology.WEBHOOKS.subjects,
+            *topology.WEBHOOK_WORK.subjects,
+            *topology.DEVICES.subjects,
         ),
         subscribe=(
             *map(live, _ALL_RUNS),
@@ -135,13 +142,27 @@ USERS: Final = {
             *_consumes(topology.FEED),
             # It stays silent for those who are watching.
             *_reads(topology.PRESENCE),
+            # What a deleted thread has left in the feeds goes with it.
+            f"$JS.API.STREAM.MSG.DELETE.{topology.FEEDS.name}",
+            *_consumes(topology.TELL),
+            *_reads(topology.WEBHOOKS, topology.WEBHOOK_WORK, topology.WEBHOOK_RESULTS),
+            *topology.WEBHOOK_WORK.subjects,
+            *topology.WEBHOOK_RESULTS.subjects,
+            # A consumer for each subscription, and no other's.
+            f"$JS.API.CONSUMER.CREATE.{topology.WEBHOOK_WORK.name}.>",
+            f"$JS.API.CONSUMER.MSG.NEXT.{topology.WEBHOOK_WORK.name}.*",
+            f"$JS.ACK.{topology.WEBHOOK_WORK.name}.>",
+            *_consumes(topology.PUSH),
+            *_reads(topology.DEVICES),
+            *topology.DEVICES.subjects,
             # The dead-letter mover runs in the notifier.
             *_consumes(topology.DEAD),
             "$JS.API.STREAM.MSG.GET.*",
             f"$JS.API.STREAM.MSG.DELETE.{topology.COMMANDS.name}",
+            f"$JS.API.STREAM.MSG.DELETE.{topology.WEBHOOK_WORK.name}",
             *topology.DEAD_LETTERS.subjects,
         ),
-        subscribe=tuple(map(live, topology.FEEDS.subjects)),
+        subscribe=(*map(live, topology.FEEDS.subjects), *map(live, topology.WEBHOOKS.subjects)),
     ),
     "app": Permissions(
         publish=(*_reads(topology.RUNS), THREAD_APPENDS),

@@ -59,6 +59,17 @@ class RunEnded(_Fact, tag="run.ended"):
     by: str = ""
 
 
+class RunWaiting(_Fact, tag="run.waiting"):
+    """The run waits for a timer or a person, since `at`; told once per wait. The fields are those of the run's event."""
+
+    run_id: str
+    message_id: str
+    wait_id: str
+    reason: str
+    prompt: str = ""
+    expires_at: str | None = None
+
+
 class ThreadShared(_Fact, tag="thread.shared"):
     """Somebody joined the thread by an invitation that `by` had made. `role` is `editor` or `viewer`."""
 
@@ -90,6 +101,7 @@ Fact = (
     | ThreadDeleted
     | MessageAccepted
     | RunEnded
+    | RunWaiting
     | ThreadShared
     | ThreadMemberChanged
     | ThreadMemberRemoved
@@ -112,7 +124,11 @@ def decode_fact(data: bytes) -> Fact:
 class FeedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One entry of a user's feed, on FEEDS and on `GET /v1/me/events`.
 
-    `type` is `thread.changed`, `thread.deleted`, `message.accepted`, `run.completed`, `run.failed` or `run.cancelled`.
+    `type` is `thread.changed`, `thread.deleted`, `thread.shared`, `thread.member_changed`, `thread.member_removed`,
+    `message.accepted`, `run.waiting`, `run.completed`, `run.failed`, `run.cancelled`, or `thread.read`: the user has read the
+    thread's entries up to the stream sequence `up_to`, on some device. `unread` says that the entry raises the thread's
+    unread count: the user was not watching when it was written. `by` is the user who did it, where it was not the owner or
+    nobody. `reason`, `wait_id`, `prompt` and `expires_at` are those of the wait.
     """
 
     id: str
@@ -124,3 +140,10 @@ class FeedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     code: str | None = None
     preview: str = ""
     changes: dict[str, Any] | None = None
+    unread: bool = False
+    by: str = ""
+    reason: str = ""
+    wait_id: str = ""
+    prompt: str = ""
+    expires_at: str | None = None
+    up_to: int = 0

@@ -15,6 +15,8 @@ RUN: Final = "run"
 USER: Final = "usr"
 FACT: Final = "fct"
 DOCUMENT: Final = "doc"
+WEBHOOK: Final = "whk"
+DEVICE: Final = "dev"
 SCHEDULE: Final = "sch"
 
 _FORM: Final = re.compile(r"[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}")

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from contracts.ids import DOCUMENT, RUN, THREAD, USER, InvalidIdError, check_corpus, check_id
+from contracts.ids import DEVICE, DOCUMENT, FACT, RUN, THREAD, USER, WEBHOOK, InvalidIdError, check_corpus, check_id
 
 LIVE: Final = "live."
 """Prefix of what RUNS and FEEDS republish once it is stored. Viewers subscribe here, never to the ingest subject."""
@@ -36,6 +36,15 @@ ROLLOUT_VALUES: Final = "$KV.rollout.>"
 
 PRESENCE_VALUES: Final = "$KV.presence.>"
 """The key-value bucket `presence`: who watches which thread, through which gateway, and who types. Entries expire."""
+RUN_FACTS: Final = "thread.*.run.*"
+"""The facts about runs: ended, waiting."""
+WEBHOOK_VALUES: Final = "$KV.webhooks.>"
+"""The key-value bucket `webhooks`: who is told of what, at which address, signed with which secrets."""
+DEVICE_VALUES: Final = "$KV.devices.>"
+"""The key-value bucket `devices`: where browsers are reached that asked for it, and the key that they must be given."""
+PUSH_KEY: Final = "$KV.devices.key"
+ALL_WEBHOOK_WORK: Final = "webhook.due.>"
+ALL_WEBHOOK_RESULTS: Final = "webhook.result.>"
 MEMBERS_REMOVED: Final = "thread.*.thread.member_removed"
 THREADS_DELETED: Final = "thread.*.thread.deleted"
 
@@ -133,6 +142,29 @@ def presence_subjects(thread_id: str, user_id: str = "*") -> str:
     """Everything about who is there of a thread, or of one of its members."""
     user = user_id if user_id == "*" else check_id(USER, user_id)
     return f"$KV.presence.{check_id(THREAD, thread_id)}.{user}.*"
+
+
+def webhook_subject(webhook_id: str) -> str:
+    """A subscription."""
+    return f"$KV.webhooks.{check_id(WEBHOOK, webhook_id)}"
+
+
+def webhook_work_subject(webhook_id: str, event_id: str = "*") -> str:
+    """What is to be delivered to a subscription, one subject per event; or of all its events."""
+    event = event_id if event_id == "*" else check_id(FACT, event_id)
+    return f"webhook.due.{check_id(WEBHOOK, webhook_id)}.{event}"
+
+
+def webhook_result_subject(webhook_id: str, event_id: str = "*") -> str:
+    """How the delivery of an event to a subscription went so far; or of all its events."""
+    event = event_id if event_id == "*" else check_id(FACT, event_id)
+    return f"webhook.result.{check_id(WEBHOOK, webhook_id)}.{event}"
+
+
+def device_subject(user_id: str, device_id: str = "*") -> str:
+    """Where one browser of a user is reached; or all of them."""
+    device = device_id if device_id == "*" else check_id(DEVICE, device_id)
+    return f"$KV.devices.{check_id(USER, user_id)}.{device}"
 
 
 def _check_key(text: str) -> str:

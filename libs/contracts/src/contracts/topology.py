@@ -44,6 +44,8 @@ class Consumer:
     max_deliver: int = 10
     backoff: tuple[float, ...] = field(default=())
     max_ack_pending: int = 1000
+    inactive_seconds: float = 0.0
+    """After how long without anybody who asks the server forgets the consumer; 0: never."""
 
 
 RUNS: Final = Stream(
@@ -146,7 +148,56 @@ PRESENCE: Final = Stream(
     republish=True,
     allow_msg_ttl=True,
 )
-STREAMS: Final = (RUNS, COMMANDS, THREADS, FEEDS, CORPORA, TIMERS, DEAD_LETTERS, ADVISORIES, FLAGS, ROLLOUT, PRESENCE)
+WEBHOOKS: Final = Stream(
+    name="KV_webhooks",
+    subjects=(subjects.WEBHOOK_VALUES,),
+    why="The key-value bucket of webhook subscriptions: changed by administrators through a gateway, heard by the notifiers.",
+    max_msgs_per_subject=1,
+    max_bytes=64 * 1024**2,
+    republish=True,
+)
+WEBHOOK_WORK: Final = Stream(
+    name="WEBHOOKS",
+    subjects=(subjects.ALL_WEBHOOK_WORK,),
+    why="Deliveries to webhooks that are due, each until it is settled; every subscription has a consumer of its own.",
+    retention="workqueue",
+    max_age=14 * DAY,
+    max_bytes=2 * GIB,
+)
+WEBHOOK_RESULTS: Final = Stream(
+    name="WEBHOOK_RESULTS",
+    subjects=(subjects.ALL_WEBHOOK_RESULTS,),
+    why="How each delivery to a webhook went; the dead ones with their body, so that they can be sent again.",
+    discard="old",
+    max_age=30 * DAY,
+    max_msgs_per_subject=1,
+    max_bytes=1 * GIB,
+)
+DEVICES: Final = Stream(
+    name="KV_devices",
+    subjects=(subjects.DEVICE_VALUES,),
+    why="The key-value bucket of browsers that asked to be told when nobody is looking; each renews itself when it is used.",
+    max_age=180 * DAY,
+    max_msgs_per_subject=1,
+    max_bytes=256 * 1024**2,
+)
+STREAMS: Final = (
+    RUNS,
+    COMMANDS,
+    THREADS,
+    FEEDS,
+    CORPORA,
+    TIMERS,
+    DEAD_LETTERS,
+    ADVISORIES,
+    FLAGS,
+    ROLLOUT,
+    PRESENCE,
+    WEBHOOKS,
+    WEBHOOK_WORK,
+    WEBHOOK_RESULTS,
+    DEVICES,
+)
 
 EXECUTE: Final = Consumer(
     name="inference-execute",
@@ -200,4 +251,33 @@ DEAD: Final = Consumer(
     filter=subjects.MAX_DELIVERIES_ADVISORY,
     why="Moves what was delivered too often to DEAD_LETTERS.",
 )
-CONSUMERS: Final = (EXECUTE, READ, RECORD, WAKE, DUE, FEED, DEAD)
+TELL: Final = Consumer(
+    name="notifier-webhooks",
+    stream="THREADS",
+    filter=subjects.THREAD_FACTS,
+    why="The notifier queues each fact for the webhooks that want it; apart from the feeds, which shall not wait for it.",
+    max_deliver=50,
+)
+PUSH: Final = Consumer(
+    name="notifier-push",
+    stream="THREADS",
+    filter=subjects.RUN_FACTS,
+    why="The notifier tells the browsers of those who are not watching that an answer is there, or waits for them.",
+    ack_wait=30.0,
+    max_deliver=8,
+)
+CONSUMERS: Final = (EXECUTE, READ, RECORD, WAKE, DUE, FEED, DEAD, TELL, PUSH)
+
+
+def webhook_consumer(webhook_id: str) -> Consumer:
+    """The consumer of one subscription's deliveries: a receiver that fails or is slow has only its own wait. Raises
+    InvalidIdError."""
+    return Consumer(
+        name=f"webhook-{webhook_id}",
+        stream=WEBHOOK_WORK.name,
+        filter=subjects.webhook_work_subject(webhook_id),
+        why="Deliveries to one webhook.",
+        max_deliver=1000,
+        max_ack_pending=1000,
+        inactive_seconds=7 * DAY,
+    )

@@ -160,6 +160,8 @@ def consumer_config(consumer: Consumer, replicas: int) -> dict[str, Any]:
         "max_ack_pending": consumer.max_ack_pending,
         "num_replicas": replicas,
     }
+    if consumer.inactive_seconds:
+        config["inactive_threshold"] = int(consumer.inactive_seconds * NANOSECOND)
     if consumer.backoff:
         config["backoff"] = [int(seconds * NANOSECOND) for seconds in consumer.backoff]
         config["ack_wait"] = config["backoff"][0]

@@ -31,6 +31,7 @@ STATUS: Final[Mapping[Code, int]] = {
     Code.WEBHOOK_NOT_FOUND: 404,
     Code.DELIVERY_NOT_FOUND: 404,
     Code.DELIVERY_NOT_DEAD: 409,
+    Code.PUSH_INVALID: 422,
     Code.BUDGET_REACHED: 429,
     Code.THREAD_BUSY: 409,
     Code.CURSOR_INVALID: 400,

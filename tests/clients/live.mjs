@@ -5,6 +5,7 @@ import { Chat } from "@ai-sdk/react";
 import { WorkflowChatTransport } from "@ai-sdk/workflow/client";
 import { DefaultChatTransport } from "ai";
 import { HttpAgent } from "@ag-ui/client";
+import { stream } from "@durable-streams/client";
 import OpenAI from "openai";
 
 console.error = console.warn = console.log = () => {};
@@ -185,7 +186,24 @@ async function agui(request) {
   return { ...outcome, messages: agent.messages, seen };
 }
 
-const kinds = { chat, completions, responses, agui };
+// A run by @durable-streams/client: its events from `offset` on, `live` as the client has it; it comes back by itself.
+async function durable(request) {
+  const seen = [];
+  const events = [];
+  const response = await stream({
+    url: `http://gateway/streams/runs/${request.run}`,
+    headers: { authorization: `Bearer ${request.token}` },
+    offset: request.offset ?? "-1",
+    live: request.live,
+    json: true,
+    fetch: lossy(request, seen),
+    backoffOptions: { initialDelay: 10, maxDelay: 100, multiplier: 2 },
+  });
+  for await (const event of response.jsonStream()) events.push(event);
+  return { events, offset: response.offset, closed: response.streamClosed, seen };
+}
+
+const kinds = { chat, completions, responses, agui, durable };
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { kind, number, ...request } = JSON.parse(line);

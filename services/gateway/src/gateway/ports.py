@@ -120,6 +120,10 @@ class FrameViewer(Protocol):
         """How many frames the response has so far, taken or not."""
 
     @property
+    def taken(self) -> int:
+        """How many of them are behind this viewer: taken, or left out by the place it began at."""
+
+    @property
     def state(self) -> RunState:
         """The run as of the last event that was mapped. Not to be changed."""
 
@@ -237,6 +241,37 @@ class Flags(PathFlag, Protocol):
 
     async def history(self, limit: int) -> list[tuple[int, dict[str, Any]]]:
         """The newest revisions first, each with who changed it, when and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageFile:
+    """A file of the page. `encoded` holds it compressed, best coding first."""
+
+    body: bytes
+    media_type: str
+    etag: str
+    encoded: dict[str, bytes]
+
+
+class PageFiles(Protocol):
+    """The built page."""
+
+    def find(self, name: str) -> PageFile | None:
+        """The file of that name (`assets/page-x.js`); None where there is none, or the page is not built yet."""
+
+
+class SessionKey(Protocol):
+    """What development sessions are signed with."""
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """A token with these claims that this gateway accepts."""
+
+
+class DemoWorkers(Protocol):
+    """The workers of a demonstration on this machine."""
+
+    def kill(self, instance: str) -> int | None:
+        """Kill the worker with that instance name at once; its process id, or None where it is not known."""
 
 
 class RunResults(Protocol):

@@ -263,6 +263,10 @@ class _Viewer:
         return self._end_of(self._segment) - self._begin
 
     @property
+    def taken(self) -> int:
+        return self._index - self._begin
+
+    @property
     def ended(self) -> bool:
         if self._prelude:
             return False

@@ -50,6 +50,8 @@ class ProtocolStreams:
         self._heartbeat: Final = heartbeat
         self._streams: set[_Stream] = set()
         self._draining = False
+        self.drained: Final = asyncio.Event()
+        """Set once this process stops: whoever holds an answer back sends it now."""
 
     @property
     def open(self) -> int:
@@ -59,6 +61,7 @@ class ProtocolStreams:
     def drain(self) -> None:
         """Break off what can be resumed; the rest goes on as long as the process does."""
         self._draining = True
+        self.drained.set()
         for stream in list(self._streams):
             stream.cut(unless_lost=True)
 
@@ -104,7 +107,7 @@ class ProtocolStreams:
 
 async def wait_for_end(receive: Receive, viewer: FrameViewer) -> bool:
     """Wait until the response is over; False where the client left before. The run goes on either way."""
-    gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
+    gone = asyncio.create_task(wait_for_leaving(receive), name="watch for disconnect")
     gone.add_done_callback(lambda _: viewer.wake())
     try:
         while not viewer.ended:
@@ -134,9 +137,11 @@ class _Stream:
 
     async def serve(self, receive: Receive, headers: Mapping[str, str]) -> bool:
         extra = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *extra]})
+        given = {name for name, _ in extra}
+        usual = [header for header in HEADERS if header[0] not in given]
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*usual, *extra]})
         await self._send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
-        gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
+        gone = asyncio.create_task(wait_for_leaving(receive), name="watch for disconnect")
         gone.add_done_callback(lambda _: self._viewer.wake())
         beats = asyncio.create_task(self._beats(), name="heartbeats")
         try:
@@ -171,6 +176,7 @@ class _Stream:
             self._wrote = False
 
 
-async def _disconnected(receive: Receive) -> None:
+async def wait_for_leaving(receive: Receive) -> None:
+    """Until the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

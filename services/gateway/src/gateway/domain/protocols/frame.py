@@ -20,10 +20,12 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class Frame(NamedTuple):
-    """One protocol frame: its JSON, and the SSE `event` name where the protocol has one."""
+    """One protocol frame: its JSON, and the SSE `event` name where the protocol has one. A `bare` one is no SSE frame: it goes
+    out as it is."""
 
     data: bytes
     event: str = ""
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ def frame(payload: dict[str, Any], event: str = "") -> Frame:
 
 def sse(item: Frame, cursor: str = "") -> bytes:
     """The frame on the wire. The cursor goes on the last frame of its event, so that no frame is skipped by a resume."""
+    if item.bare:
+        return item.data
     place = b"id: %b\n" % cursor.encode() if cursor else b""
     name = b"event: %b\n" % item.event.encode() if item.event else b""
     return b"%b%bdata: %b\n\n" % (place, name, item.data)

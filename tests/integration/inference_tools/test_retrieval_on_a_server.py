@@ -23,9 +23,9 @@ from inference.retrieval.adapters.http_embeddings import HttpEmbeddings
 from inference.retrieval.adapters.wordllama_embeddings import WordLlamaEmbeddings
 from inference.retrieval.domain.quotes import quote_of
 from inference.retrieval.handlers.delete_document import delete_document
-from inference.retrieval.handlers.ingest_document import Document, ingest_document
+from inference.retrieval.handlers.ingest_document import ingest_document
 from inference.retrieval.handlers.search_corpora import Search
-from inference.retrieval.ports import CorpusUnavailableError
+from inference.retrieval.ports import CorpusUnavailableError, Document
 
 AT = "2026-11-21T03:17:47.123Z"
 HANDBOOK = """# Lighthouse

@@ -16,9 +16,9 @@ from inference.retrieval.adapters.document_splitter import DocumentSplitter
 from inference.retrieval.adapters.server_index import ServerIndex
 from inference.retrieval.adapters.wordllama_embeddings import WordLlamaEmbeddings
 from inference.retrieval.handlers.delete_document import delete_document
-from inference.retrieval.handlers.ingest_document import Document, ingest_document
+from inference.retrieval.handlers.ingest_document import ingest_document
 from inference.retrieval.handlers.search_corpora import Search
-from inference.retrieval.ports import CorpusUnavailableError
+from inference.retrieval.ports import CorpusUnavailableError, Document
 
 AT = "2026-11-21T03:17:47.123Z"
 

@@ -13,9 +13,9 @@ from inference.retrieval.adapters.bus_corpus_log import BusCorpusLog
 from inference.retrieval.adapters.document_splitter import DocumentSplitter
 from inference.retrieval.adapters.edge_index import EdgeIndex
 from inference.retrieval.domain.records import DocumentHead
-from inference.retrieval.handlers.ingest_document import Document, ingest_document
+from inference.retrieval.handlers.ingest_document import ingest_document
 from inference.retrieval.handlers.search_corpora import Search
-from inference.retrieval.ports import CorpusUnavailableError, Purpose
+from inference.retrieval.ports import CorpusUnavailableError, Document, Purpose
 
 AT = "2026-11-21T03:17:47.123Z"
 

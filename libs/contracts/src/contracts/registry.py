@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from importlib.resources import files
 from typing import Any, Literal
@@ -50,10 +50,11 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """All models by id, and the one used when nobody chooses."""
+    """All models by id, the one used when nobody chooses, and all providers by name."""
 
     models: Mapping[str, Model]
     default: str
+    providers: Mapping[str, Provider] = field(default_factory=dict)
 
     def find(self, model_id: str) -> Model | None:
         """The model, or None where it is unknown or its provider has no address."""
@@ -78,7 +79,7 @@ def load_registry(environment: Mapping[str, str], text: str | None = None) -> Re
     }
     models = {model_id: _model(model_id, entry, providers) for model_id, entry in data.get("models", {}).items()}
     default = DEFAULT_WITH_OPENAI if environment.get("OPENAI_BASE_URL") else DEFAULT_EMBEDDED
-    return Registry(models=models, default=default)
+    return Registry(models=models, default=default, providers=providers)
 
 
 def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Provider]) -> Model:

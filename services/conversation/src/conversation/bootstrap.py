@@ -13,6 +13,7 @@ from contracts.ids import new_id
 from contracts.registry import Registry
 from contracts.topology import RECORD
 from rpc.v1.conversation_pb2_grpc import add_ConversationServiceServicer_to_server
+from rpc.v1.documents_pb2_grpc import add_DocumentServiceServicer_to_server
 from runtime.process import Process, StartupError
 from runtime.rpc import Server
 from runtime.settings import load_models
@@ -22,14 +23,18 @@ from store.errors import StoreError
 from store.relay import Relay
 
 from conversation.adapters.bus_broker import BusBroker
+from conversation.adapters.mongo_library import MongoLibrary
 from conversation.adapters.mongo_records import MongoRecords
 from conversation.adapters.outgoing import publisher
 from conversation.adapters.schema import prepare
 from conversation.domain.acceptance import Timing
+from conversation.domain.library import LibraryLimits
 from conversation.domain.limits import Limits
+from conversation.entrypoints.document_service import DocumentService
 from conversation.entrypoints.grpc_service import ConversationService
 from conversation.entrypoints.record_subscriber import RecordSubscriber
 from conversation.entrypoints.reviver import keep_reviving
+from conversation.library_ports import LibraryParts
 from conversation.ports import Parts
 from conversation.settings import Settings
 
@@ -101,6 +106,13 @@ async def _serve(process: Process, settings: Settings, parts: Parts, database: D
     database.committed = relay.hand
     server = Server()
     add_ConversationServiceServicer_to_server(ConversationService(parts), server.grpc)
+    library = LibraryParts(
+        library=MongoLibrary(database),
+        limits=LibraryLimits(document_bytes=settings.document_bytes, documents=settings.documents),
+        now=now,
+        new_id=new_id,
+    )
+    add_DocumentServiceServicer_to_server(DocumentService(library), server.grpc)
     async with asyncio.TaskGroup() as work:
         consuming = work.create_task(
             bus.consume(RECORD, RecordSubscriber(parts), concurrency=settings.record_concurrency)

@@ -26,3 +26,7 @@ class Settings(ServiceSettings):
         description="How long after its acceptance an unfinished run is first looked at, in case its command was lost.",
     )
     record_concurrency: int = Field(default=32, ge=1, le=1000, description="How many snapshots are recorded at once.")
+    document_bytes: int = Field(
+        default=10 * 1024 * 1024, ge=1, le=15 * 1024 * 1024, description="The largest document that is taken, in bytes."
+    )
+    documents: int = Field(default=1_000, ge=1, description="How many documents one corpus may hold.")

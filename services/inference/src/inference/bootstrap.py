@@ -27,6 +27,7 @@ from inference.handlers.carry_out_attempt import Parts
 from inference.handlers.drain_runs import drain_runs
 from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
+from inference.retrieval.bootstrap import open_retrieval
 from inference.settings import InferenceSettings
 
 logger = structlog.get_logger()
@@ -45,6 +46,8 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         connect_seconds=settings.upstream_connect_seconds,
         trace_text=settings.trace_text,
     )
+    clock = SystemClock()
+    retrieval = open_retrieval(settings, registry, bus, channel, clock.stamp)
     running, claims = RunningRuns(), PeerClaims()
     metrics.set_to(Metric.SLOTS, settings.slots)
     metrics.read(Metric.SLOTS_IN_USE, lambda: len(running))
@@ -53,7 +56,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         inputs=GrpcRunInputs(channel),
         models=MeasuredModels(models),
         registry=registry,
-        clock=SystemClock(),
+        clock=clock,
         retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),
         max_answer_bytes=settings.answer_bytes,
     )
@@ -65,29 +68,34 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     server = rpc.Server()
     add_InferenceServiceServicer_to_server(legacy, server.grpc)
     consuming: asyncio.Task[None] | None = None
+    reading: asyncio.Task[None] | None = None
     try:
         async with hearing_peers(bus, running, claims, decode=_question, encode=encode_answer):
             consuming = asyncio.create_task(
                 bus.consume(topology.EXECUTE, commands_subscriber(executor), concurrency=settings.slots)
             )
+            reading = asyncio.create_task(bus.consume(topology.READ, retrieval.commands, concurrency=settings.reading))
             await server.start(settings.host, settings.grpc_port)
             process.health.check("nats", lambda: bus.connected)
             process.health.check("commands", lambda: not consuming.done())
             logger.info("inference.started", worker=bus.name, slots=settings.slots)
             stopping = asyncio.create_task(process.stopping.wait())
-            await asyncio.wait({consuming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({consuming, reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             bus.stop_consuming()
             grace = max(0.0, settings.drain_seconds - HAND_OVER_SECONDS)
             await asyncio.gather(drain_runs(running, grace=grace), legacy.drain(grace=grace), server.stop(grace + 2))
             await asyncio.wait({consuming}, timeout=HAND_OVER_SECONDS)
-            if consuming.done():
-                # Where it ended by itself, the process fails with its error instead of leaving as if all were well.
-                consuming.result()
+            for work in (consuming, reading):
+                if work.done():
+                    # Where it ended by itself, the process fails with its error instead of leaving as if all were well.
+                    work.result()
     finally:
-        if consuming is not None:
-            consuming.cancel()
-            await asyncio.gather(consuming, return_exceptions=True)
+        begun = [task for task in (consuming, reading) if task is not None]
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+        await retrieval.close()
         await models.close()
         await channel.close()
         await bus.drain()

@@ -39,3 +39,21 @@ class InferenceSettings(ServiceSettings):
         ge=1024,
         description="The largest answer; what is longer ends as if the model had stopped.",
     )
+    embeddings_model: str = Field(
+        default="",
+        pattern=r"^([a-z0-9-]+:\S+)?$",
+        description="provider:model that makes vectors of documents, with a provider of models.toml; empty: the embedded one.",
+    )
+    embeddings_floor: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="The similarity below which two texts have nothing to do with each other, for the model named before.",
+    )
+    qdrant_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="A Qdrant server to search documents with; empty: each worker has an index of its own.",
+    )
+    qdrant_api_key: str = Field(default="", repr=False, description="The Qdrant server's key, if it asks for one.")
+    reading: int = Field(default=2, ge=1, le=100, description="How many uploaded documents one worker reads at once.")

@@ -15,6 +15,8 @@ MESSAGES: Final = "messages"
 RUNS: Final = "runs"
 LEDGER: Final = "ledger"
 KEYS: Final = "idempotency_keys"
+DOCUMENTS: Final = "documents"
+DOCUMENT_CONTENTS: Final = "document_contents"
 
 KEY_LIFE: Final = timedelta(hours=24)
 """How long an idempotency key is remembered."""
@@ -40,6 +42,11 @@ INDEXES: Final = {
     KEYS: [
         IndexModel([("created_at", 1)], name="expiry", expireAfterSeconds=int(KEY_LIFE.total_seconds())),
     ],
+    DOCUMENTS: [
+        # The list of a corpus, newest first.
+        IndexModel([("corpus", 1), ("_id", -1)], name="corpus"),
+    ],
+    DOCUMENT_CONTENTS: [],
     OUTBOX: [],
 }
 

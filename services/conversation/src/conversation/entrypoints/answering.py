@@ -20,6 +20,9 @@ _STATUSES: Final = {
     Code.THREAD_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Code.MESSAGE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Code.RUN_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Code.DOCUMENT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Code.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    Code.INVITATION_INVALID: grpc.StatusCode.FAILED_PRECONDITION,
     Code.IDEMPOTENCY_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
     Code.LIMIT_REACHED: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }

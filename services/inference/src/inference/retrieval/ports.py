@@ -18,6 +18,45 @@ class UnreadableDocumentError(ValueError):
     """The document has no text that can be read. Final; the sentence is for the person who uploaded it."""
 
 
+class UploadGoneError(Exception):
+    """The document was deleted. Final."""
+
+
+class UploadsUnavailableError(Exception):
+    """Whoever keeps the uploads did not answer. Nothing is known; ask again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What was uploaded. `corpus` is the owner's id, or `shared-…` where the uploader may write to it: whoever accepts the
+    upload has checked that."""
+
+    corpus: str
+    document_id: str
+    title: str
+    media_type: str
+    data: bytes
+    url: str | None = None
+
+
+class Uploads(Protocol):
+    """Where uploaded documents are kept."""
+
+    async def get(self, document_id: str) -> Document:
+        """What was uploaded. Raises UploadGoneError, UploadsUnavailableError."""
+
+    async def record(
+        self,
+        document_id: str,
+        state: Literal["reading", "ready", "failed"],
+        *,
+        done: int = 0,
+        total: int = 0,
+        error: str = "",
+    ) -> None:
+        """Say how far it is, or how it ended; a document that was deleted is passed over. Raises UploadsUnavailableError."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """A piece of a document before it has a vector."""

@@ -1,33 +1,19 @@
 """Ingest: text out of the document, pieces, vectors, onto the stream. Safe to repeat from the beginning at any point."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from contracts.ids import DOCUMENT, check_corpus, check_id
 
 from inference.retrieval.domain.records import BATCH, Chunk, ChunkBatch, DocumentHead, pack_vector
 from inference.retrieval.handlers.delete_document import delete_document
-from inference.retrieval.ports import CorpusLog, Embeddings, Piece, Splitter, UnreadableDocumentError
+from inference.retrieval.ports import CorpusLog, Document, Embeddings, Piece, Splitter, UnreadableDocumentError
 
 MOST_CHUNKS: Final = 20_000
 """Of one document: about 20 MB of text."""
 
 Progress = Callable[[int, int], None]
 """Called with chunks done and chunks in all. Does not block."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """What was uploaded. `corpus` is the owner's id, or `shared-…` where the uploader may write to it: whoever accepts the
-    upload has checked that."""
-
-    corpus: str
-    document_id: str
-    title: str
-    media_type: str
-    data: bytes
-    url: str | None = None
 
 
 async def ingest_document(

@@ -286,9 +286,11 @@ class LegacyLog:
     async def release(self, claim: Claim) -> None:
         await self._log.release(claim)
 
-    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
+    async def append_command(
+        self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
+    ) -> int:
         # The worker hears it from the broker, whichever gateway has the run.
-        return await self._log.append_command(thread_id, run_id, data, message_id=message_id)
+        return await self._log.append_command(thread_id, run_id, data, message_id=message_id, after=after)
 
     async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
         run = self._runs.find(subject_filter, strict=self._strict)

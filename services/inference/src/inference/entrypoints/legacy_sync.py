@@ -192,8 +192,10 @@ class _CallersLog:
     async def release(self, claim: Claim) -> None:
         self._claim = None
 
-    async def append_command(self, thread_id: str, run_id: str, data: bytes, *, message_id: str) -> int:
-        return await self._commands.append_command(thread_id, run_id, data, message_id=message_id)
+    async def append_command(
+        self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
+    ) -> int:
+        return await self._commands.append_command(thread_id, run_id, data, message_id=message_id, after=after)
 
     async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
         # The claim is all there is: a legacy run begins with this call. (A stop that came before is in what follows.)

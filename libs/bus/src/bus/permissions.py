@@ -55,6 +55,10 @@ def _reads(*streams: Stream) -> tuple[str, ...]:
     )
 
 
+def _purges(*streams: Stream) -> tuple[str, ...]:
+    return tuple(f"$JS.API.STREAM.PURGE.{stream.name}" for stream in streams)
+
+
 _LOOKS: Final = ("$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.*.*")
 _RECONCILES: Final = (
     *_LOOKS,
@@ -113,6 +117,11 @@ USERS: Final = {
             ALL_TIMERS,
             f"$JS.API.STREAM.PURGE.{topology.TIMERS.name}",
             f"$JS.API.STREAM.PURGE.{topology.RUNS.name}",
+            # A deleted thread leaves nothing behind.
+            *_reads(topology.FEEDS, topology.DEAD_LETTERS),
+            *_purges(topology.COMMANDS, topology.THREADS, topology.CORPORA, topology.PRESENCE),
+            f"$JS.API.STREAM.MSG.DELETE.{topology.FEEDS.name}",
+            f"$JS.API.STREAM.MSG.DELETE.{topology.DEAD_LETTERS.name}",
         ),
         subscribe=(),
     ),

@@ -103,6 +103,16 @@ def document_subject(corpus: str, document_id: str, entry: str) -> str:
     return f"corpus.{check_corpus(corpus)}.{check_id(DOCUMENT, document_id)}.{entry}"
 
 
+def thread_corpus_subjects(thread_id: str) -> str:
+    """Everything that is stored of a corpus that belongs to a thread."""
+    return f"corpus.{check_id(THREAD, thread_id)}.>"
+
+
+def fact_subjects(thread_id: str) -> str:
+    """Every fact about a thread."""
+    return f"thread.{check_id(THREAD, thread_id)}.>"
+
+
 def timer_subject(kind: str, timer_id: str) -> str:
     """Where a message schedule is kept until it is due; kind is `run` or `schedule`. One per subject: the newest."""
     return f"timer.at.{kind}.{_check_key(timer_id)}"

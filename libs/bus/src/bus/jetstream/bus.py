@@ -17,7 +17,7 @@ from ulid import ULID
 from bus import tracing
 from bus.api import Delivery, Entry, Outcome, Subscriber
 from bus.errors import BusError, RevisionConflictError, UnavailableError
-from bus.jetstream import timers
+from bus.jetstream import erasing, timers
 from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
 from bus.jetstream.dead_letters import DeadLetters
@@ -100,6 +100,18 @@ class JetStreamBus:
                 raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
             return last.stream_sequence
         return receipt.stream_sequence
+
+    async def purge(self, stream: str, subject_filter: str) -> int:
+        """See bus.erasing.Erasing."""
+        return await erasing.purge(self._requests, stream, subject_filter)
+
+    async def erase(self, stream: str, stream_sequence: int) -> None:
+        """See bus.erasing.Erasing."""
+        await erasing.erase(self._requests, stream, stream_sequence)
+
+    async def subjects_of(self, stream: str, subject_filter: str) -> list[str]:
+        """See bus.erasing.Erasing."""
+        return await erasing.subjects_of(self._requests, stream, subject_filter)
 
     async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
         await timers.schedule(self._connection, self._requests, timer, at=at, target=target, data=data)

@@ -12,7 +12,9 @@ from ulid import ULID
 from bus import tracing
 from bus.api import Delivery, Entry, Subscriber
 from bus.errors import BusError, RevisionConflictError, UnavailableError
+from bus.filters import matches
 from bus.handling import handle, shortest_lease
+from bus.key_values import LIFE_HEADER
 from bus.letters import dead_letter_headers, dead_letter_id
 from bus.memory.broker import Broker
 from bus.memory.consumer import MemoryConsumer
@@ -57,7 +59,8 @@ class MemoryBus:
             raise UnavailableError("the broker is away")
         sent = dict(headers or {})
         with tracing.sending(subject, sent, message_id):
-            sequence, _ = stream.append(subject, data, message_id=message_id, headers=sent)
+            life = float(sent[LIFE_HEADER].removesuffix("s")) if LIFE_HEADER in sent else None
+            sequence, _ = stream.append(subject, data, message_id=message_id, headers=sent, ttl=life)
         return sequence
 
     async def compare_and_set(self, stream: str, subject: str, data: bytes, *, expected: int) -> int:
@@ -69,6 +72,21 @@ class MemoryBus:
         except WrongLastSequenceError as error:
             raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
         return sequence
+
+    async def purge(self, stream: str, subject_filter: str) -> int:
+        """See bus.erasing.Erasing."""
+        found = self._reachable(stream)
+        before = len(found.entries)
+        found.remove(lambda stored: matches(subject_filter, stored.entry.subject))
+        return before - len(found.entries)
+
+    async def erase(self, stream: str, stream_sequence: int) -> None:
+        """See bus.erasing.Erasing."""
+        self._reachable(stream).remove(lambda stored: stored.entry.stream_sequence == stream_sequence)
+
+    async def subjects_of(self, stream: str, subject_filter: str) -> list[str]:
+        """See bus.erasing.Erasing."""
+        return list(dict.fromkeys(entry.subject for entry in self._reachable(stream).after(0, subject_filter)))
 
     async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
         if not self.reachable:
@@ -186,6 +204,11 @@ class MemoryBus:
 
     def _stream(self, name: str) -> MemoryStream:
         return self.broker.streams[name]
+
+    def _reachable(self, name: str) -> MemoryStream:
+        if not self.reachable:
+            raise UnavailableError("the broker is away")
+        return self._stream(name)
 
     async def _handle(
         self,

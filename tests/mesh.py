@@ -133,6 +133,8 @@ def start(
     scale: str = "",
     gateways: int = 1,
     model: bool = False,
+    page: bool = False,
+    demo: bool = False,
     environment: dict[str, str] | None = None,
     within: float = 90,
 ) -> Mesh:
@@ -149,6 +151,10 @@ def start(
         arguments += ["--scale", scale]
     if not model:
         arguments += ["--no-model"]
+    if not page:
+        arguments += ["--no-page"]
+    if demo:
+        arguments += ["--demo"]
     home.mkdir(parents=True, exist_ok=True)
     output = home / "up.out"
     with output.open("w") as sink:

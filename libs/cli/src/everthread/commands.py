@@ -50,6 +50,8 @@ def up(
     home: HomeOption = None,
     scale: Annotated[str, typer.Option(metavar="SERVICE=N,...", help="Such as gateway=2,inference=2.")] = "",
     model: Annotated[bool, typer.Option("--model/--no-model", help="Run the embedded model.")] = True,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Build and serve the page for browsers.")] = True,
+    demo: Annotated[bool, typer.Option("--demo", help="The page may kill workers, to show what happens then.")] = False,
 ) -> None:
     """Start everything and keep it running until Ctrl-C or SIGTERM."""
     from everthread.home import resolve_home
@@ -57,7 +59,7 @@ def up(
     from everthread.up import run_up
 
     counts = parse_scale(scale)
-    raise typer.Exit(run_up(resolve_home(home), port=port, counts=counts, with_model=model))
+    raise typer.Exit(run_up(resolve_home(home), port=port, counts=counts, with_model=model, with_page=page, demo=demo))
 
 
 @app.command()

@@ -11,6 +11,7 @@ MONGODB_URI: Final = "MONGODB_URI"
 OPENAI_BASE_URL: Final = "OPENAI_BASE_URL"
 OPENAI_API_KEY: Final = "OPENAI_API_KEY"
 JWKS_URL: Final = "EVERTHREAD_JWKS_URL"
+PAGE_FOLDER: Final = "EVERTHREAD_PAGE_FOLDER"
 DRAIN_SECONDS: Final = "EVERTHREAD_DRAIN_SECONDS"
 _DEFAULT_DRAIN: Final = "5"
 
@@ -21,6 +22,7 @@ _NEEDED_BY: Final[Mapping[str, str]] = {MONGODB_URI: "conversation", OPENAI_API_
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
     """What the services must know of each other. `nats` is the address per service; `model_url` is None without a model;
+    `page_folder` is where the page is (or will be) built; with `demo_state` the page may kill workers;
     `dev_key` is None where a JWKS URL is set; `nats_monitor` is None where the broker is not the embedded one."""
 
     nats: Mapping[str, str]
@@ -30,6 +32,8 @@ class Wiring:
     conversation_ports: tuple[int, ...]
     nats_monitor: str | None = None
     inference_ports: tuple[int, ...] = ()
+    page_folder: str | None = None
+    demo_state: str | None = None
 
 
 def service_environment(
@@ -62,7 +66,11 @@ def service_environment(
     else:
         environment["EVERTHREAD_HOST"] = LOOPBACK
     if service == "gateway" and wiring.dev_key is not None:
-        environment["EVERTHREAD_DEV_KEY_FILE"] = wiring.dev_key
+        environment |= {"EVERTHREAD_DEV_KEY_FILE": wiring.dev_key, "EVERTHREAD_DEV_SESSION": "true"}
+        if wiring.demo_state is not None:
+            environment["EVERTHREAD_DEMO_STATE_FILE"] = wiring.demo_state
+    if service == "gateway" and wiring.page_folder is not None:
+        environment.setdefault(PAGE_FOLDER, wiring.page_folder)
     if service == "notifier" and wiring.nats_monitor is not None:
         environment["EVERTHREAD_NATS_MONITOR_URL"] = wiring.nats_monitor
     if wiring.model_url is not None:

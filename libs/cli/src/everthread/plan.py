@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from everthread import embedded, external
@@ -53,9 +54,17 @@ class _Ports:
 
 
 def make_plan(
-    home: Home, *, port: int, counts: Mapping[str, int], with_model: bool, environment: Mapping[str, str]
+    home: Home,
+    *,
+    port: int,
+    counts: Mapping[str, int],
+    with_model: bool,
+    environment: Mapping[str, str],
+    page: Path | None = None,
+    demo: bool = False,
 ) -> Plan:
-    """Decide everything, and make the keys and passwords. Raises RefusedError."""
+    """Decide everything, and make the keys and passwords. `page` is the folder of the page's sources, built below it; with `demo`
+    the page may kill workers. Raises RefusedError."""
     check_packages()
     check_port(port, counts["gateway"])
     ports = _Ports(range(port, port + counts["gateway"]))
@@ -124,6 +133,8 @@ def make_plan(
         conversation_ports=conversation_ports,
         nats_monitor=nats_monitor,
         inference_ports=inference_ports,
+        page_folder=str(page / "dist") if page is not None else None,
+        demo_state=str(home.state) if demo else None,
     )
     present = {part.name for part in parts}
     for service in SERVICES:

@@ -63,6 +63,10 @@ class Progress:
         for sentence in how_to_talk(plan, home):
             self._line(sentence)
 
+    def page(self, sentence: str) -> None:
+        """How the build of the page goes."""
+        self._say(sentence, dim=not self._is_up)
+
     def stopping(self) -> None:
         """The children are being stopped."""
         self._stopping = True

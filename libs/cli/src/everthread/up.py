@@ -6,11 +6,14 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from everthread.embedded import PartError
+from everthread.environment import PAGE_FOLDER
 from everthread.errors import RefusedError, explain_os_error
 from everthread.home import Home
+from everthread.page import build_page, page_sources
 from everthread.plan import Plan, check_replacements, make_plan
 from everthread.ports import NoFreePortError
 from everthread.progress import Progress
@@ -23,7 +26,9 @@ MOST_FILES: Final = 65_536
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_up(home: Home, *, port: int, counts: Mapping[str, int], with_model: bool) -> int:
+def run_up(
+    home: Home, *, port: int, counts: Mapping[str, int], with_model: bool, with_page: bool = True, demo: bool = False
+) -> int:
     """Run until stopped; returns the exit code. Raises RefusedError for whatever makes a start impossible."""
     home.prepare()
     check_disk(home)
@@ -31,8 +36,18 @@ def run_up(home: Home, *, port: int, counts: Mapping[str, int], with_model: bool
     with home.locked():
         try:
             home.state.unlink(missing_ok=True)
-            plan = make_plan(home, port=port, counts=counts, with_model=with_model, environment=os.environ)
-            return asyncio.run(_run(plan, home))
+            # A page that was built elsewhere is served as it is.
+            page = page_sources() if with_page and not os.environ.get(PAGE_FOLDER) else None
+            plan = make_plan(
+                home,
+                port=port,
+                counts=counts,
+                with_model=with_model,
+                environment=os.environ,
+                page=page,
+                demo=demo,
+            )
+            return asyncio.run(_run(plan, home, page))
         except OSError as error:
             raise RefusedError(explain_os_error(error, home.root)) from None
         except (PartError, NoFreePortError) as error:
@@ -60,7 +75,7 @@ def check_disk(home: Home) -> None:
         )
 
 
-async def _run(plan: Plan, home: Home) -> int:
+async def _run(plan: Plan, home: Home, page: Path | None) -> int:
     progress = Progress(plan.parts)
 
     def changed(part: Part) -> None:
@@ -83,9 +98,11 @@ async def _run(plan: Plan, home: Home) -> int:
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
     progress.begin(home, plan.uses, plan.notes)
+    building: asyncio.Future[None] = loop.create_future()
     try:
         stopped = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(_start(supervisor))
+        building = asyncio.create_task(_build(page, plan, progress))
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
@@ -95,6 +112,8 @@ async def _run(plan: Plan, home: Home) -> int:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
     finally:
+        building.cancel()
+        await asyncio.gather(building, return_exceptions=True)
         progress.end_spinner()
         await supervisor.stop()
         with contextlib.suppress(OSError):
@@ -106,6 +125,22 @@ async def _run(plan: Plan, home: Home) -> int:
 async def _start(supervisor: Supervisor) -> None:
     await asyncio.to_thread(check_replacements, os.environ)
     await supervisor.start()
+
+
+async def _build(page: Path | None, plan: Plan, progress: Progress) -> None:
+    """Build the page beside the start, which does not wait for it."""
+    if page is None:
+        return
+    try:
+        built = await build_page(page, progress.page)
+    except OSError as error:
+        progress.page(f"The page was not built: {error}.")
+        built = False
+    progress.page(
+        f"page: {plan.urls[0]} in a browser"
+        if built
+        else "page: none; the API works without it. `task web` tries again"
+    )
 
 
 def _record(plan: Plan, home: Home) -> None:

@@ -15,10 +15,14 @@ from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
 from gateway.adapters.conversation import GrpcConversation
+from gateway.adapters.demo_workers import WorkersOfThisMachine
+from gateway.adapters.dev_sessions import DevelopmentSigner
+from gateway.adapters.documents import GrpcDocuments
 from gateway.adapters.flag_bucket import FlagBucket
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns
+from gateway.adapters.page_files import PageFolder
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.tokens import TokenAuthenticator
@@ -31,7 +35,7 @@ from gateway.entrypoints.client_doors import open_doors
 from gateway.entrypoints.guarding import keep_guarding
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.wiring import Doors, Readiness, Rollout, Wiring
-from gateway.ports import Flags
+from gateway.ports import Documents, Flags
 from gateway.settings import GatewaySettings
 
 logger = structlog.get_logger()
@@ -48,6 +52,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     conversation = LegacyConversation(
         settings.conversation_address, deadline=settings.conversation_deadline, runs=legacy
     )
+    documents = GrpcDocuments(settings.conversation_address, deadline=settings.conversation_deadline)
     bus = await connect(settings.nats_url, instance=process.instance)
     flags = FlagBucket(bus)
     await flags.start()
@@ -55,7 +60,8 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
     bucket = RolloutBucket(bus, instance=process.instance)
     rollout = Rollout(store=bucket, results=conversation, policy=policy_of(settings))
-    wiring = wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags, rollout)
+    ready = process.health.readiness
+    wiring = wire(settings, conversation, log, hub, authenticator, models, ready, flags, rollout, documents)
     feeds = Feeds(watched, piece_bytes=settings.piece_bytes)
     doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
     app, streams = build(wiring, version=version("everthread-gateway"), client_doors=doors)
@@ -103,6 +109,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await feeds.close()
         await authenticator.close()
         await conversation.close()
+        await documents.close()
         await bus.drain()
 
 
@@ -125,6 +132,24 @@ def authenticator_of(settings: GatewaySettings) -> TokenAuthenticator:
     return TokenAuthenticator(DevelopmentKey(settings.dev_key_file), issuer=DEV_ISSUER, audience=DEV_AUDIENCE)
 
 
+def session_key_of(settings: GatewaySettings) -> DevelopmentSigner | None:
+    """What signs sessions by name: only with the development key, and where it was asked for. Raises StartupError."""
+    if not settings.dev_session or settings.jwks_url is not None or settings.dev_key_file is None:
+        return None
+    return DevelopmentSigner(settings.dev_key_file)
+
+
+def demo_of(settings: GatewaySettings) -> WorkersOfThisMachine | None:
+    """The workers that the page may kill: in development only. Raises StartupError."""
+    if settings.demo_state_file is None:
+        return None
+    if settings.jwks_url is not None:
+        raise StartupError(
+            "EVERTHREAD_DEMO_STATE_FILE is for development on this machine; unset it with EVERTHREAD_JWKS_URL"
+        )
+    return WorkersOfThisMachine(settings.demo_state_file)
+
+
 def wire(
     settings: GatewaySettings,
     conversation: GrpcConversation,
@@ -135,6 +160,7 @@ def wire(
     readiness: Readiness,
     flags: Flags | None = None,
     rollout: Rollout | None = None,
+    documents: Documents | None = None,
 ) -> Wiring:
     """Everything behind the door, from its parts and the settings."""
     return Wiring(
@@ -148,8 +174,14 @@ def wire(
         streams=StreamBudget(per_user=settings.streams_per_user),
         body_bytes=settings.body_bytes,
         origins=settings.origins,
+        page=PageFolder(settings.page_folder) if settings.page_folder is not None else None,
+        session_key=session_key_of(settings),
+        sign_in_url=settings.sign_in_url,
+        demo=demo_of(settings),
         flags=flags,
         rollout=rollout,
+        documents=documents,
+        document_bytes=settings.document_bytes,
     )
 
 

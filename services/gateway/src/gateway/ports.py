@@ -10,6 +10,7 @@ from bus.errors import BusError
 from contracts.run_state import RunState
 
 from gateway.domain.comparison import RunResult
+from gateway.domain.documents import Document, DocumentPage
 from gateway.domain.guard import GuardState
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import Definition, PathContext, PathDecision
@@ -29,6 +30,24 @@ class Page:
     threads: Sequence[Thread]
     messages: Sequence[Message]
     next_cursor: str
+
+
+class Documents(Protocol):
+    """Documents that answers rest on. Every call raises Refusal."""
+
+    async def create(
+        self, user_id: str, document_id: str, *, corpus: str, title: str, media_type: str, url: str, data: bytes
+    ) -> Document:
+        """Store a document and have it read; idempotent where `document_id` is not empty."""
+
+    async def get(self, corpus: str, document_id: str) -> Document:
+        """A document of the corpus."""
+
+    async def of(self, corpus: str, *, cursor: str, limit: int) -> DocumentPage:
+        """Newest first."""
+
+    async def delete(self, corpus: str, document_id: str) -> None:
+        """Idempotent."""
 
 
 class Conversation(Protocol):

@@ -47,6 +47,22 @@ class GatewaySettings(ServiceSettings):
         default=None,
         description="A private Ed25519 JWK; tokens it signed are accepted, on loopback only, while no JWKS URL is set.",
     )
+    dev_session: bool = Field(
+        default=False,
+        description="Give the page a session by name, on loopback, signed with the development key; `everthread up` sets it.",
+    )
+    sign_in_url: str | None = Field(
+        default=None,
+        pattern=r"^(https?://|/)[^\s]*$",
+        description="Where the page sends people to sign in, with a JWKS URL; without it the page asks for a token.",
+    )
+    page_folder: Path | None = Field(
+        default=None, description="The built page (`task web`); without it this gateway serves the API only."
+    )
+    demo_state_file: Path | None = Field(
+        default=None,
+        description="The state file of `everthread up --demo`: the page may then kill workers on this machine.",
+    )
     jwks_url: str | None = Field(
         default=None, pattern=r"^https?://", description="Where the identity provider publishes its keys."
     )
@@ -67,6 +83,9 @@ class GatewaySettings(ServiceSettings):
     )
     messages_burst: int = Field(default=100, ge=1, description="Messages one user may send at once.")
     body_bytes: int = Field(default=262_144, ge=1024, description="The largest request body, in bytes.")
+    document_bytes: int = Field(
+        default=10 * 1024 * 1024, ge=1, le=15 * 1024 * 1024, description="The largest document that is taken, in bytes."
+    )
     ring_bytes: int = Field(
         default=262_144, ge=4096, description="Newest events kept in memory per watched run or thread, in bytes."
     )

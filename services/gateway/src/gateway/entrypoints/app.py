@@ -8,7 +8,7 @@ from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.entrypoints import admin, refusing, rollout, tickets
+from gateway.entrypoints import admin, demo, documents, page, refusing, rollout, sessions, tickets
 from gateway.entrypoints.door import Door
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import HEARTBEAT_SECONDS, EventStreams
@@ -16,17 +16,6 @@ from gateway.entrypoints.routes import router
 from gateway.entrypoints.websocket import LongLived, WebSockets
 from gateway.entrypoints.wiring import Wiring, wiring_of
 from gateway.handlers.choose_path import HEADER
-
-HELLO: Final = {
-    "everthread": "An answer, once accepted, always finishes.",
-    "talk": [
-        'POST /v1/threads {"title": "..."}',
-        'POST /v1/threads/{thread_id}/messages {"content": "..."}',
-        "GET /v1/runs/{run_id}/events (server-sent events; resume with Last-Event-ID)",
-    ],
-    "token": "Authorization: Bearer <JWT>; in development: everthread token --user demo",
-    "openapi": "/openapi.json",
-}
 
 _STREAMS: Final = {
     "/v1/runs/{run_id}/events": ("watch_run", "The events of a run, up to its terminal one; 204 after that.", "run_id"),
@@ -49,14 +38,18 @@ def build(
     """The ASGI application, and its long-lived connections (to drain them). `heartbeat` is in seconds."""
     app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.wiring = wiring
-    app.add_api_route("/", _hello, include_in_schema=False)
+    app.include_router(page.router)
+    app.include_router(sessions.router)
     app.add_api_route("/healthz", _healthz, include_in_schema=False)
     app.add_api_route("/readyz", _readyz, include_in_schema=False)
     # The door has verified the token before; this is what OpenAPI says about it.
     app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(tickets.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(documents.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(admin.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(rollout.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    if wiring.demo is not None:
+        app.include_router(demo.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     refusing.install(app)
     _describe_streams(app)
     streams = EventStreams(wiring, heartbeat=heartbeat)
@@ -93,10 +86,6 @@ def build(
             max_age=600,
         )
     return door, LongLived(streams, sockets)
-
-
-async def _hello() -> dict[str, Any]:
-    return HELLO
 
 
 async def _healthz() -> Response:

@@ -14,7 +14,9 @@ from runtime.names import Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.domain.problems import Refusal
+from gateway.entrypoints import documents
 from gateway.entrypoints.bodies import read_body
+from gateway.entrypoints.callers import caller_of, header_of
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import EventStreams, is_event_stream, route_of
 from gateway.entrypoints.protocol_http import STREAMING
@@ -29,11 +31,6 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 def method_of(scope: Scope) -> str:
     """The request's method; one word for all that nobody knows, as each would be a time series."""
     return scope["method"] if scope["method"] in _METHODS else "_OTHER"
-
-
-def header_of(scope: Scope, name: bytes) -> str | None:
-    """One header of a request. An event stream keeps what its frames hold for days: no dictionary of all of them."""
-    return next((value.decode("latin-1") for known, value in scope["headers"] if known == name), None)
 
 
 class Door:
@@ -80,7 +77,7 @@ class Door:
             await self._client_doors(scope, receive, send)
             return
         if path.startswith("/v1/"):
-            scope[PRINCIPAL] = await self._wiring.authenticator.authenticate(header_of(scope, b"authorization"))
+            scope[PRINCIPAL] = await caller_of(self._wiring, scope)
             if is_event_stream(path):
                 await self._streams(scope, receive, send)
                 return
@@ -94,6 +91,8 @@ class Door:
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None where the client left. Raises Refusal: too large, or no JSON by its own account."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["path"] == documents.PATH:
+            return await read_body(receive, headers, self._wiring.document_bytes)
         body = await read_body(receive, headers, self._wiring.body_bytes)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and media_type != "application/json" and not media_type.endswith("+json"):

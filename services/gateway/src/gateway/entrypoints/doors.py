@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.bodies import read_body
+from gateway.entrypoints.callers import caller_of
 from gateway.entrypoints.protocol_http import STREAMING
 from gateway.entrypoints.refusing import fault, refusal_of
 from gateway.entrypoints.wiring import ANSWERING_PATH, PRINCIPAL, Wiring
@@ -142,7 +143,7 @@ class ClientDoors:
 
     async def _serve(self, door: ClientDoor, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        principal = scope[PRINCIPAL] = await self._wiring.authenticator.authenticate(headers.get("authorization"))
+        principal = scope[PRINCIPAL] = await caller_of(self._wiring, scope)
         # Transports send JSON under whatever content type fetch thinks of; the body is checked for what it is.
         body = await read_body(receive, headers, self._wiring.body_bytes)
         if body is None:

@@ -18,11 +18,15 @@ from gateway.ports import (
     Authenticator,
     ClientThreads,
     Conversation,
+    DemoWorkers,
+    Documents,
     Flags,
     LogReader,
+    PageFiles,
     RolloutStore,
     RunFeeds,
     RunResults,
+    SessionKey,
     Viewers,
 )
 
@@ -49,9 +53,17 @@ class Wiring:
     origins: list[str] = field(default_factory=list)
     tickets: Tickets = field(default_factory=Tickets)
     clock: Callable[[], float] = time.time
+    documents: Documents | None = None
+    document_bytes: int = 10 * 1024 * 1024
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""
     rollout: "Rollout | None" = None
+    page: PageFiles | None = None
+    """The built page; without it `/` says that there is none."""
+    session_key: SessionKey | None = None
+    """Signs sessions by name, for development; without it a session begins with a token."""
+    sign_in_url: str | None = None
+    demo: DemoWorkers | None = None
 
     async def choose_path(self, principal: Principal, *, thread_id: str, model: str, asked: str) -> str:
         """The path that answers a message; see handlers.choose_path. Raises Refusal."""

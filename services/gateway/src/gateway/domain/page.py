@@ -1,0 +1,65 @@
+"""The page over HTTP: which paths are its own, under which rules a browser runs it, how long it may be kept."""
+
+from collections.abc import Mapping
+from typing import Final
+
+INDEX: Final = "index.html"
+ASSETS: Final = "assets/"
+
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types dompurify",
+    )
+)
+"""No inline script or style, no other origin, and no text that becomes HTML but by the sanitiser."""
+
+HEADERS: Final[Mapping[str, str]] = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+_VIEWS: Final = ("/t/", "/console/")
+_VIEW_ROOTS: Final = frozenset({"/", "/console"})
+
+
+def file_of(path: str) -> str | None:
+    """The page's file at a path: its views are all one document, its parts stand below `assets/`. None: not the page's."""
+    if path in _VIEW_ROOTS or path.startswith(_VIEWS):
+        return INDEX
+    name = path.removeprefix("/")
+    return name if name.startswith(ASSETS) or name in ("favicon.svg", "manifest.webmanifest") else None
+
+
+def wants_page(accept: str) -> bool:
+    """Whether who asks is a browser that opens an address: programs that ask for anything get the API's greeting."""
+    return "text/html" in accept
+
+
+def caching_of(name: str) -> str:
+    """Parts have a hash of their content in their name; everything else is asked for again."""
+    return "public, max-age=31536000, immutable" if name.startswith(ASSETS) else "no-cache"
+
+
+def coding_of(accept_encoding: str, offered: Mapping[str, bytes]) -> str | None:
+    """The first of `offered` (best first) that the client takes."""
+    taken = {
+        part.partition(";")[0].strip()
+        for part in accept_encoding.split(",")
+        if not part.replace(" ", "").endswith(";q=0")
+    }
+    return next((coding for coding in offered if coding in taken), None)

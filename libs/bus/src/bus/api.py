@@ -176,6 +176,10 @@ class Bus(Protocol):
     async def request(self, subject: str, data: bytes, *, timeout: float) -> bytes | None:
         """Ask a core subject; None when nobody listens or nobody answers in time."""
 
+    async def tell(self, subject: str, data: bytes) -> None:
+        """Send on a core subject, to whoever listens now: nothing is stored, and nobody says whether it was heard. Raises
+        UnavailableError."""
+
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Answer requests on a core subject."""
 

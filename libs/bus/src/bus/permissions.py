@@ -12,6 +12,7 @@ from contracts.subjects import (
     ALL_CLAIMS,
     ALL_COMMANDS,
     ALL_EVENTS,
+    ALL_SERVICE_CALLS,
     ALL_SNAPSHOTS,
     ALL_TIMERS,
     ALL_TOOLS,
@@ -37,6 +38,8 @@ class Permissions:
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    answers: bool = False
+    """May answer requests that it has received, wherever they want their answer."""
 
 
 def _consumes(consumer: Consumer) -> tuple[str, ...]:
@@ -111,6 +114,9 @@ USERS: Final = {
             ALL_CLAIMS,
             ALL_EVENTS,
             ALL_SNAPSHOTS,
+            *_consumes(topology.APPEND),
+            # Internal services are told what became of what they appended.
+            "_INBOX_app.>",
             *_consumes(topology.RECORD),
             *_consumes(topology.WAKE),
             *_consumes(topology.DUE),
@@ -175,7 +181,9 @@ USERS: Final = {
     ),
     "app": Permissions(
         publish=(*_reads(topology.RUNS), THREAD_APPENDS),
-        subscribe=tuple(map(live, _ALL_RUNS)),
+        # It offers tools, as NATS micro services do.
+        subscribe=(*map(live, _ALL_RUNS), ALL_TOOLS, ALL_SERVICE_CALLS),
+        answers=True,
     ),
 }
 """One user per service, `admin` for the command line, `app` for internal services (libs/client)."""
@@ -188,4 +196,5 @@ def of_user(user: str) -> Permissions:
     return Permissions(
         publish=tuple(dict.fromkeys((*permissions.publish, inbox))),
         subscribe=tuple(dict.fromkeys((*permissions.subscribe, inbox))),
+        answers=permissions.answers,
     )

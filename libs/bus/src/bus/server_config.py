@@ -14,6 +14,9 @@ SYSTEM_ACCOUNT: Final = "SYS"
 DISCONNECTS: Final = f"$SYS.ACCOUNT.{ACCOUNT}.DISCONNECT"
 MAX_PAYLOAD: Final = 8 * 1024 * 1024
 GIB: Final = 1024**3
+ANSWERS: Final = 10_000
+ANSWER_TIME: Final = "1h"
+"""How many messages may answer one request, and until when."""
 
 
 def render(
@@ -67,11 +70,11 @@ def accounts(passwords: Mapping[str, str]) -> dict[str, Any]:
 
 def _user(user: str, password: str) -> dict[str, Any]:
     allowed = permissions.of_user(user)
-    return {
-        "user": user,
-        "password": password,
-        "permissions": {
-            "publish": {"allow": list(allowed.publish)},
-            "subscribe": {"allow": list(allowed.subscribe)},
-        },
+    rendered: dict[str, Any] = {
+        "publish": {"allow": list(allowed.publish)},
+        "subscribe": {"allow": list(allowed.subscribe)},
     }
+    if allowed.answers:
+        # A tool's answer is many messages: its progress, then its result.
+        rendered["allow_responses"] = {"max": ANSWERS, "expires": ANSWER_TIME}
+    return {"user": user, "password": password, "permissions": rendered}

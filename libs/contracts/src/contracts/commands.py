@@ -1,6 +1,6 @@
 """Commands: imperative, may be refused. Work commands travel on COMMANDS; run commands are entries of the run's own log."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -77,6 +77,44 @@ class SteerRun(msgspec.Struct, tag_field="type", tag="steer", kw_only=True):
     by: str
     at: str
     message_id: str = ""
+
+
+class AppendToThread(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """On COMMANDS under `cmd.thread.<thread>.append`: an internal service puts something into somebody's thread.
+
+    `user_id` is in the thread and may write in it. `text` says to people and to the model what happened; `event` names it in
+    the service's own words (`order.shipped`) and `data` is any JSON about it. With `answer` the text is a message to be
+    answered, and a run begins. The message's `Nats-Msg-Id` names it: appended once, however often it is sent. Where the header
+    REPLY_TO names a subject, an AppendOutcome goes there.
+    """
+
+    user_id: str
+    service: str
+    text: str
+    event: str = ""
+    data: Any = None
+    answer: bool = False
+    model: str = ""
+
+
+REPLY_TO: Final = "Everthread-Reply"
+"""Header of a command on COMMANDS: the core subject that its outcome is sent to, to whoever listens there then."""
+APPEND_KEY: Final = "Everthread-Idempotency-Key"
+"""Header: the name of an append, where it is not its `Nats-Msg-Id`. Who has not heard the outcome sends the same again under
+another `Nats-Msg-Id`, since the broker drops one that it has seen, and hears it then."""
+
+
+class AppendOutcome(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What became of an AppendToThread: the stored message (and the run that answers it), or why it was rejected: `code` for
+    programs, `detail` for people. `repeated`: it had been appended before."""
+
+    accepted: bool
+    message_id: str = ""
+    run_id: str = ""
+    assistant_message_id: str = ""
+    repeated: bool = False
+    code: str = ""
+    detail: str = ""
 
 
 RunCommand = CancelRun | ProvideInput | DecideApproval | SteerRun

@@ -29,6 +29,8 @@ TOOLS: Final = "tool."
 ALL_TOOLS: Final = TOOLS + ">"
 SERVICES_INFO: Final = "$SRV.INFO"
 """Every NATS micro service answers a request here with what it offers."""
+ALL_SERVICE_CALLS: Final = "$SRV.>"
+"""Where a NATS micro service listens for questions about itself."""
 FLAG_VALUES: Final = "$KV.flags.>"
 """The key-value bucket `flags`, as the broker spells buckets: `nats kv get flags path` reads the flag `path`."""
 ROLLOUT_VALUES: Final = "$KV.rollout.>"
@@ -81,6 +83,11 @@ def execute_subject(run_id: str) -> str:
 def document_command_subject(document_id: str, verb: str) -> str:
     """Where a command about a document goes; verb is `read` or `forget`."""
     return f"cmd.document.{check_id(DOCUMENT, document_id)}.{verb}"
+
+
+def append_subject(thread_id: str) -> str:
+    """Where an internal service puts something into a thread."""
+    return f"cmd.thread.{check_id(THREAD, thread_id)}.append"
 
 
 def fact_subject(thread_id: str, fact_type: str) -> str:

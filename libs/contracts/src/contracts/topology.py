@@ -215,6 +215,13 @@ READ: Final = Consumer(
     why="Workers read uploaded documents into passages, and take deleted ones away.",
     max_deliver=50,
 )
+APPEND: Final = Consumer(
+    name="conversation-append",
+    stream="COMMANDS",
+    filter=subjects.THREAD_APPENDS,
+    why="Conversation stores what internal services put into threads.",
+    max_deliver=50,
+)
 RECORD: Final = Consumer(
     name="conversation-record",
     stream="RUNS",
@@ -266,7 +273,7 @@ PUSH: Final = Consumer(
     ack_wait=30.0,
     max_deliver=8,
 )
-CONSUMERS: Final = (EXECUTE, READ, RECORD, WAKE, DUE, FEED, DEAD, TELL, PUSH)
+CONSUMERS: Final = (EXECUTE, READ, APPEND, RECORD, WAKE, DUE, FEED, DEAD, TELL, PUSH)
 
 
 def webhook_consumer(webhook_id: str) -> Consumer:

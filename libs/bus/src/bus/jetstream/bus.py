@@ -151,6 +151,12 @@ class JetStreamBus:
             return None
         return bytes(message.data)
 
+    async def tell(self, subject: str, data: bytes) -> None:
+        try:
+            await self._requests.send(subject, data)
+        except NoAnswerError as error:
+            raise UnavailableError(f"cannot send to {subject}: {error}") from error
+
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         async def reply_to(message: Msg) -> None:
             try:

@@ -24,6 +24,7 @@ class Broker:
         self.consumers: dict[tuple[str, str], MemoryConsumer] = {}
         self.answers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self.death_listeners: dict[str, Callable[[str], Awaitable[None]]] = {}
+        self.told: list[tuple[str, bytes]] = []
         self.timers = MemoryTimers(self.streams.get(topology.TIMERS.name))
         for config in consumers:
             stream = self.streams[config.stream]

@@ -57,7 +57,7 @@ class MemoryBus:
             raise UnavailableError(f"no stream stores {subject}")
         if not self.reachable:
             raise UnavailableError("the broker is away")
-        sent = dict(headers or {})
+        sent = {**(headers or {}), "Nats-Msg-Id": message_id}
         with tracing.sending(subject, sent, message_id):
             life = float(sent[LIFE_HEADER].removesuffix("s")) if LIFE_HEADER in sent else None
             sequence, _ = stream.append(subject, data, message_id=message_id, headers=sent, ttl=life)
@@ -150,6 +150,11 @@ class MemoryBus:
             return await asyncio.wait_for(answer(data), timeout)
         except TimeoutError:
             return None
+
+    async def tell(self, subject: str, data: bytes) -> None:
+        if not self.reachable:
+            raise UnavailableError("the broker is away")
+        self.broker.told.append((subject, data))
 
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         self.broker.answers[subject] = answer

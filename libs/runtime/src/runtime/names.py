@@ -240,6 +240,13 @@ class Metric(Enum):
         GATEWAY,
     )
 
+    DOUBLES_SHOWN = _counter(
+        "everthread_follow_doubles_shown_total",
+        "Events that reached viewers although they, or later ones of the same run, had reached them before. Must be 0 for ever.",
+        "docs/runbooks/gap-shown.md: a bug, whatever else is going on; keep the logs and the run.",
+        GATEWAY,
+    )
+
     # Calls
     HTTP_SECONDS = _seconds(
         "everthread_http_request_duration_seconds",
@@ -328,6 +335,29 @@ class Metric(Enum):
         GATEWAY,
     )
 
+    DEPARTURES = _counter(
+        "everthread_run_departures_total",
+        "Runs that nobody watched any more before their end, by path.",
+        "What became of them: survival in `everthread rollout status`. On legacy_sync each of them is an answer lost.",
+        GATEWAY,
+        path=PATHS,
+    )
+    SHADOWS = _counter(
+        "everthread_shadow_runs_total",
+        "Shadow runs that ended, by status: what legacy_sync answered, answered once more by durable_event, unseen.",
+        "`error` where the served runs complete: `everthread rollout status` shows both sides of the pairs.",
+        CONVERSATION,
+        status=ENDS,
+    )
+    SHADOW_COST = _counter(
+        "everthread_shadow_cost_microusd_total",
+        "What the model calls of shadow runs cost, in millionths of a dollar. It is in no user's ledger and in no other figure.",
+        "The price of comparing: lower the flag's weight of `shadow` when enough is known.",
+        CONVERSATION,
+        unit="micro-dollars",
+        model=ANY,
+    )
+
     # Runs
     ACCEPTED = _counter(
         "everthread_messages_accepted_total",
@@ -361,6 +391,14 @@ class Metric(Enum):
         buckets=SLOW,
         path=PATHS,
         status=ENDS,
+    )
+    DATABASE_OPERATIONS = _counter(
+        "everthread_run_database_operations_total",
+        "Commands that MongoDB got for answers, by path and what for; divided by messages accepted: per answer.",
+        "Rising per answer: a new read or write on the way of every answer; `progress` grows with its length.",
+        CONVERSATION,
+        path=PATHS,
+        activity=("accept", "input", "progress", "end"),
     )
     RECORD_SECONDS = _seconds(
         "everthread_run_record_lag_seconds",

@@ -10,7 +10,7 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
-from runtime import metrics, telemetry
+from runtime import metrics, operations, telemetry
 from runtime.names import Metric
 
 _tracer = telemetry.tracer("store")
@@ -59,6 +59,7 @@ class CommandSpans(CommandListener):
 
 def _measure(event: CommandSucceededEvent | CommandFailedEvent, outcome: str) -> None:
     if event.command_name not in _UNTRACED:
+        operations.note()
         metrics.observe(
             Metric.MONGODB_SECONDS, event.duration_micros / 1e6, command=event.command_name, outcome=outcome
         )

@@ -15,6 +15,7 @@ from conversation.domain.acceptance import Acceptance, Remembered, Timing
 from conversation.domain.entities import Message, Outgoing, Preferences, Run, Thread, User
 from conversation.domain.limits import Limits
 from conversation.domain.pages import ThreadKey
+from conversation.domain.shadows import Shadow
 
 T = TypeVar("T")
 
@@ -53,6 +54,9 @@ class Writes(Protocol):
         """Store a run's end: message, run and ledger. Returns the run as it was; None, having stored nothing, where the run is
         unknown or has ended already."""
 
+    async def add_shadow(self, shadow: Shadow) -> None:
+        """Store a new shadow run."""
+
     async def revive_run(self, run: Run, *, check_at: datetime) -> bool:
         """Count a revival, unless somebody else did so meanwhile or the run has ended."""
 
@@ -60,8 +64,39 @@ class Writes(Protocol):
         """Have this published if, and only if, the transaction commits."""
 
 
+class Shadows(Protocol):
+    """Shadow runs: figures, no text."""
+
+    async def find(self, run_id: str) -> Shadow | None:
+        """One of them."""
+
+    async def newest(self, since: datetime, limit: int) -> Sequence[Shadow]:
+        """The newest that were begun since then."""
+
+    async def served(self, run_ids: Sequence[str]) -> Sequence[Run]:
+        """The runs that they repeat, as far as there are any left."""
+
+    async def count_checkpoint(self, state: RunState) -> None:
+        """Count what would have been shown of a run on its way, once per checkpoint."""
+
+    async def end(
+        self, state: RunState, ended_at: datetime, *, similarity: float, equal: bool, clear_at: datetime
+    ) -> bool:
+        """Store its end; False, having stored nothing, where it has ended already."""
+
+    async def to_clear(self, now: datetime) -> Sequence[Shadow]:
+        """Some whose log is to go."""
+
+    async def cleared(self, run_id: str) -> None:
+        """Its log is gone."""
+
+
 class Records(Protocol):
     """What conversation keeps."""
+
+    @property
+    def shadows(self) -> Shadows:
+        """Shadow runs."""
 
     async def transaction(self, body: Callable[[Writes], Awaitable[T]]) -> T:
         """Run `body` as one transaction; it may run several times and what it raises rolls back."""
@@ -104,6 +139,12 @@ class Records(Protocol):
     async def newest_runs(self, path: str, since: datetime, limit: int) -> Sequence[Run]:
         """The newest runs of a path that were accepted since then, whoever owns them."""
 
+    async def operations(self, message_ids: Sequence[str]) -> Mapping[str, int]:
+        """How many commands the database got to accept, to show and to record each answer, by its message's id."""
+
+    async def note_departure(self, run_id: str, at: datetime) -> None:
+        """Store when nobody watched a run any more, if that is not known yet."""
+
     async def check_run_again(self, run: Run, check_at: datetime) -> None:
         """Move a run's `check_at`."""
 
@@ -113,6 +154,9 @@ class Broker(Protocol):
 
     async def say(self, outgoing: Outgoing) -> None:
         """Publish; returns once it is stored. The same message id is stored once."""
+
+    async def forget_log(self, thread_id: str) -> None:
+        """Delete all run logs of a thread. Idempotent."""
 
     async def is_command_waiting(self, run_id: str) -> bool:
         """The command to execute the run is still in the work queue: waiting, or in somebody's hands."""

@@ -21,6 +21,9 @@ class BusBroker:
     async def say(self, outgoing: Outgoing) -> None:
         await self._bus.publish(outgoing.subject, outgoing.payload, message_id=outgoing.message_id)
 
+    async def forget_log(self, thread_id: str) -> None:
+        await self._bus.run_log.purge_thread(thread_id)
+
     async def is_command_waiting(self, run_id: str) -> bool:
         return await self._bus.last_of(COMMANDS.name, execute_subject(run_id)) is not None
 

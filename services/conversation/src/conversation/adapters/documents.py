@@ -88,7 +88,7 @@ def message_of(document: Document) -> Message:
         content=document["content"],
         parts=_parts_of(document["parts"], document["content"]),
         model=document["model"],
-        usage=_usage_of(document["usage"]),
+        usage=usage_of(document["usage"]),
         cost_microusd=document["cost_microusd"],
         run_id=document["run_id"],
         parent_message_id=document["parent_message_id"],
@@ -120,7 +120,8 @@ def usage_field(usage: Usage | None) -> Document | None:
     return None if usage is None else msgspec.to_builtins(usage)
 
 
-def _usage_of(field: Document | None) -> Usage | None:
+def usage_of(field: Document | None) -> Usage | None:
+    """Read them back."""
     return None if field is None else msgspec.convert(field, Usage)
 
 
@@ -145,6 +146,7 @@ def run_document(run: Run) -> Document:
         "check_at": run.check_at,
         "revivals": run.revivals,
         **({"client": run.client} if run.client else {}),
+        **({"shadowed": True} if run.shadowed else {}),
     }
 
 
@@ -164,7 +166,7 @@ def run_of(document: Document) -> Run:
         check_at=document.get("check_at"),
         revivals=document["revivals"],
         ended_at=document.get("ended_at"),
-        usage=_usage_of(document.get("usage")),
+        usage=usage_of(document.get("usage")),
         cost_microusd=document.get("cost_microusd"),
         error_code=document.get("error_code", ""),
         error_message=document.get("error_message", ""),
@@ -172,6 +174,8 @@ def run_of(document: Document) -> Run:
         attempts=document.get("attempts", 0),
         client=document.get("client", ""),
         first_text_at=document.get("first_text_at"),
+        shadowed=document.get("shadowed", False),
+        departed_at=document.get("departed_at"),
     )
 
 
@@ -202,6 +206,7 @@ def user_document(user: User) -> Document:
         "created_at": user.created_at,
         "system_prompt": user.preferences.system_prompt,
         "default_model": user.preferences.default_model,
+        "path": user.preferences.path,
     }
 
 
@@ -210,7 +215,11 @@ def user_of(document: Document) -> User:
     return User(
         id=document["_id"],
         created_at=document["created_at"],
-        preferences=Preferences(system_prompt=document["system_prompt"], default_model=document["default_model"]),
+        preferences=Preferences(
+            system_prompt=document["system_prompt"],
+            default_model=document["default_model"],
+            path=document.get("path", ""),
+        ),
     )
 
 

@@ -13,10 +13,11 @@ from store.faults import translated
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
+from conversation.adapters.mongo_shadows import MongoShadows
 from conversation.adapters.mongo_writes import MongoWrites
 from conversation.domain.entities import OPEN, Message, Preferences, Run, Thread, User
 from conversation.domain.pages import ThreadKey
-from conversation.ports import Writes
+from conversation.ports import Shadows, Writes
 
 T = TypeVar("T")
 _TIMES: Final = 3
@@ -28,6 +29,7 @@ class MongoRecords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.shadows: Final[Shadows] = MongoShadows(database)
 
     async def transaction(self, body: Callable[[Writes], Awaitable[T]]) -> T:
         async def once(transaction: Transaction) -> T:
@@ -111,7 +113,8 @@ class MongoRecords:
                         "content": content,
                         "parts": d.parts_field(state.message_parts, content),
                         "sequence": state.sequence,
-                    }
+                    },
+                    "$inc": {"operations": 1},
                 },
             )
 
@@ -126,6 +129,20 @@ class MongoRecords:
         with translated():
             cursor = self._database.collection(schema.RUNS).find(query).sort("_id", -1)
             return [d.run_of(found) for found in await cursor.to_list(limit)]
+
+    async def operations(self, message_ids: Sequence[str]) -> Mapping[str, int]:
+        if not message_ids:
+            return {}
+        query = {"_id": {"$in": list(message_ids)}, "operations": {"$exists": True}}
+        with translated():
+            cursor = self._database.collection(schema.MESSAGES).find(query, {"operations": 1})
+            return {found["_id"]: found["operations"] for found in await cursor.to_list()}
+
+    async def note_departure(self, run_id: str, at: datetime) -> None:
+        with translated():
+            await self._database.collection(schema.RUNS).update_one(
+                {"_id": run_id, "departed_at": {"$exists": False}}, {"$set": {"departed_at": at}}
+            )
 
     async def check_run_again(self, run: Run, check_at: datetime) -> None:
         with translated():

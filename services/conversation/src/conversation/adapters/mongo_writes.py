@@ -5,13 +5,22 @@ from datetime import datetime
 from typing import Any
 
 from contracts.run_state import RunState
+from runtime import operations
 from store.database import Database, Transaction
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
+from conversation.adapters.mongo_shadows import add_shadow
 from conversation.adapters.outgoing import PURGE_HEADER
 from conversation.domain.acceptance import Acceptance, Remembered
 from conversation.domain.entities import OPEN, Message, Outgoing, Run, Thread, User
+from conversation.domain.shadows import Shadow
+
+
+def _counted(message: Message) -> d.Document:
+    """A new message; an answer with what its acceptance takes: the commands so far, these inserts, the outbox, the commit."""
+    document = d.message_document(message)
+    return document | {"operations": operations.counted() + 4} if message.status == "pending" else document
 
 
 class MongoWrites:
@@ -68,7 +77,7 @@ class MongoWrites:
             )
         await self._insert(
             schema.MESSAGES,
-            *(d.message_document(message) for message in (*acceptance.history, acceptance.question, acceptance.answer)),
+            *(_counted(message) for message in (*acceptance.history, acceptance.question, acceptance.answer)),
         )
         await self._insert(schema.RUNS, d.run_document(run))
 
@@ -98,19 +107,26 @@ class MongoWrites:
             return None
         run = d.run_of(found)
         content = state.content
-        await self._set(
-            schema.MESSAGES,
-            run.message_id,
+        await self._database.collection(schema.MESSAGES).update_one(
+            {"_id": run.message_id},
             {
-                **result,
-                "content": content,
-                "parts": d.parts_field(state.message_parts, content),
-                "sequence": state.sequence,
+                "$set": {
+                    **result,
+                    "content": content,
+                    "parts": d.parts_field(state.message_parts, content),
+                    "sequence": state.sequence,
+                },
+                # The commands so far, this one, the ledger and the commit.
+                "$inc": {"operations": operations.counted() + 2 + bool(state.ledger)},
             },
+            session=self._session,
         )
         if state.ledger:
             await self._insert(schema.LEDGER, *d.ledger_documents(run, state, ended_at))
         return run
+
+    async def add_shadow(self, shadow: Shadow) -> None:
+        await add_shadow(self._database, shadow, self._session)
 
     async def revive_run(self, run: Run, *, check_at: datetime) -> bool:
         changed = await self._database.collection(schema.RUNS).update_one(

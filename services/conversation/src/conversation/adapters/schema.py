@@ -15,11 +15,14 @@ MESSAGES: Final = "messages"
 RUNS: Final = "runs"
 LEDGER: Final = "ledger"
 KEYS: Final = "idempotency_keys"
+SHADOWS: Final = "shadows"
 DOCUMENTS: Final = "documents"
 DOCUMENT_CONTENTS: Final = "document_contents"
 
 KEY_LIFE: Final = timedelta(hours=24)
 """How long an idempotency key is remembered."""
+SHADOW_LIFE: Final = timedelta(days=30)
+"""How long the figures of a shadow run are kept."""
 _NAMESPACE_EXISTS: Final = 48
 
 INDEXES: Final = {
@@ -47,6 +50,11 @@ INDEXES: Final = {
         IndexModel([("corpus", 1), ("_id", -1)], name="corpus"),
     ],
     DOCUMENT_CONTENTS: [],
+    SHADOWS: [
+        # Those whose log is to go; of one whose log has gone there is no clear_at.
+        IndexModel([("clear_at", 1)], name="clear", sparse=True),
+        IndexModel([("created_at", 1)], name="expiry", expireAfterSeconds=int(SHADOW_LIFE.total_seconds())),
+    ],
     OUTBOX: [],
 }
 

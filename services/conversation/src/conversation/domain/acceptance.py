@@ -12,7 +12,7 @@ from contracts.registry import Registry
 from contracts.subjects import execute_subject
 from contracts.times import rfc3339
 
-from conversation.domain.entities import LEGACY, Message, Outgoing, Role, Run, Thread
+from conversation.domain.entities import LEGACY, SHADOW, Message, Outgoing, Role, Run, Thread
 from conversation.domain.facts import message_accepted, thread_updated
 from conversation.domain.refusals import RefusedError, unknown_model
 from conversation.domain.titles import title_from
@@ -166,7 +166,8 @@ def plan_acceptance(
         question_id=question_id,
         message_id=answer_id,
         model=model,
-        path=message.path,
+        path=LEGACY if message.path == SHADOW else message.path,
+        shadowed=message.path == SHADOW,
         status="pending",
         created_at=now,
         deadline_at=now + timing.run,
@@ -182,7 +183,7 @@ def plan_acceptance(
         outgoing.append(thread_updated(changed, {"title": title}, new_id(FACT), now))
     remembered = None
     if message.idempotency_key:
-        accepted = Accepted(message_id=question_id, assistant_message_id=answer_id, run_id=run_id, path=message.path)
+        accepted = Accepted(message_id=question_id, assistant_message_id=answer_id, run_id=run_id, path=run.path)
         remembered = Remembered(thread_id=thread.id, body_hash=message.body_hash, accepted=accepted)
     return Acceptance(
         thread=changed,
@@ -215,8 +216,8 @@ def _history(message: NewMessage, thread: Thread, now: datetime, new_id: Callabl
     return tuple(stored)
 
 
-def execute_command(run: Run) -> Outgoing:
-    """The command to execute a run. Each revival has a message id of its own, or the broker would drop it as a duplicate."""
+def execute_command(run: Run, *, shadow_of: str = "") -> Outgoing:
+    """The command to execute a run, or a shadow of one. Each revival has a message id of its own, or the broker would drop it as a duplicate."""
     command = ExecuteRun(
         run_id=run.id,
         thread_id=run.thread_id,
@@ -226,6 +227,7 @@ def execute_command(run: Run) -> Outgoing:
         path=run.path,
         accepted_at=rfc3339(run.created_at),
         deadline_at=rfc3339(run.deadline_at),
+        shadow_of=shadow_of,
     )
     suffix = f":{run.revivals}" if run.revivals else ""
     return Outgoing(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from contracts.parts import Part
 from contracts.registry import Model
 
 from conversation.domain.entities import Message
@@ -28,6 +29,8 @@ class RunInput:
 
     model: str
     messages: Sequence[InputMessage]
+    recorded: tuple[Part, ...] = ()
+    """Of a shadow run: what the served answer consists of."""
 
 
 def estimated_tokens(text: str) -> int:

@@ -13,6 +13,8 @@ Role = Literal["system", "user", "assistant"]
 DURABLE = "durable_event"
 LEGACY = "legacy_sync"
 """The path on which the answer lives with the request; docs/removing-legacy.md."""
+SHADOW = "shadow"
+"""Asked for and never stored: LEGACY answers, and DURABLE once more, unseen (domain.shadows)."""
 OPEN: tuple[Status, ...] = ("pending", "generating")
 """Statuses that may still change; the others never do."""
 
@@ -23,6 +25,7 @@ class Preferences:
 
     system_prompt: str = ""
     default_model: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run. `question_id` is the user message it answers, `message_id` the assistant message it fills.
+    """One run. `question_id` is the user message it answers, `message_id` the assistant message it fills. `shadowed`: when it
+    has ended, a shadow repeats it. `departed_at` is when nobody watched it any more, before its end.
 
     `check_at` is when somebody looks whether its command was lost (domain.revival); None once it has ended. `client` is what
     the client's protocol wants to find again with it.
@@ -106,6 +110,8 @@ class Run:
     attempts: int = 0
     client: str = ""
     first_text_at: datetime | None = None
+    shadowed: bool = False
+    departed_at: datetime | None = None
 
     def again(self, check_at: datetime) -> "Run":
         """The run after one more revival."""

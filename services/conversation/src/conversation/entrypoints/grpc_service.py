@@ -1,6 +1,7 @@
 """gRPC: each call decodes, calls its handler and encodes."""
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -15,7 +16,8 @@ from conversation.domain.acceptance import Earlier, NewMessage
 from conversation.domain.entities import Role
 from conversation.domain.refusals import RefusedError
 from conversation.entrypoints.answering import answering
-from conversation.entrypoints.replies import message_reply, preferences_reply, result_reply, run_reply, thread_reply
+from conversation.entrypoints.replies import message_reply, preferences_reply, run_reply, thread_reply
+from conversation.entrypoints.result_replies import pair_reply, result_reply
 from conversation.handlers.accept_message import accept_message
 from conversation.handlers.create_thread import create_thread
 from conversation.handlers.delete_thread import delete_thread
@@ -25,7 +27,9 @@ from conversation.handlers.get_thread import get_thread
 from conversation.handlers.get_user import get_user
 from conversation.handlers.list_messages import list_messages
 from conversation.handlers.list_run_results import list_run_results
+from conversation.handlers.list_shadows import list_shadows
 from conversation.handlers.list_threads import list_threads
+from conversation.handlers.note_departure import note_departure
 from conversation.handlers.record_snapshot import record_snapshot
 from conversation.handlers.update_preferences import update_preferences
 from conversation.handlers.update_thread import ThreadChanges, update_thread
@@ -137,6 +141,7 @@ class ConversationService(ConversationServiceServicer):
                 request.user_id,
                 system_prompt=request.system_prompt if request.HasField("system_prompt") else None,
                 default_model=request.default_model if request.HasField("default_model") else None,
+                path=request.path if request.HasField("path") else None,
             )
             return pb.UpdatePreferencesResponse(preferences=preferences_reply(preferences))
 
@@ -151,12 +156,19 @@ class ConversationService(ConversationServiceServicer):
 
     async def ListRunResults(self, request: pb.ListRunResultsRequest, context: Context) -> pb.ListRunResultsResponse:
         async with answering(context):
-            try:
-                since = parse_rfc3339(request.since)
-            except ValueError as error:
-                raise RefusedError(Code.QUERY_INVALID, f"The time {request.since[:40]!r} is not RFC 3339.") from error
-            runs = await list_run_results(self._parts, since, request.limit)
-            return pb.ListRunResultsResponse(items=[result_reply(run) for run in runs])
+            since = _moment(request.since)
+            found = await list_run_results(self._parts, since, request.limit, with_operations=request.with_operations)
+            return pb.ListRunResultsResponse(items=[result_reply(one) for one in found])
+
+    async def ListShadows(self, request: pb.ListShadowsRequest, context: Context) -> pb.ListShadowsResponse:
+        async with answering(context):
+            pairs = await list_shadows(self._parts, _moment(request.since), request.limit)
+            return pb.ListShadowsResponse(items=[pair_reply(pair) for pair in pairs])
+
+    async def NoteDeparture(self, request: pb.NoteDepartureRequest, context: Context) -> pb.NoteDepartureResponse:
+        async with answering(context):
+            await note_departure(self._parts, request.run_id)
+            return pb.NoteDepartureResponse()
 
     async def GetRunInput(self, request: pb.GetRunInputRequest, context: Context) -> pb.GetRunInputResponse:
         async with answering(context):
@@ -164,6 +176,7 @@ class ConversationService(ConversationServiceServicer):
             return pb.GetRunInputResponse(
                 model=found.model,
                 messages=[pb.InputMessage(role=one.role, content=one.content) for one in found.messages],
+                recorded_parts_json=msgspec.json.encode(found.recorded) if found.recorded else b"",
             )
 
 
@@ -183,6 +196,13 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         history=tuple(Earlier(_role(item.role), item.content) for item in request.history),
         client=request.client,
     )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_rfc3339(text)
+    except ValueError as error:
+        raise RefusedError(Code.QUERY_INVALID, f"The time {text[:40]!r} is not RFC 3339.") from error
 
 
 def _role(text: str) -> Role:

@@ -46,25 +46,6 @@ def message_reply(message: Message) -> pb.Message:
     )
 
 
-def result_reply(run: Run) -> pb.RunResult:
-    """How a run went."""
-
-    def since_acceptance(moment: datetime | None) -> int | None:
-        return None if moment is None else max(0, round((moment - run.created_at).total_seconds() * 1000))
-
-    return pb.RunResult(
-        path=run.path,
-        status=run.status,
-        error_code=run.error_code,
-        accepted_at=rfc3339(run.created_at),
-        first_text_ms=since_acceptance(run.first_text_at),
-        duration_ms=since_acceptance(run.ended_at),
-        cost_microusd=run.cost_microusd,
-        output_tokens=run.usage.output_tokens if run.usage is not None else 0,
-        attempts=run.attempts,
-    )
-
-
 def run_reply(run: Run) -> pb.Run:
     """A run."""
     return pb.Run(
@@ -89,7 +70,9 @@ def run_reply(run: Run) -> pb.Run:
 
 def preferences_reply(preferences: Preferences) -> pb.Preferences:
     """Preferences."""
-    return pb.Preferences(system_prompt=preferences.system_prompt, default_model=preferences.default_model)
+    return pb.Preferences(
+        system_prompt=preferences.system_prompt, default_model=preferences.default_model, path=preferences.path
+    )
 
 
 def _usage(usage: Usage | None) -> pb.Usage | None:

@@ -10,6 +10,7 @@ from runtime import metrics
 from runtime.names import Metric
 from store.errors import StoreUnavailableError
 
+from conversation.handlers.record_shadow import clear_shadows
 from conversation.handlers.revive_runs import revive_runs
 from conversation.ports import Parts
 
@@ -26,6 +27,7 @@ async def keep_reviving(parts: Parts, every: float, stopping: asyncio.Event) -> 
                 return
         try:
             counts = await revive_runs(parts)
+            await clear_shadows(parts, parts.now())
         except (StoreUnavailableError, BusError) as error:
             logger.warning("runs.revival_postponed", error=str(error))
         else:

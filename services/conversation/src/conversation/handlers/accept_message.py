@@ -2,17 +2,17 @@
 
 from contracts.codes import Code
 from contracts.ids import MESSAGE
-from runtime import metrics
+from runtime import metrics, operations
 from runtime.names import Metric
 
 from conversation.domain.acceptance import Accepted, NewMessage, check_repetition, choose_model, plan_acceptance
-from conversation.domain.entities import DURABLE, LEGACY
+from conversation.domain.entities import DURABLE, LEGACY, SHADOW
 from conversation.domain.limits import check_client, check_content, check_history, check_key
 from conversation.domain.refusals import RefusedError, known_id, not_found, unknown_model
 from conversation.handlers.access import access_thread
 from conversation.ports import Parts, Writes
 
-PATHS = (DURABLE, LEGACY)
+PATHS = (DURABLE, LEGACY, SHADOW)
 
 
 async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
@@ -60,7 +60,9 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
         stored = True
         return acceptance.accepted
 
-    accepted = await parts.records.transaction(body)
+    with operations.counting() as count:
+        accepted = await parts.records.transaction(body)
     if stored:
-        metrics.add(Metric.ACCEPTED, path=message.path)
+        metrics.add(Metric.ACCEPTED, path=accepted.path)
+        metrics.add(Metric.DATABASE_OPERATIONS, count.commands, path=accepted.path, activity="accept")
     return accepted

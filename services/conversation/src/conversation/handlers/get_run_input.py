@@ -3,17 +3,40 @@
 from contextlib import aclosing
 
 from contracts.ids import MESSAGE, RUN
+from contracts.parts import Part
+from runtime import metrics, operations
+from runtime.names import Metric
 
 from conversation.domain.context import Context, RunInput
+from conversation.domain.entities import Run
 from conversation.domain.refusals import known_id, not_found, unknown_model
 from conversation.ports import Parts
 
 
 async def get_run_input(parts: Parts, run_id: str) -> RunInput:
-    """System prompt, history along the branch as far as it fits, and the message to answer, oldest first."""
-    run = await parts.records.run(known_id(RUN, run_id))
-    if run is None:
+    """System prompt, history along the branch as far as it fits, and the message to answer, oldest first. A shadow is sent
+    what the run that it repeats was sent."""
+    with operations.counting() as count:
+        run, recorded = await _run_or_served(parts, known_id(RUN, run_id))
+        found = await _input_of(parts, run, recorded)
+    if run.id == run_id:
+        metrics.add(Metric.DATABASE_OPERATIONS, count.commands, path=run.path, activity="input")
+    return found
+
+
+async def _run_or_served(parts: Parts, run_id: str) -> tuple[Run, tuple[Part, ...]]:
+    run = await parts.records.run(run_id)
+    if run is not None:
+        return run, ()
+    shadow = await parts.records.shadows.find(run_id)
+    run = None if shadow is None else await parts.records.run(shadow.served_run_id)
+    served = None if shadow is None else await parts.records.message(shadow.served_message_id)
+    if run is None or served is None:
         raise not_found(RUN)
+    return run, served.parts
+
+
+async def _input_of(parts: Parts, run: Run, recorded: tuple[Part, ...]) -> RunInput:
     model = parts.registry.find(run.model)
     if model is None:
         raise unknown_model(run.model)
@@ -28,4 +51,4 @@ async def get_run_input(parts: Parts, run_id: str) -> RunInput:
                 context.offer(message)
                 if not context.wants_more():
                     break
-    return RunInput(run.model, context.messages)
+    return RunInput(run.model, context.messages, recorded)

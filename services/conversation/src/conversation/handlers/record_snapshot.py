@@ -4,28 +4,43 @@ from datetime import datetime
 
 from contracts.run_state import RunState
 from contracts.times import parse_rfc3339
-from runtime import metrics
+from runtime import metrics, operations
 from runtime.names import Metric
 
 from conversation.domain.entities import Run
 from conversation.domain.facts import run_ended
+from conversation.domain.shadows import is_shadow, plan_shadow
+from conversation.handlers.record_shadow import record_shadow
 from conversation.ports import Parts, Writes
 
 
 async def record_snapshot(parts: Parts, state: RunState) -> None:
     """Idempotent, and right in any order: an older snapshot never replaces a newer one, and an end is final. A thread that
     was deleted meanwhile has nothing to record. Returns once everything is stored and told."""
+    if is_shadow(state):
+        await record_shadow(parts, state)
+        return
     if not state.is_terminal:
         if state.status != "pending":
-            await parts.records.show_progress(state)
+            with operations.counting() as count:
+                await parts.records.show_progress(state)
+            metrics.add(Metric.DATABASE_OPERATIONS, count.commands, path=state.path, activity="progress")
         return
     ended_at = _moment(state.ended_at, parts)
 
     async def body(writes: Writes) -> Run | None:
-        return await writes.end_run(state, ended_at)
+        run = await writes.end_run(state, ended_at)
+        planned = run and plan_shadow(run, state, now=parts.now(), timing=parts.timing, new_id=parts.new_id)
+        if planned:
+            shadow, command = planned
+            await writes.add_shadow(shadow)
+            writes.say(command)
+        return run
 
-    ended = await parts.records.transaction(body)
+    with operations.counting() as count:
+        ended = await parts.records.transaction(body)
     if ended is not None:
+        metrics.add(Metric.DATABASE_OPERATIONS, count.commands, path=ended.path, activity="end")
         _measure(ended, state, ended_at, parts.now())
     run = ended or await parts.records.run(state.run_id)
     if run is None:

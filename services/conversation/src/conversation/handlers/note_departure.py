@@ -1,0 +1,11 @@
+"""Note that nobody watches a run any more, so that it can be told how many answers survive that."""
+
+from contracts.ids import RUN
+
+from conversation.domain.refusals import known_id
+from conversation.ports import Parts
+
+
+async def note_departure(parts: Parts, run_id: str) -> None:
+    """Idempotent: the first departure counts. Of a run that is not there nothing is stored."""
+    await parts.records.note_departure(known_id(RUN, run_id), parts.now())

@@ -140,6 +140,8 @@ USERS: Final = {
             ALL_SNAPSHOTS,
             *_consumes(topology.EXECUTE),
             *_consumes(topology.READ),
+            *_reads(topology.FLAGS, topology.BUDGETS),
+            *topology.BUDGETS.subjects,
             ALL_TIMERS,
             f"$JS.API.STREAM.PURGE.{topology.TIMERS.name}",
             _ANY_WORKER,
@@ -147,7 +149,7 @@ USERS: Final = {
             ALL_TOOLS,
             SERVICES_INFO,
         ),
-        subscribe=(LIVE_CLAIMS, live(ALL_COMMANDS), _ANY_WORKER, DEATH_NOTICES),
+        subscribe=(LIVE_CLAIMS, live(ALL_COMMANDS), *map(live, topology.FLAGS.subjects), _ANY_WORKER, DEATH_NOTICES),
     ),
     "notifier": Permissions(
         publish=(
@@ -158,6 +160,7 @@ USERS: Final = {
             # It stays silent for those who are watching.
             *_reads(topology.PRESENCE),
             # What a deleted thread has left in the feeds goes with it.
+            *_reads(topology.THREADS),
             f"$JS.API.STREAM.MSG.DELETE.{topology.FEEDS.name}",
             *_consumes(topology.TELL),
             *_reads(topology.WEBHOOKS, topology.WEBHOOK_WORK, topology.WEBHOOK_RESULTS),

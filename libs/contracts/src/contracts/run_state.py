@@ -37,6 +37,7 @@ class OpenStep(msgspec.Struct, kw_only=True, omit_defaults=True):
     `sequence` is that of its first `step.started` (a takeover starts the same step again), `attempt` that of its last.
     `carried` counts the characters that its parts already had at the last start: earlier attempts wrote them.
     `finish_reason` is there once a model call has come to its end, so that only the end of the step is missing.
+    `input_tokens` is what its context was estimated at.
     """
 
     step: int
@@ -48,6 +49,7 @@ class OpenStep(msgspec.Struct, kw_only=True, omit_defaults=True):
     agent: str | None = None
     tool_call_id: str | None = None
     finish_reason: str | None = None
+    input_tokens: int = 0
 
 
 class FinishedStep(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
@@ -251,7 +253,13 @@ def _start_step(state: RunState, event: e.StepStarted) -> OpenStep:
         ),
         agent=event.agent,
         tool_call_id=event.tool_call_id,
+        input_tokens=_input_tokens(event.context),
     )
+
+
+def _input_tokens(context: object) -> int:
+    tokens = context.get("input_tokens") if isinstance(context, dict) else None
+    return tokens if isinstance(tokens, int) else 0
 
 
 def _finish_step(state: RunState, event: e.StepFinished) -> None:

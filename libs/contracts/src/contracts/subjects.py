@@ -33,6 +33,8 @@ ALL_SERVICE_CALLS: Final = "$SRV.>"
 """Where a NATS micro service listens for questions about itself."""
 FLAG_VALUES: Final = "$KV.flags.>"
 """The key-value bucket `flags`, as the broker spells buckets: `nats kv get flags path` reads the flag `path`."""
+BUDGET_VALUES: Final = "$KV.budgets.>"
+"""The key-value bucket `budgets`: what each user has spent on each day."""
 ROLLOUT_VALUES: Final = "$KV.rollout.>"
 """The key-value bucket `rollout`: the guard's lease and state, and what the gateways observed."""
 
@@ -143,6 +145,11 @@ def adopt_subject(worker: str) -> str:
 def flag_subject(name: str) -> str:
     """A flag's definition."""
     return f"$KV.flags.{_check_key(name)}"
+
+
+def budget_subject(key: str) -> str:
+    """A user's day of the bucket `budgets`."""
+    return f"$KV.budgets.{_check_key(key)}"
 
 
 def rollout_subject(key: str) -> str:

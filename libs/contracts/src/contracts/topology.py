@@ -135,6 +135,16 @@ ROLLOUT: Final = Stream(
     republish=True,
     allow_rollup=True,
 )
+BUDGETS: Final = Stream(
+    name="KV_budgets",
+    subjects=(subjects.BUDGET_VALUES,),
+    why="The key-value bucket of budgets: what each user has spent on each day, and what calls under way have set aside.",
+    max_msgs_per_subject=1,
+    max_age=3 * DAY,
+    max_bytes=256 * 1024**2,
+    republish=True,
+    allow_rollup=True,
+)
 PRESENCE: Final = Stream(
     name="KV_presence",
     subjects=(subjects.PRESENCE_VALUES,),
@@ -192,6 +202,7 @@ STREAMS: Final = (
     ADVISORIES,
     FLAGS,
     ROLLOUT,
+    BUDGETS,
     PRESENCE,
     WEBHOOKS,
     WEBHOOK_WORK,

@@ -16,8 +16,13 @@ RUNS: Final = "runs"
 LEDGER: Final = "ledger"
 KEYS: Final = "idempotency_keys"
 SHADOWS: Final = "shadows"
+INVITATIONS: Final = "invitations"
+DELETIONS: Final = "deletions"
 DOCUMENTS: Final = "documents"
 DOCUMENT_CONTENTS: Final = "document_contents"
+
+OF_A_THREAD: Final = (MESSAGES, RUNS, INVITATIONS, KEYS)
+"""Collections whose documents go with their `thread_id`'s thread. The ledger stays: what was spent was spent."""
 
 KEY_LIFE: Final = timedelta(hours=24)
 """How long an idempotency key is remembered."""
@@ -30,6 +35,12 @@ INDEXES: Final = {
     THREADS: [
         # The list: pinned ones first, then the one updated last.
         IndexModel([("user_id", 1), ("pinned", -1), ("updated_at", -1), ("_id", -1)], name="list"),
+        # The same for those who were invited. Only threads with members are in it, so the others cost no write.
+        IndexModel(
+            [("members.user_id", 1), ("pinned", -1), ("updated_at", -1), ("_id", -1)],
+            name="shared",
+            partialFilterExpression={"members.user_id": {"$exists": True}},
+        ),
     ],
     MESSAGES: [
         # The order of a thread; unique, so that two acceptances at once cannot take the same place.
@@ -41,7 +52,10 @@ INDEXES: Final = {
         # Open runs that nobody has heard of; a run that has ended has no check_at and is not in it.
         IndexModel([("check_at", 1)], name="unheard", sparse=True),
     ],
-    LEDGER: [],
+    LEDGER: [
+        # What a user spent since some day.
+        IndexModel([("user_id", 1), ("booked_at", 1)], name="spending"),
+    ],
     KEYS: [
         IndexModel([("created_at", 1)], name="expiry", expireAfterSeconds=int(KEY_LIFE.total_seconds())),
     ],
@@ -50,6 +64,18 @@ INDEXES: Final = {
         IndexModel([("corpus", 1), ("_id", -1)], name="corpus"),
     ],
     DOCUMENT_CONTENTS: [],
+    INVITATIONS: [
+        # Accepting one.
+        IndexModel([("token_hash", 1)], name="token", unique=True),
+        # Listing them, and deleting the thread.
+        IndexModel([("thread_id", 1)], name="thread"),
+        # What nobody can accept any more goes by itself.
+        IndexModel([("expires_at", 1)], name="expiry", expireAfterSeconds=0),
+    ],
+    DELETIONS: [
+        # Those that are to be carried on.
+        IndexModel([("next_at", 1)], name="due"),
+    ],
     SHADOWS: [
         # Those whose log is to go; of one whose log has gone there is no clear_at.
         IndexModel([("clear_at", 1)], name="clear", sparse=True),

@@ -1,0 +1,113 @@
+"""Budgets in key-value buckets of the broker: one value per user and day, changed by compare-and-set."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import msgspec
+import structlog
+from bus.errors import BusError, RevisionConflictError
+from bus.key_values import KeyValues
+from contracts import topology
+from contracts.budgets import BudgetLimits, DaySpending, day_key, decode_limits, decode_spending
+from contracts.subjects import budget_subject, flag_subject
+
+from inference.domain.budget import reserve, settle
+
+logger = structlog.get_logger()
+T = TypeVar("T")
+
+LIMITS_KEY: Final = "budgets"
+FOLLOW_AGAIN: Final = 2.0
+"""Seconds after which the limits are watched again when that broke off."""
+
+
+class BucketBudgets:
+    """ports.Budgets. Within `watching` it knows the limits as they are now. Where the broker does not answer a call is made:
+    a run could not go on without its log either, and the call is settled later."""
+
+    def __init__(self, bus: KeyValues) -> None:
+        self._bus = bus
+        self._limits = BudgetLimits()
+        self._days: dict[str, str] = {}
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Hear of every change of the limits."""
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        subject = flag_subject(LIMITS_KEY)
+        while True:
+            try:
+                last = await self._bus.last_of(topology.FLAGS.name, subject)
+                if last is not None:
+                    self._take(last.data)
+                after = last.stream_sequence if last is not None else 0
+                async with self._bus.follow_stream(topology.FLAGS.name, subject, after=after) as batches:
+                    async for batch in batches:
+                        self._take(batch[-1].data)
+            except BusError as error:
+                logger.warning("budgets.unwatched", error=str(error))
+            await asyncio.sleep(FOLLOW_AGAIN)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._limits = decode_limits(data)
+        except ValueError as error:  # msgspec's are as well
+            logger.error("budgets.unreadable", error=str(error))
+
+    async def reserve(self, user_id: str, key: str, estimate_microusd: int) -> int | None:
+        """See ports.Budgets."""
+        limit = self._limits.of(user_id)
+        if limit is None:
+            return None
+        day = day_key(user_id, datetime.now(UTC))
+        # Settled under the day in which it was reserved, also after midnight.
+        self._days[key] = day
+        try:
+            return await self._change(
+                day, lambda spending: reserve(spending, key, estimate_microusd, limit=limit, now=time.time())
+            )
+        except BusError as error:
+            logger.warning("budgets.unavailable", error=str(error))
+            return None
+
+    async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
+        """See ports.Budgets."""
+        day = self._days.pop(key, None)
+        if day is None and (self._limits.of(user_id) is None):
+            return
+        try:
+            await self._change(
+                day or day_key(user_id, datetime.now(UTC)), lambda spending: settle(spending, key, spent_microusd)
+            )
+        except BusError as error:
+            # What was set aside stays so until it expires, and then counts as spent.
+            logger.warning("budgets.unsettled", error=str(error))
+
+    async def _change(self, day: str, change: Callable[[DaySpending], T]) -> T:
+        subject = budget_subject(day)
+        while True:
+            last = await self._bus.last_of(topology.BUDGETS.name, subject)
+            spending = decode_spending(last.data) if last is not None else DaySpending()
+            result = change(spending)
+            data = msgspec.json.encode(spending)
+            if last is not None and data == last.data:
+                return result
+            try:
+                await self._bus.compare_and_set(
+                    topology.BUDGETS.name, subject, data, expected=last.stream_sequence if last is not None else 0
+                )
+            except RevisionConflictError:
+                # Another worker's call of the same user.
+                continue
+            return result

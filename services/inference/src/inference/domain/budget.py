@@ -1,0 +1,45 @@
+"""Setting money aside for a call, and giving back what it did not cost."""
+
+from typing import Final
+
+from contracts.budgets import DaySpending, Reservation
+
+RESERVATION_SECONDS: Final = 2 * 3600.0
+"""Longer than any call. What was reserved and not settled until then counts as spent: a worker died and nobody knows."""
+REMEMBERED: Final = 64
+TIMES_ESTIMATE: Final = 4
+"""A call may cost so many times its estimate (its input alone) even where that is more than half of what is left."""
+
+
+def expire(day: DaySpending, now: float) -> None:
+    """Count as spent what nobody has settled in time."""
+    for key in [key for key, reservation in day.reserved.items() if reservation.until <= now]:
+        day.spent += day.reserved.pop(key).amount
+
+
+def reserve(day: DaySpending, key: str, estimate: int, *, limit: int, now: float) -> int:
+    """Set money aside for the call `key` and return the most that it may cost; 0 where less than its estimate is left.
+
+    A call may take half of what is left, so that the user's other calls find something too; near the end, where half would
+    not go far, several times its estimate, as far as that is there. The same key again gets the same answer.
+    """
+    expire(day, now)
+    held = day.reserved.get(key)
+    if held is not None:
+        return held.amount
+    left = limit - day.taken
+    if left <= 0 or left < estimate:
+        return 0
+    amount = max(left // 2, min(left, max(1, estimate) * TIMES_ESTIMATE))
+    day.reserved[key] = Reservation(amount=amount, until=now + RESERVATION_SECONDS)
+    return amount
+
+
+def settle(day: DaySpending, key: str, spent: int) -> bool:
+    """The call has ended: what it cost is spent, the rest is free. False, changing nothing, where it was settled before."""
+    if key in day.settled:
+        return False
+    day.reserved.pop(key, None)
+    day.spent += spent
+    day.settled = [*day.settled, key][-REMEMBERED:]
+    return True

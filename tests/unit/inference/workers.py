@@ -20,23 +20,27 @@ from contracts.subjects import execute_subject, run_subject
 from contracts.times import rfc3339
 from contracts.topology import EXECUTE
 from inference.adapters.bus_peers import AdoptQuestion, BusPeers, decode_question, encode_answer
+from inference.agents.domain.config import read_agents
 from inference.domain.peers import PeerClaims
 from inference.domain.retry import RetryPolicy
+from inference.domain.run_input import RunInput, StoredMessage
 from inference.domain.tool_calls import ToolRequest
 from inference.entrypoints.commands import commands_subscriber
 from inference.entrypoints.peers import hearing_peers
-from inference.handlers.carry_out_attempt import Parts
 from inference.handlers.drain_runs import drain_runs
 from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
-from inference.ports import Generated, InputMessage, InputUnavailableError, ModelCall, RunGoneError, Sink
+from inference.ports import Generated, InputUnavailableError, ModelCall, Parts, RunGoneError, Sink
 
 PIECES = ["Once ", "upon ", "a ", "tïme ", "there ", "was ", "a ", "log."]
 TEXT = "".join(PIECES)
+AGENTS = read_agents(
+    {"default.toml": 'name = "default"\nsystem_prompt = "Help."\n[limits]\ntokens = 1_000_000'}
+)
 T = TypeVar("T")
 QUICK_EXECUTE = replace(EXECUTE, ack_wait=0.3)
 """The real consumer, but what a worker died with before its claim comes back sooner."""
-QUESTION = [InputMessage("user", "Tell me.")]
+QUESTION = [StoredMessage("user", "Tell me.")]
 USER = "usr_01JABCDEFGHJKMNPQRSTVWXYZ0"
 
 
@@ -127,13 +131,13 @@ class FakeInputs:
     gone: bool = False
     asked: int = 0
 
-    async def get(self, run_id: str) -> Sequence[InputMessage]:
+    async def get(self, run_id: str) -> RunInput:
         self.asked += 1
         if self.gone:
             raise RunGoneError(run_id)
         if self.away:
             raise InputUnavailableError("UNAVAILABLE: nobody is there")
-        return QUESTION
+        return RunInput(messages=QUESTION)
 
 
 class NoTelemetry:
@@ -317,6 +321,7 @@ class World:
             clock=self.clock,
             retry=RetryPolicy(tries=3, first=0.001, longest=0.001, budget=5.0),
             max_answer_bytes=max_answer_bytes,
+            agents=AGENTS,
         )
         executor = RunExecutor(
             parts,

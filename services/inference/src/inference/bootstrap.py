@@ -1,32 +1,39 @@
 """The only place where adapters meet handlers, and the life of the process."""
 
 import asyncio
+import os
 
 import structlog
 from bus.errors import BusError
 from bus.jetstream import JetStreamBus, connect
 from contracts import topology
+from contracts.registry import Registry
 from rpc.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from runtime import metrics, rpc
 from runtime.names import Metric
 from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
+from inference.adapters.agent_tools import AgentTools
 from inference.adapters.attempt_spans import AttemptSpans
 from inference.adapters.bus_peers import BusPeers, decode_question, encode_answer
 from inference.adapters.chat_models import ChatModels
 from inference.adapters.grpc_inputs import GrpcRunInputs
 from inference.adapters.measurements import MeasuredAttempts, MeasuredModels
+from inference.adapters.own_tools import new_toolbox
 from inference.adapters.system_clock import SystemClock
+from inference.agents.domain.checked_table import AgentConfigError
+from inference.agents.domain.config import Agents, read_agents
+from inference.agents.files import agent_files
 from inference.domain.peers import PeerClaims
 from inference.domain.retry import RetryPolicy
 from inference.entrypoints.commands import commands_subscriber
 from inference.entrypoints.legacy_sync import LegacySync
 from inference.entrypoints.peers import hearing_peers
-from inference.handlers.carry_out_attempt import Parts
 from inference.handlers.drain_runs import drain_runs
 from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
+from inference.ports import NoDocuments, Parts
 from inference.retrieval.bootstrap import open_retrieval
 from inference.settings import InferenceSettings
 
@@ -51,6 +58,10 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     running, claims = RunningRuns(), PeerClaims()
     metrics.set_to(Metric.SLOTS, settings.slots)
     metrics.read(Metric.SLOTS_IN_USE, lambda: len(running))
+    clock = SystemClock()
+    agents = _read_agents(settings, registry)
+    toolbox = new_toolbox(bus, agents, clock, os.environ)
+    passages = NoDocuments()
     parts = Parts(
         log=bus.run_log,
         inputs=GrpcRunInputs(channel),
@@ -59,6 +70,10 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         clock=clock,
         retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),
         max_answer_bytes=settings.answer_bytes,
+        agents=agents,
+        tools=AgentTools(toolbox, agents, passages),
+        passages=passages,
+        timers=bus,
     )
     peers, telemetry = BusPeers(bus, claims.is_lost), MeasuredAttempts(AttemptSpans())
     executor = RunExecutor(parts, worker=bus.name, running=running, peers=peers, telemetry=telemetry)
@@ -97,6 +112,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         await asyncio.gather(*begun, return_exceptions=True)
         await retrieval.close()
         await models.close()
+        await toolbox.close()
         await channel.close()
         await bus.drain()
 
@@ -104,6 +120,13 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
 def _question(data: bytes) -> tuple[str, str, int]:
     question = decode_question(data)
     return question.run_id, question.reply, question.stream_sequence
+
+
+def _read_agents(settings: InferenceSettings, registry: Registry) -> Agents:
+    try:
+        return read_agents(agent_files(settings.agents_folder), models=registry.models)
+    except AgentConfigError as error:
+        raise StartupError(str(error)) from error
 
 
 async def _open_bus(settings: InferenceSettings, instance: str) -> JetStreamBus:

@@ -1,25 +1,36 @@
 """What the handlers need from outside, as Protocols; the adapters that fulfil them meet the handlers in bootstrap."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from contracts.registry import Model
+from bus.api import RunLog
+from contracts.registry import Model, Registry
 from contracts.usage import Usage
 
+from inference.agents.domain.config import AgentConfig, Agents
+from inference.agents.domain.context import ToolUse
 from inference.domain.adoption import AdoptAnswer
+from inference.domain.retry import RetryPolicy
+from inference.domain.run_input import RunInput
 from inference.domain.tool_calls import ToolRequest
 from inference.retrieval.domain.ranking import Passage
+from inference.tools.domain.choice import Situation
+from inference.tools.domain.spec import ToolSpec
+from inference.tools.toolbox import Offered
 
 
 @dataclass(frozen=True, slots=True)
 class InputMessage:
-    """One message for the model. `role` is system, user or assistant."""
+    """One message for the model. `role` is system, user, assistant or tool. An assistant's may ask for `calls`; a tool's
+    answers the call `tool_call_id`."""
 
     role: str
     content: str
+    calls: tuple[ToolUse, ...] = ()
+    tool_call_id: str = ""
 
 
 class RunGoneError(Exception):
@@ -33,8 +44,8 @@ class InputUnavailableError(Exception):
 class RunInputs(Protocol):
     """Where a run's context comes from."""
 
-    async def get(self, run_id: str) -> Sequence[InputMessage]:
-        """What the model shall be sent, oldest first. Raises RunGoneError, InputUnavailableError. Idempotent."""
+    async def get(self, run_id: str) -> RunInput:
+        """What the run is made from. Raises RunGoneError, InputUnavailableError. Idempotent."""
 
 
 class Sink(Protocol):
@@ -52,7 +63,8 @@ class Sink(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """The answer has reached its largest size: the reader stops, as if the provider had said `length`."""
+        """The answer has reached its largest size, or what may be spent on it: the reader stops, as if the provider had said
+        `length`."""
 
     async def room(self) -> None:
         """Return when there is room again."""
@@ -60,11 +72,13 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """One call of a model. `prefix`: text the answer begins with, to be gone on from; it is not sent again."""
+    """One call of a model. `prefix`: text the answer begins with, to be gone on from; it is not sent again. `tools` are
+    offered to it."""
 
     model: Model
     messages: Sequence[InputMessage]
     prefix: str = ""
+    tools: Sequence[ToolSpec] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,3 +184,48 @@ class Timers(Protocol):
 
     async def unschedule(self, timer: str) -> None:
         """Take it back. Idempotent; it may have fired. Raises BusError."""
+
+
+Cite = Callable[[Passage, str], None]
+"""Takes a passage that a tool has found, with the words of it that are quoted."""
+
+
+class Tools(Protocol):
+    """The tools that agents may call."""
+
+    async def offer(self, agent: AgentConfig, situation: Situation, cite: Cite) -> Offered:
+        """Those of one model step: the agent's own ones, such as its hand-over, with those that it names. Never raises for a
+        source that does not answer: its tools are missing then."""
+
+    def check(self, spec: ToolSpec, arguments: Any) -> str | None:
+        """See tools.ports.ArgumentCheck."""
+
+
+class NoTools:
+    """Implements Tools where there are none."""
+
+    async def offer(self, agent: AgentConfig, situation: Situation, cite: Cite) -> Offered:
+        """Nothing."""
+        return Offered({}, {})
+
+    def check(self, spec: ToolSpec, arguments: Any) -> str | None:
+        """Nothing to check."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What every attempt works with. Without `timers` a run cannot wait."""
+
+    log: RunLog
+    inputs: RunInputs
+    models: Models
+    registry: Registry
+    clock: Clock
+    retry: RetryPolicy
+    max_answer_bytes: int
+    agents: Agents
+    tools: Tools = field(default_factory=NoTools)
+    passages: Passages = field(default_factory=NoDocuments)
+    budgets: Budgets = field(default_factory=NoBudgets)
+    timers: Timers | None = None

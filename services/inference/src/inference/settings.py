@@ -1,5 +1,7 @@
 """Every setting of inference."""
 
+from pathlib import Path
+
 from pydantic import Field
 from runtime.settings import Port, ServiceSettings
 
@@ -57,3 +59,8 @@ class InferenceSettings(ServiceSettings):
     )
     qdrant_api_key: str = Field(default="", repr=False, description="The Qdrant server's key, if it asks for one.")
     reading: int = Field(default=2, ge=1, le=100, description="How many uploaded documents one worker reads at once.")
+    agents_folder: Path | None = Field(
+        default=None,
+        description="A folder of agents, one TOML file each, beside the packaged ones; a file with the same name as a packaged"
+        " one takes its place.",
+    )

@@ -11,6 +11,7 @@ import structlog
 from contracts import topology
 from contracts.subjects import DEATH_NOTICES, LIVE, live
 from contracts.topology import Consumer, Stream
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from ulid import ULID
 
@@ -65,6 +66,11 @@ class JetStreamBus:
     @property
     def connected(self) -> bool:
         return self._connection.connected
+
+    @property
+    def client(self) -> Client:
+        """The connection itself, for what goes on beside the streams: NATS micro services. Not to be closed."""
+        return self._connection.client
 
     async def reconcile(
         self,

@@ -33,7 +33,8 @@ from inference.adapters.retry_after import retry_after
 from inference.adapters.traced_text import TracedText
 from inference.domain.tool_calls import ToolCallAssembler
 from inference.domain.upstream_errors import UpstreamError, error_in_stream, error_of_status, incomplete, unavailable
-from inference.ports import Generated, ModelCall, Sink
+from inference.ports import Generated, InputMessage, ModelCall, Sink
+from inference.tools.domain.spec import openai_tool
 
 _tracer = telemetry.tracer("everthread.inference")
 ERROR_BODY_BYTES: Final = 64 * 1024
@@ -127,7 +128,7 @@ class ChatModels:
 
 
 def _request(call: ModelCall) -> dict[str, Any]:
-    messages: list[dict[str, Any]] = [{"role": m.role, "content": m.content} for m in call.messages]
+    messages = [_message(message) for message in call.messages]
     if call.prefix:
         messages.append({"role": "assistant", "content": call.prefix})
     body: dict[str, Any] = {
@@ -136,9 +137,24 @@ def _request(call: ModelCall) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if call.tools:
+        body["tools"] = [openai_tool(spec) for spec in call.tools]
     if call.model.max_output_tokens is not None:
         body["max_tokens"] = call.model.max_output_tokens
     return body
+
+
+def _message(message: InputMessage) -> dict[str, Any]:
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
+    if not message.calls:
+        return {"role": message.role, "content": message.content}
+    calls = [
+        {"id": call.tool_call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in message.calls
+    ]
+    # Some providers refuse an empty text beside calls, all take null.
+    return {"role": message.role, "content": message.content or None, "tool_calls": calls}
 
 
 async def _refusal(response: aiohttp.ClientResponse, call: ModelCall) -> UpstreamError:

@@ -4,11 +4,23 @@ import msgspec
 from opentelemetry.trace import Span
 from runtime import genai
 
-from inference.ports import ModelCall, Sink
+from inference.ports import InputMessage, ModelCall, Sink
 
 
 def _message(role: str, text: str, **more: str) -> dict[str, object]:
     return {"role": role, "parts": [{"type": "text", "content": text}], **more}
+
+
+def _spoken(message: InputMessage) -> dict[str, object]:
+    if message.role == "tool":
+        part: dict[str, object] = {"type": "tool_call_response", "id": message.tool_call_id, "result": message.content}
+        return {"role": "tool", "parts": [part]}
+    calls = [
+        {"type": "tool_call", "id": call.tool_call_id, "name": call.name, "arguments": call.arguments}
+        for call in message.calls
+    ]
+    text = [{"type": "text", "content": message.content}] if message.content or not calls else []
+    return {"role": message.role, "parts": [*text, *calls]}
 
 
 class TracedText:
@@ -17,7 +29,7 @@ class TracedText:
     def __init__(self, call: ModelCall, sink: Sink, span: Span) -> None:
         self._sink, self._span = sink, span
         self._said: list[str] = []
-        messages = [_message(message.role, message.content) for message in call.messages]
+        messages = [_spoken(message) for message in call.messages]
         if call.prefix:
             messages.append(_message("assistant", call.prefix))
         span.set_attribute(genai.INPUT_MESSAGES, msgspec.json.encode(messages).decode())

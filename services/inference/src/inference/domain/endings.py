@@ -1,19 +1,22 @@
 """How the work of an attempt ends, and what a finished model call means for the run."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from contracts.codes import RunFailure
 
 from inference.domain.upstream_errors import refused
 
-TOOL_SENTENCE = "The model asked for a tool, and none is offered to it. Ask in other words, or choose another model."
+REFUSED: Final = "content_filter"
+"""The finish reason of an answer that the model or the provider's filter declined to give."""
+TOOL_SENTENCE: Final = (
+    "The model asked for a tool, and none is offered to it. Ask in other words, or choose another model."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The answer is whole. `finish_reason` is None where the step had been finished by an earlier attempt."""
-
-    finish_reason: str | None
+    """The answer is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,12 @@ class Stopped:
 Ending = Completed | Failed | Stopped
 
 
-def ending_of(*, finish_reason: str, refusal: str, asked_for_tools: bool) -> Ending:
-    """What a model call that came to its end makes of the run."""
+def failure_of(*, finish_reason: str, refusal: str, asked_for_tools: bool) -> Failed | None:
+    """How the run ends after a model call that came to its end; None where it goes on. `asked_for_tools`: though none were
+    offered."""
     if asked_for_tools:
         return Failed(RunFailure.UPSTREAM_REJECTED, TOOL_SENTENCE)
-    if refusal or finish_reason == "content_filter":
+    if refusal or finish_reason == REFUSED:
         error = refused(refusal)
         return Failed(error.code, error.sentence)
-    return Completed(finish_reason)
+    return None

@@ -29,11 +29,10 @@ from runtime import rpc
 
 from inference.domain.interruptions import Cancelled
 from inference.entrypoints.commands import check_deadline
-from inference.handlers.carry_out_attempt import Parts
 from inference.handlers.drain_runs import drain_runs
 from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
-from inference.ports import Peers, Telemetry
+from inference.ports import Parts, Peers, Telemetry
 
 logger = structlog.get_logger()
 

@@ -8,11 +8,11 @@ from bus.errors import BusError, FencedError, StreamFullError
 from contracts.commands import ExecuteRun
 from contracts.run_state import Snapshot, encode_snapshot
 
-from inference.handlers.carry_out_attempt import Attempt, Parts
+from inference.handlers.carry_out_attempt import Attempt
 from inference.handlers.read_log import History, read_history
 from inference.handlers.running import RunningRun, RunningRuns
 from inference.handlers.take_run import take_run
-from inference.ports import Peers, Telemetry
+from inference.ports import Parts, Peers, Telemetry
 
 logger = structlog.get_logger()
 

@@ -1,34 +1,40 @@
-"""One model step: the context, the call with its retries, the text into the log."""
+"""One model call with its retries, its text on the way into the log, and its place in the ledger."""
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Final
 
 import structlog
-from contracts.registry import Model, cost_microusd
+from contracts.registry import cost_microusd
 from contracts.usage import Usage
 
-from inference.domain.estimate import estimated_usage, tokens_of_messages
+from inference.domain.endings import Failed
+from inference.domain.estimate import estimated_usage, tokens_of_bytes
+from inference.domain.limits import Allowance
 from inference.domain.retry import RetryPolicy
+from inference.domain.run_input import RunInput
 from inference.domain.upstream_errors import UpstreamError
-from inference.handlers.write_log import RunWriter
-from inference.ports import Clock, Generated, InputMessage, InputUnavailableError, ModelCall, Models, RunInputs
+from inference.handlers.journal import Journal, encoded_size
+from inference.ports import Clock, Generated, InputUnavailableError, ModelCall, Models, RunInputs
 
 logger = structlog.get_logger()
+
+QUOTES: Final = 2
+"""Bytes round a text in JSON."""
 
 
 class Answer:
     """What one model call says, written into the log as parts: a Sink.
 
-    `part` is the open text part to go on in (with a prefix), None to begin a new one. `size` is the text there already.
+    `part` is the open text part to go on in (with a prefix), None to begin a new one. `allowance` is how much it may say for
+    the money and tokens there are.
     """
 
-    def __init__(self, writer: RunWriter, *, next_part: int, part: int | None, size: int, max_bytes: int) -> None:
-        self._writer = writer
-        self._next_part = next_part
+    def __init__(self, journal: Journal, *, part: int | None, allowance: Allowance | None = None) -> None:
+        self._journal, self._writer, self._allowance = journal, journal.writer, allowance
         self._part = part
         self._in_reasoning = False
-        self._left = max_bytes - size
         self.text_bytes = 0
         self.reasoning_bytes = 0
 
@@ -42,6 +48,7 @@ class Answer:
         if self._in_reasoning or self._part is None:
             self._open(reasoning=False)
         self.text_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
+        self._journal.take_room(encoded_size(delta) - QUOTES)
         self._writer.text(self._part or 0, delta)
 
     def reasoning(self, delta: str) -> None:
@@ -49,11 +56,11 @@ class Answer:
         if not self._in_reasoning or self._part is None:
             self._open(reasoning=True)
         self.reasoning_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
+        self._journal.take_room(encoded_size(delta) - QUOTES)
         self._writer.reasoning(self._part or 0, delta)
 
     def _open(self, *, reasoning: bool) -> None:
-        self._part, self._in_reasoning = self._next_part, reasoning
-        self._next_part += 1
+        self._part, self._in_reasoning = self._journal.new_part(), reasoning
 
     @property
     def is_full(self) -> bool:
@@ -63,7 +70,15 @@ class Answer:
     @property
     def is_over(self) -> bool:
         """Sink.is_over."""
-        return self.text_bytes + self.reasoning_bytes > self._left
+        return self._journal.room < 0 or self.stopped_by is not None
+
+    @property
+    def stopped_by(self) -> Failed | None:
+        """How the run ends, where what was allowed is used up."""
+        if self._allowance is None:
+            return None
+        said = tokens_of_bytes(self.text_bytes) + tokens_of_bytes(self.reasoning_bytes)
+        return self._allowance.failed if said > self._allowance.output_tokens else None
 
     async def room(self) -> None:
         """Sink.room."""
@@ -74,17 +89,11 @@ class Generation:
     """One model call of one attempt and its place in the ledger. `usage` may be asked at any time: after an interruption
     it is estimated from what was written."""
 
-    def __init__(self, model: Model, messages: Sequence[InputMessage], prefix: str, answer: Answer) -> None:
-        self.call = ModelCall(model=model, messages=messages, prefix=prefix)
-        self.answer = answer
+    def __init__(self, call: ModelCall, answer: Answer, *, input_tokens: int, agent: str | None) -> None:
+        self.call, self.answer, self.input_tokens, self.agent = call, answer, input_tokens, agent
         self.result: Generated | None = None
         self.is_billed = False
         """The provider was asked and has not refused: what it used belongs in the ledger."""
-
-    @property
-    def input_tokens(self) -> int:
-        """Estimated."""
-        return input_tokens_of(self.call.messages, self.call.prefix)
 
     @property
     def usage(self) -> Usage:
@@ -103,21 +112,15 @@ class Generation:
         return cost_microusd(self.call.model, self.usage)
 
 
-def input_tokens_of(messages: Sequence[InputMessage], prefix: str = "") -> int:
-    """Estimated input tokens of a call."""
-    contents = [message.content for message in messages]
-    return tokens_of_messages([*contents, prefix] if prefix else contents)
-
-
 async def get_input(
     inputs: RunInputs, run_id: str, *, longest: float = 2.0, choose: Callable[[], float] = random.random
-) -> list[InputMessage]:
-    """The run's context; waits for as long as the conversation service is away. Raises RunGoneError."""
+) -> RunInput:
+    """What the run is made from; waits for as long as the conversation service is away. Raises RunGoneError."""
     policy = RetryPolicy(tries=1_000_000, first=0.05, longest=longest, budget=float("inf"))
     tried = 0
     while True:
         try:
-            return list(await inputs.get(run_id))
+            return await inputs.get(run_id)
         except InputUnavailableError as error:
             tried += 1
             logger.warning("input.unavailable", run_id=run_id, tried=tried, error=str(error))

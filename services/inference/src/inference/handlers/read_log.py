@@ -1,14 +1,14 @@
 """Reading a run's log after the claim: the folded state, who asked to stop, how many attempts came to nothing."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 from bus.api import Claim, Entry, RunLog
 from bus.claims import holder_of
 from bus.errors import UnavailableError
-from contracts.commands import CancelRun, RunCommand
+from contracts.commands import CancelRun, DecideApproval, ProvideInput, RunCommand, SteerRun
 from contracts.events import decode_event
 from contracts.run_state import RunState, decode_snapshot
 from contracts.subjects import run_subject
@@ -25,26 +25,64 @@ _command_decoder: msgspec.json.Decoder[RunCommand] = msgspec.json.Decoder(RunCom
 
 @dataclass(slots=True)
 class History:
-    """What the log held when the run was claimed. `stream_sequence`: of the last event. `command_sequence`: of the last
-    command. `snapshot_sequence`: the run sequence that the last snapshot covers, 0 where there is none. `fruitless`: the
+    """What the log held when the run was claimed. `stream_sequence`: of the last event. `snapshot_sequence`: the run sequence that the last snapshot covers, 0 where there is none. `fruitless`: the
     attempts in a row that died without progress; those that were handed over do not count."""
 
     state: RunState
     stream_sequence: int
     snapshot_sequence: int
     fruitless: int
-    cancelled_by: str | None
-    command_sequence: int
+    commands: "Commands"
+
+    @property
+    def cancelled_by(self) -> str | None:
+        """Who asked to stop, before the claim."""
+        return self.commands.cancelled_by
+
+    @property
+    def command_sequence(self) -> int:
+        """Where the last command is."""
+        return self.commands.last
+
+    @property
+    def steers(self) -> list[SteerRun]:
+        """What the user said to the running answer, in order; grows while the attempt listens."""
+        return self.commands.steers
 
 
-def decode_command(entry: Entry) -> CancelRun | None:
+@dataclass(slots=True)
+class Commands:
+    """A run's commands, as they were stored. Of several answers to one wait the first counts."""
+
+    last: int = 0
+    cancelled_by: str | None = None
+    steers: list[SteerRun] = field(default_factory=list)
+    inputs: dict[str, ProvideInput] = field(default_factory=dict)
+    decisions: dict[str, DecideApproval] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> RunCommand | None:
+        """The next entry; None for one that this version does not know."""
+        self.last = entry.stream_sequence
+        command = decode_command(entry)
+        match command:
+            case CancelRun():
+                self.cancelled_by = self.cancelled_by or command.by
+            case SteerRun():
+                self.steers.append(command)
+            case ProvideInput():
+                self.inputs.setdefault(command.wait_id, command)
+            case DecideApproval():
+                self.decisions.setdefault(command.wait_id, command)
+        return command
+
+
+def decode_command(entry: Entry) -> RunCommand | None:
     """A command of the log; None for one that this version does not know."""
     try:
-        command = _command_decoder.decode(entry.data)
+        return _command_decoder.decode(entry.data)
     except msgspec.MsgspecError:
         logger.warning("command.unknown", subject=entry.subject, stream_sequence=entry.stream_sequence)
         return None
-    return command if isinstance(command, CancelRun) else None
 
 
 async def read_history(log: RunLog, claim: Claim) -> History:
@@ -53,8 +91,8 @@ async def read_history(log: RunLog, claim: Claim) -> History:
     Raises UnavailableError, GapError.
     """
     stream_sequence = 0
-    entry, (cancelled_by, command_sequence) = await asyncio.gather(
-        log.last(run_subject(claim.thread_id, claim.run_id, "snapshot")), _read_commands(log, claim)
+    entry, commands = await asyncio.gather(
+        log.last(run_subject(claim.thread_id, claim.run_id, "snapshot")), read_commands(log, claim)
     )
     if entry is None:
         state = _new_state(claim)
@@ -69,7 +107,7 @@ async def read_history(log: RunLog, claim: Claim) -> History:
         state = _new_state(claim)
         events = await _read_events(log, claim, state, 0)
         fruitless = min(events.fruitless, events.abandoned)
-    return History(state, events.last or stream_sequence, snapshot_sequence, fruitless, cancelled_by, command_sequence)
+    return History(state, events.last or stream_sequence, snapshot_sequence, fruitless, commands)
 
 
 def _new_state(claim: Claim) -> RunState:
@@ -111,11 +149,9 @@ async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int) -
     raise UnavailableError(f"{claim.run_id}: the log could not be read up to the claim at {claim.fence}")
 
 
-async def _read_commands(log: RunLog, claim: Claim) -> tuple[str | None, int]:
-    cancelled_by, last = None, 0
+async def read_commands(log: RunLog, claim: Claim) -> Commands:
+    """All commands that are stored now."""
+    commands = Commands()
     async for entry in log.read(run_subject(claim.thread_id, claim.run_id, "command")):
-        last = entry.stream_sequence
-        command = decode_command(entry)
-        if command is not None and cancelled_by is None:
-            cancelled_by = command.by
-    return cancelled_by, last
+        commands.add(entry)
+    return commands

@@ -9,12 +9,16 @@ SuspendReason = Literal["ask_user", "wait", "approval"]
 
 
 class ToolFailure(StrEnum):
-    """Why a call ended in an error. The engine counts `ARGUMENTS`: the model gets them back twice, then the step fails."""
+    """Why a call ended in an error. The engine counts `ARGUMENTS`: the model gets them back twice, then the step fails.
+    `DENIED`, `EXPIRED` and `STOPPED` are a person's doing: said no, said nothing in time, ended the run."""
 
     UNKNOWN_TOOL = "unknown_tool"
     ARGUMENTS = "arguments"
     TIMEOUT = "timeout"
     FAILED = "failed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    STOPPED = "stopped"
 
 
 class ToolFailedError(Exception):

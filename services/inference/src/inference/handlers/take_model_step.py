@@ -1,0 +1,415 @@
+"""One model step: who is asked with what, the call, and what it asked for; another model where that one cannot be had."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import structlog
+from contracts import events as e
+from contracts.codes import RunFailure
+from contracts.commands import ExecuteRun
+from contracts.parts import ToolCallPart
+from contracts.registry import Model, cost_microusd
+from contracts.usage import Usage
+
+from inference.agents.domain.config import AgentConfig
+from inference.agents.domain.context import ContextTooLongError, Decision, Fitted, Offer, fit
+from inference.domain.endings import REFUSED, Failed, failure_of
+from inference.domain.estimate import tokens_of_text
+from inference.domain.limits import Allowance, allowance_for, spent_by
+from inference.domain.plan import CallModel, Interrupted, Lane
+from inference.domain.run_input import RunInput
+from inference.domain.tool_calls import ToolRequest
+from inference.domain.turn import history_of, question_of, result_text, system_of, turn_of
+from inference.domain.upstream_errors import UpstreamError, error_of_status
+from inference.handlers.generate_answer import Answer, Generation, generate
+from inference.handlers.journal import Journal, encoded_size
+from inference.ports import Generated, InputMessage, ModelCall, Parts
+from inference.retrieval.domain.corpora import corpora_for
+from inference.retrieval.domain.quotes import as_material, quote_of
+from inference.retrieval.domain.ranking import Passage
+from inference.retrieval.ports import CorpusUnavailableError
+from inference.tools.domain.choice import Situation
+from inference.tools.domain.spec import ToolSpec, openai_tool
+from inference.tools.toolbox import Offered
+
+logger = structlog.get_logger()
+
+TRIES_BEFORE_FALLBACK: Final = 2
+RESERVED_SHARE: Final = 4
+"""Where a model has no largest answer, a quarter of its window is left free for one."""
+MOST_RESERVED: Final = 16_384
+_OTHER_MODEL_MAY_HELP: Final = frozenset(
+    {
+        RunFailure.RATE_LIMITED,
+        RunFailure.UPSTREAM_UNAVAILABLE,
+        RunFailure.UPSTREAM_INCOMPLETE,
+        RunFailure.UPSTREAM_REJECTED,
+        RunFailure.CONTEXT_TOO_LONG,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """The agent that acts, and what its events are tagged with: None for the default agent that nobody chose."""
+
+    config: AgentConfig
+    tag: str | None
+
+
+@dataclass(slots=True)
+class Work:
+    """What the steps of one attempt share. `generations` are this attempt's calls by step, for the bill of one that is
+    interrupted."""
+
+    parts: Parts
+    journal: Journal
+    command: ExecuteRun
+    attempt: int
+    input: RunInput
+    agent: str
+    """The agent that the run began with; empty for the default one that nobody chose."""
+    is_first: bool
+    """No snapshot was ever written: conversation does not know yet that the run has begun."""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    """What people have answered, by `wait_id`."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What they said when they refused a call, by `wait_id`."""
+    generations: dict[int, Generation] = field(default_factory=dict)
+    cited: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A call as it will be made with one model. `found` are the passages that are in it, with their quotes."""
+
+    messages: list[InputMessage]
+    tools: Sequence[ToolSpec]
+    decision: Decision
+    found: Sequence[tuple[Passage, str]]
+
+
+async def take_model_step(work: Work, plan: CallModel, lane: Lane, acting: Acting) -> Failed | None:
+    """Carry out `plan`; how the run ends where it cannot go on."""
+    return await _ModelStep(work, plan, lane, acting).take()
+
+
+def book_interrupted(parts: Parts, journal: Journal, found: Interrupted) -> None:
+    """Put a call that an earlier attempt left behind into the ledger, estimated."""
+    usage = Usage(
+        input_tokens=found.input_tokens,
+        output_tokens=found.output_tokens,
+        reasoning_tokens=found.reasoning_tokens,
+        estimated=True,
+    )
+    model = parts.registry.models.get(found.model)
+    cost = cost_microusd(model, usage) if model is not None else None
+    journal.book(
+        step=found.step, of_attempt=found.attempt, model=found.model, usage=usage, cost=cost, agent=found.agent
+    )
+
+
+class _ModelStep:
+    def __init__(self, work: Work, plan: CallModel, lane: Lane, acting: Acting) -> None:
+        self._work, self._plan, self._lane, self._acting = work, plan, lane, acting
+        self._parts, self._journal = work.parts, work.journal
+        self._step = plan.step if plan.step is not None else 0
+
+    async def take(self) -> Failed | None:
+        if self._plan.interrupted is not None:
+            book_interrupted(self._parts, self._journal, self._plan.interrupted)
+        if self._plan.retract_from is not None:
+            self._journal.put(e.TextRetracted, from_sequence=self._plan.retract_from, agent=self._acting.tag)
+        models = self._models()
+        if not models:
+            name = self._acting.config.model or self._work.command.model
+            return Failed(RunFailure.MODEL_UNKNOWN, f"The model {name} is not offered any more.")
+        failed: Failed | None = None
+        for place, model in enumerate(models):
+            is_last = place == len(models) - 1
+            prefix = self._plan.prefix if model.id == self._plan.model else None
+            if prefix is None and self._plan.prefix is not None:
+                await self._retract()
+            try:
+                return await self._call(model, is_last=is_last, has_prefix=prefix is not None)
+            except UpstreamError as error:
+                failed = Failed(error.code, error.sentence)
+                if error.code not in _OTHER_MODEL_MAY_HELP or self._has_shown:
+                    break
+                if not is_last:
+                    logger.warning(
+                        "model.fallback",
+                        run_id=self._work.command.run_id,
+                        model=model.id,
+                        instead=models[place + 1].id,
+                        code=error.code.value,
+                    )
+        return failed
+
+    def _models(self) -> list[Model]:
+        """Those that can be asked, in order: after an interruption first the one that had begun."""
+        config = self._acting.config
+        names = [self._plan.model, config.model or self._work.command.model, *config.fallbacks]
+        found = (self._parts.registry.find(name) for name in dict.fromkeys(names) if name)
+        return [model for model in found if model is not None]
+
+    @property
+    def _has_shown(self) -> bool:
+        generation = self._work.generations.get(self._step)
+        return generation is not None and generation.answer.has_shown
+
+    async def _call(self, model: Model, *, is_last: bool, has_prefix: bool) -> Failed | None:
+        try:
+            prepared = await self._prepare(model)
+        except ContextTooLongError as error:
+            raise error_of_status(413, said="context length", kind=str(error), model=model.id) from error
+        try:
+            return await self._generate(model, prepared, is_last=is_last, has_prefix=has_prefix)
+        except UpstreamError as error:
+            refused_prefix = error.code is RunFailure.UPSTREAM_REJECTED and has_prefix
+            if not refused_prefix or self._has_shown:
+                raise
+        # The provider does not go on from a prefix after all: take the text back and ask for all of it.
+        await self._retract()
+        return await self._generate(model, prepared, is_last=is_last, has_prefix=False)
+
+    async def _retract(self) -> None:
+        await self._journal.stored()
+        step = self._journal.state.open_steps.get(self._step)
+        if step is not None:
+            self._journal.put(e.TextRetracted, from_sequence=step.sequence, agent=self._acting.tag)
+
+    async def _generate(self, model: Model, prepared: _Prepared, *, is_last: bool, has_prefix: bool) -> Failed | None:
+        prefix = self._plan.prefix if has_prefix else None
+        input_tokens = prepared.decision.input_tokens + (tokens_of_text(prefix.text) if prefix is not None else 0)
+        allowance, key = await self._reserve(model, input_tokens)
+        if allowance.output_tokens < 1:
+            return allowance.failed
+        await self._begin(model, prepared)
+        call = ModelCall(
+            model=model,
+            messages=prepared.messages,
+            prefix=prefix.text if prefix is not None else "",
+            tools=prepared.tools,
+        )
+        answer = Answer(self._journal, part=prefix.part if prefix is not None else None, allowance=allowance)
+        generation = Generation(call, answer, input_tokens=input_tokens, agent=self._acting.tag)
+        self._work.generations[self._step] = generation
+        policy = self._parts.retry
+        if not is_last:
+            policy = replace(policy, tries=min(policy.tries, TRIES_BEFORE_FALLBACK))
+        try:
+            result = await generate(
+                self._parts.models,
+                generation,
+                policy=policy,
+                clock=self._parts.clock,
+                run_id=self._work.command.run_id,
+            )
+        finally:
+            spent = (generation.cost or 0) if generation.is_billed else 0
+            await self._parts.budgets.settle(self._work.command.user_id, key, spent)
+        return await self._end(generation, result, prepared)
+
+    async def _reserve(self, model: Model, input_tokens: int) -> tuple[Allowance, str]:
+        await self._journal.stored()
+        if not self._step:
+            self._step = self._journal.new_step()
+        key = f"{self._work.command.run_id}:{self._step}:{self._work.attempt}:{model.id}"
+        estimate = cost_microusd(model, Usage(input_tokens=input_tokens))
+        budget = None
+        if estimate is None:
+            logger.warning("model.price_unknown", run_id=self._work.command.run_id, model=model.id)
+        else:
+            budget = await self._parts.budgets.reserve(self._work.command.user_id, key, estimate)
+        allowance = allowance_for(
+            model,
+            input_tokens=input_tokens,
+            spent=spent_by(self._journal.state, self._acting.tag),
+            limits=self._acting.config.limits,
+            budget_microusd=budget,
+        )
+        return allowance, key
+
+    async def _begin(self, model: Model, prepared: _Prepared) -> None:
+        tag = self._acting.tag
+        self._journal.put(
+            e.StepStarted,
+            step=self._step,
+            kind="model",
+            name=model.id,
+            context=prepared.decision.as_data(),
+            agent=tag,
+        )
+        for passage, quote in prepared.found:
+            cite(self._work, passage, quote, tag)
+        # The call must not begin before the log says so: a takeover books what a call that it knows of has cost.
+        await self._journal.stored()
+        if self._work.is_first:
+            self._work.is_first = False
+            self._journal.checkpoint()
+
+    async def _end(self, generation: Generation, result: Generated, prepared: _Prepared) -> Failed | None:
+        """The call has come to its end: what it asked for, its bill, the end of its step, in this order. Whoever takes over
+        finds out from any beginning of it what is left to write, and never makes the call again."""
+        failed = generation.answer.stopped_by or failure_of(
+            finish_reason=result.finish_reason,
+            refusal=result.refusal,
+            asked_for_tools=bool(result.tool_requests) and not prepared.tools,
+        )
+        requests = result.tool_requests if failed is None else []
+        await self._journal.stored()
+        used = {
+            part.value.tool_call_id
+            for part in self._journal.state.parts.values()
+            if isinstance(part.value, ToolCallPart)
+        }
+        for request in requests:
+            self._ask(request, used)
+        finish_reason: str | None = "tool_calls" if requests else result.finish_reason
+        if failed is not None:
+            # A refusal is an answer like any other: who takes over need not hear it again.
+            finish_reason = REFUSED if failed.code is RunFailure.REFUSED else None
+        self._journal.book(
+            step=self._step,
+            of_attempt=self._work.attempt,
+            model=generation.call.model.id,
+            usage=generation.usage,
+            cost=generation.cost,
+            agent=self._acting.tag,
+            finish_reason=finish_reason,
+        )
+        if failed is None:
+            self._journal.put(e.StepFinished, step=self._step, finish_reason=finish_reason, agent=self._acting.tag)
+        await self._journal.stored()
+        return failed
+
+    def _ask(self, request: ToolRequest, used: set[str]) -> None:
+        part = self._journal.new_part()
+        # Providers count calls anew in every answer, and some give them no id at all.
+        call_id = request.tool_call_id if request.tool_call_id not in used else f"{request.tool_call_id}_{part}"
+        used.add(call_id)
+        self._journal.take_room(encoded_size(request.input))
+        self._journal.put(
+            e.ToolCall,
+            part=part,
+            tool_call_id=call_id,
+            name=request.name,
+            input=request.input,
+            state="pending",
+            agent=self._acting.tag,
+        )
+
+    async def _prepare(self, model: Model) -> _Prepared:
+        await self._journal.stored()
+        work, state = self._work, self._journal.state
+        messages = work.input.messages
+        question = question_of(messages)
+        turn = turn_of(state, self._lane, question, without_step=self._plan.step)
+        asked = next((entry.text for entry in reversed(turn) if entry.role == "user"), question.text)
+        offered = await offer_tools(work, self._lane, self._acting, model_has_tools=model.tools)
+        passages = await self._passages(asked)
+        tools = offered.specs
+        fitted = fit(
+            Offer(
+                system=self._system(messages_system=system_of(messages)),
+                turn=turn,
+                history=history_of(messages),
+                passages=as_material(passages),
+                tools=_tools_text(tools),
+            ),
+            window=model.context_window,
+            reserved=_reserved(model),
+            count=tokens_of_text,
+        )
+        kept = passages[: fitted.decision.passages_kept]
+        return _Prepared(
+            messages=_messages(fitted),
+            tools=tools,
+            decision=fitted.decision,
+            found=[(passage, quote_of(passage.text, asked)) for passage in kept],
+        )
+
+    def _system(self, *, messages_system: str) -> str:
+        date = self._parts.clock.now().date().isoformat()
+        prompt = self._acting.config.prompt({"date": date})
+        return "\n\n".join(text for text in (prompt, messages_system) if text)
+
+    async def _passages(self, asked: str) -> list[Passage]:
+        retrieval = self._acting.config.retrieval
+        if not retrieval.enabled:
+            return []
+        try:
+            corpora = corpora_for(self._work.command.user_id, retrieval.corpora)
+            return await self._parts.passages.passages(corpora, asked, limit=retrieval.top_k)
+        except CorpusUnavailableError as error:
+            logger.warning("passages.unavailable", run_id=self._work.command.run_id, error=str(error))
+            return []
+
+
+async def offer_tools(work: Work, lane: Lane, acting: Acting, *, model_has_tools: bool) -> Offered:
+    """The tools of the agent's next step."""
+    state = work.journal.state
+    texts = [question_of(work.input.messages).text, *(steer.text for steer in state.steers)]
+    texts += [
+        result_text(part.value)
+        for part in state.parts.values()
+        if isinstance(part.value, ToolCallPart) and part.value.state == "completed" and lane.has(part.agent)
+    ]
+    situation = Situation(
+        model_has_tools=model_has_tools,
+        roles=work.input.roles,
+        has_documents=model_has_tools and await _has_documents(work, acting.config),
+        texts=texts,
+    )
+
+    def found(passage: Passage, quote: str) -> None:
+        cite(work, passage, quote, acting.tag)
+
+    return await work.parts.tools.offer(acting.config, situation, found)
+
+
+async def _has_documents(work: Work, config: AgentConfig) -> bool:
+    try:
+        return await work.parts.passages.has_documents(corpora_for(work.command.user_id, config.retrieval.corpora))
+    except CorpusUnavailableError:
+        return False
+
+
+def cite(work: Work, passage: Passage, quote: str, tag: str | None) -> None:
+    """Write a source part, once for each passage."""
+    if passage.source_id in work.cited:
+        return
+    journal = work.journal
+    work.cited.add(passage.source_id)
+    journal.take_room(encoded_size((passage.source_id, passage.title, passage.url, quote)))
+    journal.put(
+        e.Source,
+        part=journal.new_part(),
+        source_id=passage.source_id,
+        title=passage.title,
+        url=passage.url,
+        quote=quote,
+        agent=tag,
+    )
+
+
+def _reserved(model: Model) -> int:
+    share = model.context_window // RESERVED_SHARE
+    return min(share, MOST_RESERVED if model.max_output_tokens is None else model.max_output_tokens)
+
+
+def _tools_text(tools: Sequence[ToolSpec]) -> str:
+    return "\n".join(_json(openai_tool(spec)) for spec in tools)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _messages(fitted: Fitted) -> list[InputMessage]:
+    system = "\n\n".join((fitted.system, *fitted.passages)).strip()
+    said = [InputMessage(entry.role, entry.text, entry.calls, entry.tool_call_id) for entry in fitted.entries]
+    return [InputMessage("system", system), *said] if system else said

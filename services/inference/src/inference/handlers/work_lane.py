@@ -1,0 +1,87 @@
+"""The loop of a run: plan, take the step, plan again, until the model has had the last word or something ends it."""
+
+from contracts import events as e
+from contracts.codes import RunFailure
+from contracts.commands import SteerRun
+from contracts.registry import Continuation
+
+from inference.domain.endings import Failed
+from inference.domain.hand_overs import last_hand_over
+from inference.domain.limits import limit_reached, spent_by
+from inference.domain.plan import Answered, CallModel, CallTools, EndStep, Lane, Plan, plan_next
+from inference.domain.waits import Wait
+from inference.handlers.journal import encoded_size
+from inference.handlers.take_model_step import Acting, Work, book_interrupted, take_model_step
+from inference.handlers.take_tool_steps import take_tool_steps
+
+
+async def work_lane(work: Work, lane: Lane, steers: list[SteerRun]) -> Failed | Wait | None:
+    """Take steps until the lane is answered (None), fails or has to wait. `steers` grows as the user speaks; what is new in
+    it joins before the next step."""
+    while True:
+        await work.journal.stored()
+        await _join(work, steers)
+        plan = next_step(work, lane)
+        if isinstance(plan, Answered):
+            return plan.failed
+        if isinstance(plan, EndStep):
+            _end_step(work, plan)
+            continue
+        acting = acting_in(work, lane)
+        if isinstance(acting, Failed):
+            return acting
+        stopped = _limit(work, acting, plan) or await _take(work, plan, lane, acting)
+        if stopped is not None:
+            return stopped
+
+
+def next_step(work: Work, lane: Lane) -> Plan:
+    """What comes next, as the log says."""
+
+    def continuation(model_id: str) -> Continuation:
+        model = work.parts.registry.find(model_id)
+        return model.continuation if model is not None else "retract"
+
+    return plan_next(work.journal.state, lane, continuation=continuation)
+
+
+def acting_in(work: Work, lane: Lane) -> Acting | Failed:
+    """The agent whose turn it is."""
+    handed = last_hand_over(work.journal.state) if lane.member is None else None
+    name = lane.member or (handed[1] if handed is not None else work.agent)
+    config = work.parts.agents.find(name)
+    if config is None:
+        return Failed(RunFailure.AGENT_UNKNOWN, f"There is no agent {name[:40]!r} any more. Choose another one.")
+    return Acting(config, name or None)
+
+
+async def _take(work: Work, plan: CallModel | CallTools, lane: Lane, acting: Acting) -> Failed | Wait | None:
+    if isinstance(plan, CallModel):
+        return await take_model_step(work, plan, lane, acting)
+    return await take_tool_steps(work, plan.calls, lane, acting)
+
+
+def _limit(work: Work, acting: Acting, plan: CallModel | CallTools) -> Failed | None:
+    if isinstance(plan, CallModel):
+        more = 1 if plan.step is None else 0
+    else:
+        more = sum(call.step is None for call in plan.calls)
+    if not more:
+        return None
+    return limit_reached(spent_by(work.journal.state, acting.tag), acting.config.limits, more_steps=more)
+
+
+def _end_step(work: Work, plan: EndStep) -> None:
+    step = work.journal.state.open_steps[plan.step]
+    if plan.interrupted is not None:
+        book_interrupted(work.parts, work.journal, plan.interrupted)
+    work.journal.put(e.StepFinished, step=plan.step, finish_reason=plan.finish_reason, agent=step.agent)
+
+
+async def _join(work: Work, steers: list[SteerRun]) -> None:
+    """Let what the user has said since join the answer. Steers are counted: the log has as many as have joined."""
+    joined = len(work.journal.state.steers)
+    for steer in steers[joined:]:
+        work.journal.take_room(encoded_size(steer.text))
+        work.journal.put(e.RunSteered, text=steer.text, by=steer.by, message_id=steer.message_id)
+    await work.journal.stored()

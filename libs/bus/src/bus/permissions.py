@@ -77,7 +77,7 @@ USERS: Final = {
     "gateway": Permissions(
         publish=(
             *_LOOKS,
-            *_reads(topology.RUNS, topology.FEEDS, topology.FLAGS, topology.ROLLOUT),
+            *_reads(topology.RUNS, topology.FEEDS, topology.FLAGS, topology.ROLLOUT, topology.BUDGETS),
             # Whose role was taken away, so that their streams end; and who is there, which each gateway says of its own viewers.
             *_reads(topology.THREADS, topology.PRESENCE),
             *topology.PRESENCE.subjects,
@@ -85,6 +85,8 @@ USERS: Final = {
             # Administrators change flags through a gateway, and one gateway at a time walks the rollout.
             *topology.FLAGS.subjects,
             *topology.ROLLOUT.subjects,
+            *_reads(topology.AUDIT),
+            *topology.AUDIT.subjects,
             # What a user has read is told to all of that user's devices, in the feed.
             *topology.FEEDS.subjects,
             # Administrators change webhooks and send a dead delivery again; users say where their browsers are reached.

@@ -10,10 +10,14 @@ import msgspec
 
 
 class BudgetLimits(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Micro-dollars a user may spend in a day: `default` for everybody, `users` by user id in its place. None: no limit."""
+    """Micro-dollars a user may spend in a day: `default` for everybody, `users` by user id in its place. None: no limit.
+    Who changed it, when (RFC 3339) and why stand in it."""
 
     default: int | None = None
     users: dict[str, int | None] = {}
+    changed_by: str = ""
+    changed_at: str = ""
+    why: str = ""
 
     def of(self, user_id: str) -> int | None:
         """What one user may spend in a day."""

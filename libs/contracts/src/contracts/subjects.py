@@ -35,6 +35,9 @@ FLAG_VALUES: Final = "$KV.flags.>"
 """The key-value bucket `flags`, as the broker spells buckets: `nats kv get flags path` reads the flag `path`."""
 BUDGET_VALUES: Final = "$KV.budgets.>"
 """The key-value bucket `budgets`: what each user has spent on each day."""
+ALL_AUDITS: Final = "audit.>"
+"""Who changed what, when and why; `live.audit.rollout.rolled_back` is what an alert listens to."""
+ROLLOUT_AUDITS: Final = "audit.rollout.*"
 ROLLOUT_VALUES: Final = "$KV.rollout.>"
 """The key-value bucket `rollout`: the guard's lease and state, and what the gateways observed."""
 
@@ -140,6 +143,11 @@ def dead_letter_subject(stream: str, consumer: str) -> str:
 def adopt_subject(worker: str) -> str:
     """Request to a worker: do you execute this run, and will you beat for this delivery from now on?"""
     return f"worker.{worker}.adopt"
+
+
+def rollout_audit_subject(change: str) -> str:
+    """Where a change of the rollout is told."""
+    return f"audit.rollout.{_check_key(change)}"
 
 
 def flag_subject(name: str) -> str:

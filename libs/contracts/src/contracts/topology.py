@@ -117,6 +117,14 @@ ADVISORIES: Final = Stream(
     max_age=7 * DAY,
     max_bytes=64 * 1024**2,
 )
+AUDIT: Final = Stream(
+    name="AUDIT",
+    subjects=(subjects.ALL_AUDITS,),
+    why="Who changed what, when and why, the guard of the rollout included: for audits, and for alerts to hear.",
+    max_age=400 * DAY,
+    max_bytes=256 * 1024**2,
+    republish=True,
+)
 FLAGS: Final = Stream(
     name="KV_flags",
     subjects=(subjects.FLAG_VALUES,),
@@ -202,6 +210,7 @@ STREAMS: Final = (
     ADVISORIES,
     FLAGS,
     ROLLOUT,
+    AUDIT,
     BUDGETS,
     PRESENCE,
     WEBHOOKS,

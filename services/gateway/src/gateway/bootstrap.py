@@ -1,6 +1,7 @@
 """The only place where adapters meet handlers, and the life of the process."""
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
@@ -14,6 +15,7 @@ from runtime.names import Metric
 from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
+from gateway.adapters.budget_bucket import BudgetBucket
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.demo_workers import WorkersOfThisMachine
 from gateway.adapters.dev_sessions import DevelopmentSigner
@@ -26,6 +28,7 @@ from gateway.adapters.page_files import PageFolder
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.tokens import TokenAuthenticator
+from gateway.adapters.usage import GrpcUsage
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
@@ -35,7 +38,7 @@ from gateway.entrypoints.client_doors import open_doors
 from gateway.entrypoints.guarding import keep_guarding
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.wiring import Doors, Readiness, Rollout, Wiring
-from gateway.ports import Documents, Flags
+from gateway.ports import Flags
 from gateway.settings import GatewaySettings
 
 logger = structlog.get_logger()
@@ -53,6 +56,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         settings.conversation_address, deadline=settings.conversation_deadline, runs=legacy
     )
     documents = GrpcDocuments(settings.conversation_address, deadline=settings.conversation_deadline)
+    usage = GrpcUsage(settings.conversation_address, deadline=settings.conversation_deadline)
     bus = await connect(settings.nats_url, instance=process.instance)
     flags = FlagBucket(bus)
     await flags.start()
@@ -60,8 +64,12 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
     bucket = RolloutBucket(bus, instance=process.instance)
     rollout = Rollout(store=bucket, results=conversation, policy=policy_of(settings))
-    ready = process.health.readiness
-    wiring = wire(settings, conversation, log, hub, authenticator, models, ready, flags, rollout, documents)
+    wiring = dataclasses.replace(
+        wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags, rollout),
+        documents=documents,
+        spending=usage,
+        budgets=BudgetBucket(bus),
+    )
     feeds = Feeds(watched, piece_bytes=settings.piece_bytes)
     doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
     app, streams = build(wiring, version=version("everthread-gateway"), client_doors=doors)
@@ -110,6 +118,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await authenticator.close()
         await conversation.close()
         await documents.close()
+        await usage.close()
         await bus.drain()
 
 
@@ -160,7 +169,6 @@ def wire(
     readiness: Readiness,
     flags: Flags | None = None,
     rollout: Rollout | None = None,
-    documents: Documents | None = None,
 ) -> Wiring:
     """Everything behind the door, from its parts and the settings."""
     return Wiring(
@@ -180,7 +188,6 @@ def wire(
         demo=demo_of(settings),
         flags=flags,
         rollout=rollout,
-        documents=documents,
         document_bytes=settings.document_bytes,
     )
 

@@ -5,15 +5,14 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import grpc
-from contracts.codes import Code
 from contracts.times import parse_rfc3339, rfc3339
 from contracts.usage import Usage
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
-from runtime.rpc import code_of, connect
+from runtime.rpc import connect
 
+from gateway.adapters.calls import call
 from gateway.domain.comparison import RunResult
-from gateway.domain.problems import STATUS, Refusal
 from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
 from gateway.ports import ClientMessage, Page
 
@@ -176,15 +175,7 @@ class GrpcConversation:
         return _preferences((await self._call(self._stub.UpdatePreferences, request)).preferences)
 
     async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q) -> A:
-        try:
-            return await method(request, timeout=self._deadline, wait_for_ready=True)
-        except grpc.aio.AioRpcError as error:
-            code, sentence = code_of(error)
-            status = STATUS[code]
-            retry_after = 1.0 if status in (429, 503) else None
-            if code is Code.INTERNAL:
-                sentence = "The request could not be carried out. The trace id finds it in the logs."
-            raise Refusal(code, sentence, retry_after=retry_after) from error
+        return await call(method, request, self._deadline)
 
 
 def _thread(item: pb.Thread) -> Thread:

@@ -8,7 +8,7 @@ from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.entrypoints import admin, demo, documents, page, refusing, rollout, sessions, tickets
+from gateway.entrypoints import admin, demo, documents, page, refusing, rollout, sessions, tickets, usage
 from gateway.entrypoints.door import Door
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import HEARTBEAT_SECONDS, EventStreams
@@ -45,6 +45,7 @@ def build(
     # The door has verified the token before; this is what OpenAPI says about it.
     app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(tickets.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(usage.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(documents.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(admin.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(rollout.router, dependencies=[Depends(HTTPBearer(auto_error=False))])

@@ -12,6 +12,7 @@ from gateway.domain.deliveries import Deliveries
 from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import DURABLE
+from gateway.domain.spending import BudgetStore, Spending
 from gateway.domain.tickets import Tickets
 from gateway.handlers.choose_path import choose_path
 from gateway.ports import (
@@ -54,6 +55,8 @@ class Wiring:
     tickets: Tickets = field(default_factory=Tickets)
     clock: Callable[[], float] = time.time
     documents: Documents | None = None
+    spending: Spending | None = None
+    budgets: BudgetStore | None = None
     document_bytes: int = 10 * 1024 * 1024
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""

@@ -96,7 +96,7 @@ async def test_killed_at_random_points(
     facts = [some_fact(number, chance) for number in range(FACTS)]
     # Some old facts were in their feeds before, stored longer ago than the broker remembers message ids.
     for fact in facts[::12]:
-        entry = msgspec.json.encode(entry_of(fact))
+        entry = msgspec.json.encode(entry_of(fact, fact.user_id, watching=False))
         await bus.publish(feed_subject(fact.user_id), entry, message_id=f"{fact.id}:forgotten")
     publishing = asyncio.create_task(publish(bus, facts))
     # And some the relay publishes once more, after a crash between publishing and marking.

@@ -1,7 +1,21 @@
 """From each fact to its feed entry."""
 
+from typing import Any
+
 import pytest
-from contracts.facts import Fact, FeedEntry, MessageAccepted, RunEnded, ThreadCreated, ThreadDeleted, ThreadUpdated
+from contracts.facts import (
+    Fact,
+    FeedEntry,
+    MessageAccepted,
+    RunEnded,
+    RunWaiting,
+    ThreadCreated,
+    ThreadDeleted,
+    ThreadMemberChanged,
+    ThreadMemberRemoved,
+    ThreadShared,
+    ThreadUpdated,
+)
 from contracts.ids import FACT, MESSAGE, RUN, THREAD, USER, new_id
 from notifier.domain.feed import UnknownStatusError, entry_of
 
@@ -59,9 +73,52 @@ def entry(kind: str, **more: object) -> FeedEntry:
     ids=lambda value: getattr(value, "type", None) or type(value).__name__,
 )
 def test_entry_of(fact: Fact, expected: FeedEntry) -> None:
-    assert entry_of(fact) == expected
+    assert entry_of(fact, USER_ID, watching=True) == expected
 
 
 def test_an_end_that_a_newer_version_invented() -> None:
     with pytest.raises(UnknownStatusError, match="paused"):
-        entry_of(ended("paused"))
+        entry_of(ended("paused"), USER_ID, watching=False)
+
+
+OTHER = new_id(USER)
+HEAD: dict[str, Any] = {
+    "id": FACT_ID,
+    "thread_id": THREAD_ID,
+    "user_id": USER_ID,
+    "at": AT,
+    "audience": [USER_ID, OTHER],
+}
+WAIT: dict[str, Any] = {"run_id": RUN_ID, "message_id": ANSWER, "wait_id": "w1"}
+
+
+@pytest.mark.parametrize(
+    ("fact", "raises_for"),
+    [
+        (ended("complete"), {USER_ID, OTHER}),
+        (ended("error", "deadline"), {USER_ID, OTHER}),
+        (ended("cancelled"), set()),
+        (RunWaiting(**HEAD, **WAIT, reason="approval"), {USER_ID, OTHER}),
+        (RunWaiting(**HEAD, **WAIT, reason="timer"), set()),
+        (ThreadShared(**HEAD, member_id=OTHER, role="viewer", by=USER_ID), {OTHER}),
+        (ThreadMemberChanged(**HEAD, member_id=OTHER, role="editor", by=USER_ID), set()),
+        (ThreadMemberRemoved(**HEAD, member_id=OTHER, by=USER_ID), set()),
+        (ThreadUpdated(**HEAD, changes={"title": "New"}), set()),
+        (
+            MessageAccepted(**HEAD, message_id=QUESTION, assistant_message_id=ANSWER, run_id=RUN_ID, by=OTHER),
+            {USER_ID},
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whose_unread_count_a_fact_raises(fact: Fact, raises_for: set[str]) -> None:
+    for user in (USER_ID, OTHER):
+        assert entry_of(fact, user, watching=False).unread is (user in raises_for)
+        assert not entry_of(fact, user, watching=True).unread
+
+
+def test_a_wait_says_what_for() -> None:
+    fact = RunWaiting(**HEAD, **WAIT, reason="input", prompt="Which city?", expires_at="2026-11-22T00:00:00.000Z")
+    told = entry_of(fact, OTHER, watching=False)
+    assert (told.type, told.prompt, told.reason, told.wait_id) == ("run.waiting", "Which city?", "input", "w1")
+    assert told.expires_at == "2026-11-22T00:00:00.000Z"

@@ -8,6 +8,8 @@ Address = IPv4Address | IPv6Address
 AddressRule = Callable[[Address], bool]
 """Whether an address may be connected to."""
 
+NETWORKS: Final = r"^([0-9a-fA-F.:]+/\d{1,3}(,\s*[0-9a-fA-F.:]+/\d{1,3})*)?$"
+"""How a list of networks is written in a setting; see `public_or_within`."""
 _NAT64: Final = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 _MORE_REFUSED: Final = tuple(
     ip_network(text)

@@ -409,10 +409,10 @@ class Metric(Enum):
     )
     REVIVALS = _counter(
         "everthread_run_revivals_total",
-        "Runs of which nothing was heard: looked at and waited for, started again, or given up.",
+        "Runs of which nothing was heard: looked at and waited for, started, started again, or given up.",
         "`revive` means that a command was lost; `fail` that a promise was kept by an error. Both deserve a look at the log.",
         CONVERSATION,
-        decision=("wait", "revive", "fail"),
+        decision=("wait", "start", "revive", "fail"),
     )
     OUTBOX_ROWS = _gauge(
         "everthread_outbox_rows",
@@ -523,6 +523,50 @@ class Metric(Enum):
         "Repeated ones follow restarts. No entries while runs end: see notifier-feed's pending.",
         NOTIFIER,
         outcome=("added", "repeated"),
+    )
+    FEED_LAG = _seconds(
+        "everthread_feed_lag_seconds",
+        "From when something happened, as its fact says, to its entry being stored in the feeds.",
+        "Long: see notifier-feed's pending and the broker's disk; after an outage it is as long as the outage.",
+        NOTIFIER,
+        buckets=WAIT,
+    )
+    WEBHOOK_ATTEMPTS = _counter(
+        "everthread_webhook_attempts_total",
+        "Deliveries to webhooks that came up, by what became of them: delivered, failed (tried again later), dead (given up),"
+        " repeated (settled before), held (the webhook is disabled), dropped (it was deleted).",
+        "docs/runbooks/webhooks-failing.md: `GET /v1/webhooks/{id}/deliveries` says which receiver and why.",
+        NOTIFIER,
+        outcome=("delivered", "failed", "dead", "repeated", "held", "dropped"),
+    )
+    WEBHOOK_SECONDS = _seconds(
+        "everthread_webhook_request_duration_seconds",
+        "Requests to webhook receivers, by the class of their answer (`none`: no answer, or an address that is refused).",
+        "Slow receivers wait in their own queue; docs/runbooks/webhooks-failing.md.",
+        NOTIFIER,
+        buckets=WAIT,
+        answer=("2xx", "3xx", "4xx", "5xx", "none"),
+    )
+    WEBHOOK_LAG = _seconds(
+        "everthread_webhook_lag_seconds",
+        "From when something happened to its delivery being accepted by the receiver, retries included.",
+        "Above a second at the median: too few notifiers or receivers that fail; docs/runbooks/webhooks-failing.md.",
+        NOTIFIER,
+        buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 14400.0, 57600.0),
+    )
+    WEBHOOKS_QUEUED = _counter(
+        "everthread_webhook_queued_total",
+        "Deliveries queued: one per event and webhook that wants it. Their sum less those delivered and dead is pending.",
+        "Rising faster than attempts: receivers do not keep up; everthread_consumer_pending has each webhook's own.",
+        NOTIFIER,
+    )
+    PUSHES = _counter(
+        "everthread_pushes_total",
+        "Web Push messages by outcome: taken by the push service, gone (the browser's subscription is removed), later (tried"
+        " again), failed.",
+        "`failed` rising: the push service refuses us; is the VAPID key the one that browsers were given?",
+        NOTIFIER,
+        outcome=("sent", "gone", "later", "failed"),
     )
 
     # The broker, as its own monitor page tells

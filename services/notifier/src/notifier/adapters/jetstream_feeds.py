@@ -1,8 +1,8 @@
 """Feeds on the stream FEEDS: one subject per user, each fact in it once.
 
 Two things keep a fact from being there twice. Within the stream's duplicate window the broker itself drops a repeated
-`Nats-Msg-Id` (the fact's id). A fact too old for that (the notifier was away, or the relay published it again after a crash)
-is looked for in the feed first. Both together leave no hole, for any number of notifiers: what another one publishes after
+`Nats-Msg-Id` (the fact's id and the user's). A fact too old for that (the notifier was away, or the relay published it again after a
+crash) is looked for in the feed first. Both together leave no hole, for any number of notifiers: what another one publishes after
 our look has our message id and is younger than the window.
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 import msgspec
-from bus.api import Bus
+from bus.erasing import Erasing
 from contracts.facts import FeedEntry
 from contracts.subjects import feed_subject
 from contracts.times import parse_rfc3339
@@ -41,13 +41,19 @@ class _Head(msgspec.Struct):
     id: str
 
 
+class _About(msgspec.Struct):
+    thread_id: str
+    type: str
+
+
 _decode_head = msgspec.json.Decoder(_Head).decode
+_decode_about = msgspec.json.Decoder(_About).decode
 
 
 class JetStreamFeeds:
     """notifier.ports.Feeds over the bus. Entries of one user are added one after the other, in the order of the calls."""
 
-    def __init__(self, bus: Bus, now: Callable[[], datetime]) -> None:
+    def __init__(self, bus: Erasing, now: Callable[[], datetime]) -> None:
         self._bus = bus
         self._now = now
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -60,8 +66,19 @@ class JetStreamFeeds:
         async with turn:
             if not self._is_young(entry) and entry.id in await self._ids_of(subject):
                 return False
-            await self._bus.publish(subject, _encode(entry), message_id=entry.id)
+            # The broker knows message ids by stream, and the feeds of all users are one stream.
+            await self._bus.publish(subject, _encode(entry), message_id=f"{entry.id}:{user_id}")
             return True
+
+    async def forget(self, user_id: str, thread_id: str) -> None:
+        """See the port."""
+        gone = [
+            entry.stream_sequence
+            async for entry in self._bus.read_stream(FEEDS.name, feed_subject(user_id))
+            if (head := _decode_about(entry.data)).thread_id == thread_id and head.type != "thread.deleted"
+        ]
+        for sequence in gone:
+            await self._bus.erase(FEEDS.name, sequence)
 
     def _is_young(self, entry: FeedEntry) -> bool:
         try:

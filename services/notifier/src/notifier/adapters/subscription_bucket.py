@@ -1,0 +1,68 @@
+"""The webhook subscriptions, followed from their key-value bucket."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+from bus.api import Bus, Entry
+from bus.errors import BusError, UnavailableError
+from contracts.subjects import WEBHOOK_VALUES
+from contracts.topology import WEBHOOKS
+from contracts.webhooks import Webhook, decode_webhook
+
+logger = structlog.get_logger()
+
+CATCH_UP_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.5
+
+
+class SubscriptionBucket:
+    """notifier.ports.Subscriptions. `watch` must run; `changed` is called after each change of `webhooks`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._heard = 0
+        self._grown = asyncio.Condition()
+        self.webhooks: dict[str, Webhook] = {}
+        self.changed: Callable[[], None] = lambda: None
+
+    def get(self, webhook_id: str) -> Webhook | None:
+        """See the port."""
+        return self.webhooks.get(webhook_id)
+
+    async def wanting(self, event_type: str) -> Sequence[Webhook]:
+        """See the port. One direct get makes sure that nothing stored before is missed."""
+        last = await self._bus.last_of(WEBHOOKS.name, WEBHOOK_VALUES)
+        if last is not None and last.stream_sequence > self._heard:
+            try:
+                async with asyncio.timeout(CATCH_UP_SECONDS), self._grown:
+                    await self._grown.wait_for(lambda: self._heard >= last.stream_sequence)
+            except TimeoutError as error:
+                raise UnavailableError("the subscriptions are not heard of in time") from error
+        return [w for w in self.webhooks.values() if w.enabled and not w.deleted and event_type in w.events]
+
+    async def watch(self) -> None:
+        """Follow the bucket until cancelled."""
+        while True:
+            try:
+                async with self._bus.follow_stream(WEBHOOKS.name, WEBHOOK_VALUES, after=0) as batches:
+                    async for batch in batches:
+                        await self._take(batch)
+            except BusError as error:
+                logger.warning("webhooks.follow_failed", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _take(self, batch: Sequence[Entry]) -> None:
+        for entry in batch:
+            try:
+                webhook = decode_webhook(entry.data)
+            except msgspec.MsgspecError as error:
+                logger.error("webhook.unreadable", subject=entry.subject, error=str(error))
+                continue
+            self.webhooks[webhook.id] = webhook
+        self.changed()
+        async with self._grown:
+            self._heard = max(self._heard, *(entry.stream_sequence for entry in batch))
+            self._grown.notify_all()

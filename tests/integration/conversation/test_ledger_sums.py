@@ -13,7 +13,9 @@ from tests.servers import MongoServer
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def entry(number: int, user: str, model: str, cost: int | None, *, attempt: int = 1, days_ago: int = 0) -> dict[str, Any]:
+def entry(
+    number: int, user: str, model: str, cost: int | None, *, attempt: int = 1, days_ago: int = 0
+) -> dict[str, Any]:
     return {
         "_id": f"{user}:{number}",
         "user_id": user,
@@ -50,7 +52,12 @@ async def test_sums_by_day_and_by_user(mongo: MongoServer) -> None:
         ("2026-11-20", "m2", 1, 7),
     ]
     assert (mine[0].unpriced_calls, mine[0].estimated_calls, mine[0].retried_calls) == (1, 1, 1)
-    assert (mine[0].input_tokens, mine[0].output_tokens, mine[0].cached_tokens, mine[0].reasoning_tokens) == (20, 10, 4, 2)
+    assert (mine[0].input_tokens, mine[0].output_tokens, mine[0].cached_tokens, mine[0].reasoning_tokens) == (
+        20,
+        10,
+        4,
+        2,
+    )
     everybody = await ledger.sums("", since, by_user=True)
     assert [(row.user_id, row.calls, row.cost_microusd) for row in everybody] == [("usr_b", 1, 500), ("usr_a", 3, 107)]
     await database.close()

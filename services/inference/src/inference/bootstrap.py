@@ -16,6 +16,7 @@ from runtime.settings import load_models
 
 from inference.adapters.agent_tools import AgentTools
 from inference.adapters.attempt_spans import AttemptSpans
+from inference.adapters.bucket_budgets import BucketBudgets
 from inference.adapters.bus_peers import BusPeers, decode_question, encode_answer
 from inference.adapters.chat_models import ChatModels
 from inference.adapters.grpc_inputs import GrpcRunInputs
@@ -33,7 +34,7 @@ from inference.entrypoints.peers import hearing_peers
 from inference.handlers.drain_runs import drain_runs
 from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
-from inference.ports import NoDocuments, Parts
+from inference.ports import Parts
 from inference.retrieval.bootstrap import open_retrieval
 from inference.settings import InferenceSettings
 
@@ -58,10 +59,9 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     running, claims = RunningRuns(), PeerClaims()
     metrics.set_to(Metric.SLOTS, settings.slots)
     metrics.read(Metric.SLOTS_IN_USE, lambda: len(running))
-    clock = SystemClock()
     agents = _read_agents(settings, registry)
     toolbox = new_toolbox(bus, agents, clock, os.environ)
-    passages = NoDocuments()
+    budgets = BucketBudgets(bus)
     parts = Parts(
         log=bus.run_log,
         inputs=GrpcRunInputs(channel),
@@ -71,8 +71,9 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),
         max_answer_bytes=settings.answer_bytes,
         agents=agents,
-        tools=AgentTools(toolbox, agents, passages),
-        passages=passages,
+        tools=AgentTools(toolbox, agents, retrieval.search),
+        passages=retrieval.search,
+        budgets=budgets,
         timers=bus,
     )
     peers, telemetry = BusPeers(bus, claims.is_lost), MeasuredAttempts(AttemptSpans())
@@ -85,7 +86,10 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     consuming: asyncio.Task[None] | None = None
     reading: asyncio.Task[None] | None = None
     try:
-        async with hearing_peers(bus, running, claims, decode=_question, encode=encode_answer):
+        async with (
+            hearing_peers(bus, running, claims, decode=_question, encode=encode_answer),
+            budgets.watching(),
+        ):
             consuming = asyncio.create_task(
                 bus.consume(topology.EXECUTE, commands_subscriber(executor), concurrency=settings.slots)
             )

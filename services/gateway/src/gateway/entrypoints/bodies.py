@@ -9,7 +9,7 @@ from starlette.types import Receive
 
 from gateway.domain.problems import Refusal
 
-LINGER_BYTES: Final = 4 * 1024 * 1024
+LINGER_BYTES: Final = 16 * 1024 * 1024
 LINGER_SECONDS: Final = 5.0
 
 

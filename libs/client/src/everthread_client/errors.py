@@ -15,6 +15,15 @@ class ProblemError(EverthreadError):
         self.detail = detail
 
 
+class RejectedError(EverthreadError):
+    """Conversation has rejected an append, with the reason: nothing was stored. `code` is stable (contracts.codes.Code)."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{detail} ({code})")
+        self.code = code
+        self.detail = detail
+
+
 class UnreachableError(EverthreadError):
     """No gateway answered within the client's patience. A message that was being sent may or may not be accepted; sending
     it again with the same idempotency key is safe. What was being followed goes on without us; follow it again later."""

@@ -22,7 +22,17 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.upstream_frames import Frames, Piece, chunked
-from tests.upstream_script import Script, expected_reasoning, expected_text, parse_script, remaining, tokens_of
+from tests.upstream_script import (
+    Script,
+    expected_reasoning,
+    expected_text,
+    malformed,
+    parse_script,
+    remaining,
+    step_in,
+    steps_of,
+    tokens_of,
+)
 
 __all__ = ["UpstreamProcess", "UpstreamServer", "expected_reasoning", "expected_text"]
 
@@ -69,7 +79,8 @@ class _Pacer:
 class UpstreamServer:
     """The server in this process: `async with UpstreamServer() as upstream: upstream.base_url`."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = HOST) -> None:
+        self._host = host
         self.calls: list[dict[str, Any]] = []
         self._seen: Counter[str] = Counter()
         self._port = port
@@ -83,7 +94,7 @@ class UpstreamServer:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, self._port, backlog=1024).start()
+        await web.TCPSite(self._runner, self._host, self._port, backlog=1024).start()
         self._port = self._runner.addresses[0][1]
         return self
 
@@ -96,7 +107,7 @@ class UpstreamServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://{HOST}:{self._port}/v1"
+        return f"http://{self._host}:{self._port}/v1"
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "scripted", "object": "model"}]})
@@ -126,7 +137,9 @@ class UpstreamServer:
         }
         self.calls.append(call)
         try:
-            response = await self._answer(request, parse_script(asked), body, call)
+            steps = steps_of(asked)
+            script = parse_script(steps[min(step_in(messages), len(steps) - 1)])
+            response = await self._answer(request, script, body, call)
         except (asyncio.CancelledError, ConnectionError):
             call["disconnected_at"] = time.time()
             raise
@@ -171,6 +184,8 @@ class UpstreamServer:
         if "error_body" in script.flags:
             return web.json_response({"error": error})
         messages = body.get("messages") or [{"role": ""}]
+        if wrong := malformed(messages):
+            return web.json_response({"error": {"message": wrong, "type": "scripted"}}, status=400)
         if messages[-1].get("role") == "assistant" and script.prefix == "refuse":
             error["message"] = "the last message must be from the user"
             return web.json_response({"error": error}, status=400)
@@ -272,14 +287,14 @@ async def _whole(script: Script, tokens: list[str], frames: Frames, call: dict[s
 class UpstreamProcess:
     """The same server as a process of its own: `with UpstreamProcess() as upstream: upstream.base_url`."""
 
-    def __init__(self, port: int = 0) -> None:
-        self._port = port
+    def __init__(self, port: int = 0, host: str = HOST) -> None:
+        self._port, self._host = port, host
         self._process: subprocess.Popen[str] | None = None
         self.base_url = ""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.upstream", "--port", str(self._port)],
+            [sys.executable, "-m", "tests.upstream", "--port", str(self._port), "--host", self._host],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
@@ -315,11 +330,11 @@ class UpstreamProcess:
             return found
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, host: str) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with UpstreamServer(port) as server:
+    async with UpstreamServer(port, host) as server:
         print(f"ready {server.base_url}", flush=True)
         await stopping.wait()
 
@@ -330,8 +345,10 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default=HOST)
+    arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(parser.parse_args().port))
+        runner.run(_serve(arguments.port, arguments.host))
 
 
 if __name__ == "__main__":

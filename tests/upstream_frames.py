@@ -86,6 +86,13 @@ class Frames:
             out += self._encode({"tool_calls": [{"index": 0, "function": {"arguments": '{"zone":'}}]}, None)
             out += self._encode({"tool_calls": [{"index": 0, "function": {"arguments": '"UTC"}'}}]}, None)
             finish = "tool_calls"
+        for index, (name, arguments) in enumerate(script.calls):
+            call = {"index": index, "id": f"call_{index}", "type": "function"}
+            out += self._encode({"tool_calls": [{**call, "function": {"name": name, "arguments": ""}}]}, None)
+            for start in range(0, len(arguments), 10):
+                piece = {"index": index, "function": {"arguments": arguments[start : start + 10]}}
+                out += self._encode({"tool_calls": [piece]}, None)
+            finish = "tool_calls"
         usage = self.usage(sent)
         if finish != "none":
             extra: dict[str, Any] = {}

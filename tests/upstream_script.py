@@ -15,10 +15,15 @@ hang              accept the request and never answer              error_body   
 echo              the text is the conversation, a line a message   stamp        each token is `<index>:<monotonic ns> `
 prefix=accept|refuse|anew   a trailing assistant message is continued, answered 400, or ignored (accept)
 tool=name         ends with a call of that tool                    refusal=…    refuse with these words, _ for a space
+call=name:{json}  ends with this call, no space in it; several are made at once; then tokens is 0 unless it is given
 crlf              CRLF line ends                                   keepalive    a comment line before each chunk
 no_done           leave out `data: [DONE]`                         split        send every chunk in two pieces
+
+`then` between directives begins the next step: what is said once the calls of the step before have been answered, as in
+`call=time:{} then tokens=5`. After a hand-over, the script is what follows `Your task: `.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +33,7 @@ WORDS: Final = (
     "river", "stone", "cloud", "amber", "quiet", "lantern", "orbit", "meadow", "copper", "signal", "winter", "harbor",
     "velvet", "prism", "timber", "echo", "saffron", "ridge", "canvas", "ember", "willow", "garden", "summit", "marble",
 )  # fmt: skip
+TASK: Final = "Your task: "
 FLAGS: Final = frozenset({"hang", "error_body", "echo", "stamp", "crlf", "keepalive", "no_done", "split"})
 _DIRECTIVE: Final = re.compile(r"([a-z_]+)=(\S+)")
 
@@ -56,6 +62,7 @@ class Script:
     prefix: str = "accept"
     tool: str = ""
     refusal: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
     flags: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -63,11 +70,15 @@ def parse_script(content: str) -> Script:
     """The script of a message. A text with any word that is no directive is no script, but plain text with its own seed."""
     values: dict[str, Any] = {}
     flags: set[str] = set()
+    calls: list[tuple[str, str]] = []
     for word in content.split():
         match = _DIRECTIVE.fullmatch(word)
         if word in FLAGS:
             flags.add(word)
-        elif match and match[1] in Script.__dataclass_fields__ and match[1] not in {"content", "flags"}:
+        elif match and match[1] == "call":
+            name, _, arguments = match[2].partition(":")
+            calls.append((name, arguments))
+        elif match and match[1] in Script.__dataclass_fields__ and match[1] not in {"content", "flags", "calls"}:
             values[match[1]] = match[2]
         else:
             return Script(content=content, seed=sum(content.encode()))
@@ -80,7 +91,48 @@ def parse_script(content: str) -> Script:
     for name in ("message", "refusal"):
         if name in values:
             values[name] = values[name].replace("_", " ")
-    return Script(content=content, flags=frozenset(flags), **values)
+    if calls:
+        values.setdefault("tokens", 0)
+    return Script(content=content, flags=frozenset(flags), calls=tuple(calls), **values)
+
+
+def steps_of(content: str) -> list[str]:
+    """The scripts of a message, one for each step; what is no script is one step."""
+    content = content.rpartition(TASK)[2]
+    steps = content.split(" then ")
+    return steps if all(_is_script(step) for step in steps) else [content]
+
+
+def _is_script(text: str) -> bool:
+    return all(word in FLAGS or _DIRECTIVE.fullmatch(word) for word in text.split())
+
+
+def step_in(messages: list[dict[str, Any]]) -> int:
+    """Which step of the last user message's script is asked for: how often calls were made since."""
+    made = 0
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            break
+        made += bool(message.get("tool_calls"))
+    return made
+
+
+def malformed(messages: list[dict[str, Any]]) -> str:
+    """What a provider would refuse: a result without its call, a call without its result, arguments that are no JSON."""
+    open_calls: set[str] = set()
+    for message in messages:
+        if message.get("role") == "tool":
+            if message.get("tool_call_id") not in open_calls:
+                return "a tool message answers no call"
+            open_calls.discard(message["tool_call_id"])
+            continue
+        if open_calls:
+            return "a call is not answered"
+        for call in message.get("tool_calls") or ():
+            if not isinstance(json.loads(call["function"]["arguments"]), dict):
+                return "arguments are no object"
+            open_calls.add(call["id"])
+    return "a call is not answered" if open_calls else ""
 
 
 def token(index: int, seed: int) -> str:
@@ -111,7 +163,7 @@ def remaining(tokens: list[str], prefix: str) -> list[str]:
 
 def expected_text(content: str) -> str:
     """The whole text that a complete answer to the user message `content` has (no `echo`, no `stamp`)."""
-    return "".join(tokens_of(parse_script(content)))
+    return "".join(text for step in steps_of(content) for text in tokens_of(parse_script(step)))
 
 
 def expected_reasoning(content: str) -> str:

@@ -20,7 +20,7 @@ from contracts.subjects import execute_subject, run_subject
 from contracts.times import rfc3339
 from contracts.topology import EXECUTE
 from inference.adapters.bus_peers import AdoptQuestion, BusPeers, decode_question, encode_answer
-from inference.agents.domain.config import read_agents
+from inference.agents.domain.config import Agents, read_agents
 from inference.domain.peers import PeerClaims
 from inference.domain.retry import RetryPolicy
 from inference.domain.run_input import RunInput, StoredMessage
@@ -30,17 +30,25 @@ from inference.entrypoints.peers import hearing_peers
 from inference.handlers.drain_runs import drain_runs
 from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
-from inference.ports import Generated, InputUnavailableError, ModelCall, Parts, RunGoneError, Sink
+from inference.ports import (
+    Generated,
+    InputUnavailableError,
+    ModelCall,
+    Models,
+    NoTools,
+    Parts,
+    RunGoneError,
+    Sink,
+    Tools,
+)
 
 PIECES = ["Once ", "upon ", "a ", "tïme ", "there ", "was ", "a ", "log."]
 TEXT = "".join(PIECES)
-AGENTS = read_agents(
-    {"default.toml": 'name = "default"\nsystem_prompt = "Help."\n[limits]\ntokens = 1_000_000'}
-)
+AGENTS = read_agents({"default.toml": 'name = "default"\nsystem_prompt = "Help."\n[limits]\ntokens = 1_000_000'})
 T = TypeVar("T")
 QUICK_EXECUTE = replace(EXECUTE, ack_wait=0.3)
 """The real consumer, but what a worker died with before its claim comes back sooner."""
-QUESTION = [StoredMessage("user", "Tell me.")]
+QUESTION = "Tell me."
 USER = "usr_01JABCDEFGHJKMNPQRSTVWXYZ0"
 
 
@@ -130,6 +138,7 @@ class FakeInputs:
     away: bool = False
     gone: bool = False
     asked: int = 0
+    content: str = QUESTION
 
     async def get(self, run_id: str) -> RunInput:
         self.asked += 1
@@ -137,7 +146,7 @@ class FakeInputs:
             raise RunGoneError(run_id)
         if self.away:
             raise InputUnavailableError("UNAVAILABLE: nobody is there")
-        return RunInput(messages=QUESTION)
+        return RunInput(messages=[StoredMessage("user", self.content)])
 
 
 class NoTelemetry:
@@ -219,6 +228,7 @@ def registry(continuation: Continuation) -> Registry:
         output=Decimal(2),
         continuation=continuation,
         max_output_tokens=None,
+        tools=True,
     )
     return Registry(models={model.id: model}, default=model.id)
 
@@ -228,7 +238,7 @@ class Worker:
     """One process."""
 
     bus: MemoryBus
-    models: FakeModels
+    models: Models
     running: RunningRuns
     claims: PeerClaims
     executor: RunExecutor
@@ -302,12 +312,14 @@ class World:
 
     async def worker(
         self,
-        models: FakeModels,
+        models: Models,
         *,
         continuation: Continuation = "retract",
         log: Callable[[RunLog], RunLog] = lambda inner: inner,
         max_answer_bytes: int = 1_000_000,
         slots: int = 10,
+        tools: Tools | None = None,
+        agents: Agents = AGENTS,
     ) -> Worker:
         """One more worker, taking commands at once."""
         bus = MemoryBus(f"inference-{len(self._stack) + 1}", self.broker)
@@ -321,7 +333,9 @@ class World:
             clock=self.clock,
             retry=RetryPolicy(tries=3, first=0.001, longest=0.001, budget=5.0),
             max_answer_bytes=max_answer_bytes,
-            agents=AGENTS,
+            agents=agents,
+            tools=tools or NoTools(),
+            timers=bus,
         )
         executor = RunExecutor(
             parts,
@@ -342,7 +356,7 @@ class World:
             started.set()
             await worker.bus.consume(QUICK_EXECUTE, commands_subscriber(worker.executor), concurrency=slots)
 
-    async def run(self, *, copies: int = 1, model: str = "fake:model", seconds: float = 600.0) -> Run:
+    async def run(self, *, copies: int = 1, model: str = "fake:model", seconds: float = 600.0, agent: str = "") -> Run:
         """Publish the command to execute a new run; more copies are other items that ask for the same run."""
         command = ExecuteRun(
             run_id=new_id("run"),
@@ -353,6 +367,7 @@ class World:
             path="durable_event",
             accepted_at=self.clock.stamp(),
             deadline_at=rfc3339(self.clock.now() + timedelta(seconds=seconds)),
+            agent=agent,
         )
         run = Run(self.outside, command)
         for copy in range(copies):

@@ -37,4 +37,5 @@ class GrpcRunInputs:
             agent=reply.agent,
             user_id=reply.user_id,
             roles=frozenset(reply.roles),
+            recorded=_parts.decode(reply.recorded_parts_json or b"[]"),
         )

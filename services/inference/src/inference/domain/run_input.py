@@ -18,9 +18,10 @@ class StoredMessage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInput:
     """The messages, oldest first, the last one to be answered; for whom, with which roles. `agent` is empty for the default
-    one."""
+    one. `recorded` is what the answer consists of that a shadow run repeats."""
 
     messages: Sequence[StoredMessage]
     agent: str = ""
     user_id: str = ""
     roles: frozenset[str] = frozenset()
+    recorded: Sequence[Part] = ()

@@ -11,6 +11,7 @@ from contracts.run_state import Snapshot, encode_snapshot
 from inference.handlers.carry_out_attempt import Attempt
 from inference.handlers.read_log import History, read_history
 from inference.handlers.running import RunningRun, RunningRuns
+from inference.handlers.shadow_parts import shadow_parts
 from inference.handlers.take_run import take_run
 from inference.ports import Parts, Peers, Telemetry
 
@@ -62,7 +63,8 @@ class RunExecutor:
         logger.info("run.claimed", run_id=claim.run_id, attempt=number, fence=claim.fence, sequence=state.sequence)
         goes_on = was_held or state.sequence > 0
         with self._telemetry.attempt(run_id=claim.run_id, attempt=number, path=run.command.path, goes_on=goes_on):
-            return await Attempt(self._parts, run, claim, number, history).carry_out()
+            parts = shadow_parts(self._parts) if run.command.shadow_of else self._parts
+            return await Attempt(parts, run, claim, number, history).carry_out()
 
     async def _conclude(self, claim: Claim, history: History) -> Outcome:
         """The run has ended; whoever ended it may have died before the final snapshot."""

@@ -19,7 +19,9 @@ from inference.tools.domain.spec import ToolSpec
 from inference.tools.ports import Tool, ToolContext
 from inference.tools.toolbox import Offered
 
-NOT_RECORDED: Final = "This call is not in the record of the answer that is repeated, and a repetition does not carry it out."
+NOT_RECORDED: Final = (
+    "This call is not in the record of the answer that is repeated, and a repetition does not carry it out."
+)
 
 
 def shadow_parts(parts: Parts) -> Parts:

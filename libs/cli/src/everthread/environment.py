@@ -16,7 +16,9 @@ DRAIN_SECONDS: Final = "EVERTHREAD_DRAIN_SECONDS"
 _DEFAULT_DRAIN: Final = "5"
 
 # Secrets go to the services that need them and to no other.
-_NEEDED_BY: Final[Mapping[str, str]] = {MONGODB_URI: "conversation", OPENAI_API_KEY: "inference"}
+_NEEDED_BY: Final[Mapping[str, str]] = {MONGODB_URI: "conversation"} | dict.fromkeys(
+    (OPENAI_API_KEY, "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "VLLM_API_KEY"), "inference"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,13 @@ from everthread.errors import EXIT_INTERRUPTED, RefusedError
 def main() -> None:
     """Run the command that the arguments name. Refusals are one sentence on stderr and an exit code, never a traceback."""
     from everthread.commands import app
+    from everthread.operations_commands import app as operations
     from everthread.rollout_commands import app as rollout
+    from everthread.topology_commands import app as topology
 
     app.add_typer(rollout)
+    app.add_typer(topology)
+    app.add_typer(operations)
     try:
         app(prog_name="everthread")
     except RefusedError as error:

@@ -1,15 +1,21 @@
-"""One mesh for all end-to-end tests: two of each that can be killed, the scripted upstream instead of a model."""
+"""One mesh for all end-to-end tests: two of each that can be killed, the scripted upstream instead of a model.
 
+`EVERTHREAD_TEST_MESH=containers` takes it out of images (tests/container_mesh.py); then no traces are received.
+"""
+
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import container_mesh
 from tests import mesh as mesh_module
 from tests.mesh import Mesh
 from tests.otlp_receiver import OtlpReceiver
 from tests.upstream import UpstreamProcess
 
+CONTAINERS = os.environ.get("EVERTHREAD_TEST_MESH") == "containers"
 MODELS = """
 [providers.openai]
 base_url_env = "OPENAI_BASE_URL"
@@ -38,7 +44,7 @@ continuation = "prefix"
 
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[UpstreamProcess]:
-    with UpstreamProcess() as process:
+    with UpstreamProcess(host=container_mesh.host_address()) if CONTAINERS else UpstreamProcess() as process:
         yield process
 
 
@@ -55,16 +61,20 @@ def session_mesh(
     home: Path = tmp_path_factory.mktemp("mesh")
     models = home / "models.toml"
     models.write_text(MODELS, "utf-8")
-    mesh = mesh_module.start(
-        home,
-        scale="gateway=2,inference=2",
-        gateways=2,
-        environment={
-            "OPENAI_BASE_URL": upstream.base_url,
-            "OPENAI_API_KEY": "sk-canary-0123456789",
-            "EVERTHREAD_MODELS_FILE": str(models),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.endpoint,
-        },
+    mesh = (
+        container_mesh.start_containers(home, models=models, upstream=upstream.base_url)
+        if CONTAINERS
+        else mesh_module.start(
+            home,
+            scale="gateway=2,inference=2",
+            gateways=2,
+            environment={
+                "OPENAI_BASE_URL": upstream.base_url,
+                "OPENAI_API_KEY": "sk-canary-0123456789",
+                "EVERTHREAD_MODELS_FILE": str(models),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.endpoint,
+            },
+        )
     )
     try:
         yield mesh

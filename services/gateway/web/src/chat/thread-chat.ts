@@ -1,0 +1,375 @@
+/** One thread on the screen: `useChat`'s Chat against /api/chat, and what makes it outlive cuts, tabs and other devices. */
+import { Chat } from "@ai-sdk/react";
+import { DefaultChatTransport } from "ai";
+import { all, ApiError, call, post, request, type StoredMessage } from "../lib/api";
+import { tellConnection } from "../lib/connection";
+import { newId } from "../lib/ids";
+import { chosenAgent, chosenModel } from "../lib/models";
+import { offers } from "../lib/session";
+import { pause } from "../lib/sse";
+import { kept, Store } from "../lib/store";
+import { onEntry } from "../threads/feed";
+import { begin } from "../threads/threads";
+import { fromStored, type Message, RUNNING, Tree } from "./messages";
+
+export interface Queued {
+  id: string;
+  text: string;
+}
+
+export interface View {
+  state: "loading" | "ready" | "missing" | "away";
+  tree: Tree;
+  branch: string;
+  /** The stop was asked for, and the worker has not said yet that it stopped. */
+  stopping: boolean;
+  /** When the message that is being answered was sent, in milliseconds. */
+  sentAt: number;
+  /** Sent, and nobody has taken it yet: the network is away. */
+  unsent: boolean;
+  queued: readonly Queued[];
+  refused: { message: string; code: string } | null;
+}
+
+const HIDDEN_MILLISECONDS = 20_000;
+/** A hidden tab gives its connection back after this; the answer goes on. */
+
+type Outcome = "ended" | "cut" | "left";
+
+export class ThreadChat {
+  readonly view: Store<View>;
+  readonly chat: Chat<Message>;
+  #outcome: Outcome = "ended";
+  #closed = true;
+  #fresh: boolean;
+  #driving = false;
+  #hiding = 0;
+  #away = new AbortController();
+  #undo: Array<() => void> = [];
+
+  constructor(
+    readonly id: string,
+    fresh: boolean,
+    branch: string,
+  ) {
+    this.#fresh = fresh;
+    this.view = new Store<View>({
+      state: fresh ? "ready" : "loading",
+      tree: new Tree([]),
+      branch,
+      stopping: false,
+      sentAt: 0,
+      unsent: false,
+      queued: kept.get(`queue.${id}`, []),
+      refused: null,
+    });
+    this.chat = new Chat<Message>({
+      id,
+      generateId: () => newId("msg"),
+      transport: new DefaultChatTransport<Message>({
+        api: "/api/chat",
+        fetch: (input, init) => this.#fetch(String(input), init ?? {}),
+        prepareSendMessagesRequest: ({ messages, trigger, messageId }) => ({ body: this.#body(messages, trigger, messageId) }),
+      }),
+      onError: (error) => {
+        if (isNetwork(error)) this.#outcome = "cut";
+      },
+      onFinish: ({ isDisconnect, isAbort }) => {
+        if (isDisconnect) this.#outcome = "cut";
+        else if (isAbort) this.#outcome = "left";
+      },
+    });
+  }
+
+  /** Begin to listen and to read; after `close`, begin again. */
+  revive(): void {
+    this.#closed = false;
+    const hide = () => {
+      clearTimeout(this.#hiding);
+      if (document.hidden) this.#hiding = window.setTimeout(() => this.#leave(), HIDDEN_MILLISECONDS);
+      else if (!this.#driving && !this.#closed) void this.open();
+    };
+    document.addEventListener("visibilitychange", hide);
+    this.#undo.push(() => document.removeEventListener("visibilitychange", hide));
+    this.#undo.push(
+      onEntry((entry) => {
+        if (entry.thread_id !== this.id || this.#driving || document.hidden) return;
+        if (entry.type === "message.accepted" || entry.type.startsWith("run.")) void this.open();
+      }),
+    );
+    if (!this.#fresh) void this.open();
+    this.#fresh = false;
+  }
+
+  get busy(): boolean {
+    return this.chat.status === "submitted" || this.chat.status === "streaming";
+  }
+
+  /** The run that is on, if it is known yet. */
+  get run(): string | undefined {
+    return this.chat.lastMessage?.role === "assistant" ? this.chat.lastMessage.metadata?.run_id : undefined;
+  }
+
+  /** Leave the thread; its answer goes on. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#hiding);
+    for (const undo of this.#undo.splice(0)) undo();
+    this.#leave();
+    tellConnection("chat", true);
+  }
+
+  /** Read what is stored, and join the answer that is being written. */
+  async open(): Promise<void> {
+    if (this.#driving || this.#closed) return;
+    this.#driving = true;
+    try {
+      for (let n = 0; !this.#closed; n++) {
+        if (!(await this.#load())) return;
+        const last = this.chat.lastMessage;
+        if (!last || last.role !== "assistant" || last.metadata?.status === "waiting" || !RUNNING.has(last.metadata?.status ?? "")) break;
+        if (n > 0) await pause(Math.min(150 * 2 ** n, 3000), this.#away.signal);
+        if (await this.#drive(() => this.chat.resumeStream())) return;
+      }
+    } finally {
+      this.#driving = false;
+    }
+    this.#sendQueued();
+  }
+
+  /** Send a message behind what is shown. While an answer is being written: `how` says what becomes of it. */
+  async send(text: string, how: "enqueue" | "steer" | "interrupt" = "enqueue"): Promise<void> {
+    if (this.busy || this.#driving) {
+      await this.#sendBusy(text, how);
+      return;
+    }
+    begin(this.id, text.split("\n", 1)[0]!.slice(0, 80), chosenModel.get());
+    await this.#ask(() => this.chat.sendMessage({ text }), text);
+  }
+
+  async edit(messageId: string, text: string): Promise<void> {
+    await this.#ask(() => this.chat.sendMessage({ text, messageId }), text);
+  }
+
+  async regenerate(messageId: string): Promise<void> {
+    await this.#ask(() => this.chat.regenerate({ messageId }));
+  }
+
+  /** Ask for the stop; the answer ends when its worker has stopped, and what was written stays. */
+  async stop(): Promise<void> {
+    if (!this.busy && !this.#driving) return;
+    this.#change({ stopping: true });
+    for (let n = 0; n < 6 && !this.#closed; n++) {
+      try {
+        const run = this.run;
+        if (run) await post(`/v1/runs/${run}/cancel`);
+        else await call("POST", `/api/chat/${this.id}/stop`);
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status === 409 || (error.status >= 400 && error.status < 500)) return;
+        await pause(300 * 2 ** n);
+      }
+    }
+    this.#change({ stopping: false });
+  }
+
+  /** Show another version of a message. */
+  choose(id: string): void {
+    this.#change({ branch: id });
+    this.chat.messages = this.view.get().tree.path(id).map(fromStored);
+    void this.open();
+  }
+
+  unqueue(id: string): void {
+    this.#setQueue(this.view.get().queued.filter((item) => item.id !== id));
+  }
+
+  dismiss(): void {
+    this.#change({ refused: null });
+  }
+
+  /** Answer what a run waits for, then follow it further. */
+  async answer(run: string, verb: "approve" | "input", body: unknown): Promise<void> {
+    await post(`/v1/runs/${run}/${verb}`, body);
+    await pause(100);
+    await this.open();
+  }
+
+  async #ask(start: () => Promise<void>, text = ""): Promise<void> {
+    if (this.#driving) return;
+    this.#driving = true;
+    this.#change({ refused: null, sentAt: Date.now(), stopping: false, branch: "" });
+    const before = this.chat.messages;
+    try {
+      const left = await this.#drive(start);
+      if (left) return;
+      const error = this.chat.error;
+      if (error && !this.run) {
+        // It was refused: nothing is stored, and what was written goes back to where it came from.
+        this.#change({ refused: refusalOf(error) });
+        this.chat.messages = before;
+        this.chat.clearError();
+        if (text) drafts.put(this.id, text);
+        return;
+      }
+    } finally {
+      this.#driving = false;
+      this.#change({ stopping: false, unsent: false });
+    }
+    await this.open();
+  }
+
+  /** Run one request of the SDK, and resume for as long as it is cut; true where we left it. */
+  async #drive(start: () => Promise<void>): Promise<boolean> {
+    this.#away = new AbortController();
+    this.#outcome = "ended";
+    await start();
+    for (let n = 0; this.#was("cut") && !this.#closed; n++) {
+      tellConnection("chat", false);
+      await pause(Math.min(250 * 2 ** n, 5000) * (0.7 + 0.6 * Math.random()), this.#away.signal);
+      if (this.#away.signal.aborted) return true;
+      this.#outcome = "ended";
+      const arrived = this.#arrivals;
+      await this.chat.resumeStream();
+      if (this.#arrivals > arrived) n = 0;
+    }
+    return this.#was("left");
+  }
+
+  /** How the last request ended; a call, since the SDK's callbacks change it behind the compiler's back. */
+  #was(outcome: Outcome): boolean {
+    return this.#outcome === outcome;
+  }
+
+  #leave(): void {
+    this.#away.abort();
+    if (this.busy) void this.chat.stop();
+  }
+
+  async #load(): Promise<boolean> {
+    for (let n = 0; !this.#closed; n++) {
+      try {
+        const messages = await all<StoredMessage>(`/v1/threads/${this.id}/messages`);
+        tellConnection("chat", true);
+        this.#show(messages);
+        return true;
+      } catch (error) {
+        const offline = error instanceof ApiError && (error.offline || error.status >= 500 || error.status === 429);
+        if (!offline) {
+          this.#change({ state: "missing" });
+          return false;
+        }
+        tellConnection("chat", false);
+        if (this.view.get().state === "loading") this.#change({ state: "away" });
+        await pause(Math.min(400 * 2 ** n, 6000));
+      }
+    }
+    return false;
+  }
+
+  #show(messages: StoredMessage[]): void {
+    const tree = new Tree(messages);
+    const path = tree.path(this.view.get().branch);
+    const shown = new Map(this.chat.messages.map((message) => [message.id, message]));
+    // A message that has not changed keeps its identity, so that it is not rendered again.
+    this.chat.messages = path.map((stored) => {
+      const known = shown.get(stored.id);
+      const same = known && !RUNNING.has(stored.status) && known.metadata?.status === stored.status && known.metadata.created_at;
+      return same ? known : fromStored(stored);
+    });
+    if (this.chat.error) this.chat.clearError();
+    this.#change({ state: "ready", tree, stopping: false });
+  }
+
+  #body(messages: Message[], trigger: string, messageId: string | undefined): object {
+    // What is before the answer that this one follows is known there: sending it again would only grow.
+    const last = messages.at(-1);
+    const parent = messages.slice(0, -1).findLast((message) => message.role === "assistant");
+    const tail = [parent && { ...parent, parts: [] }, last && { ...last, parts: last.parts.filter((part) => part.type === "text") }];
+    const model = chosenModel.get();
+    const agent = chosenAgent.get();
+    return {
+      id: this.id,
+      messages: tail.filter(Boolean).map((message) => ({ id: message!.id, role: message!.role, parts: message!.parts })),
+      trigger,
+      messageId,
+      ...(model ? { model } : {}),
+      ...(agent && offers("message.agent") ? { agent } : {}),
+    };
+  }
+
+  #arrivals = 0;
+
+  /** The SDK's fetch: a message is sent until somebody takes it. The server knows its id, so that twice is once. */
+  async #fetch(path: string, init: RequestInit): Promise<Response> {
+    const sends = init.method === "POST";
+    for (let n = 0; ; n++) {
+      let response: Response | null = null;
+      try {
+        response = await request(path, init);
+      } catch (error) {
+        if (init.signal?.aborted || !sends) throw error;
+      }
+      const busy = response === null || response.status === 502 || response.status === 503 || response.status === 504;
+      if (!busy && response) {
+        this.#arrivals += 1;
+        tellConnection("chat", true);
+        if (this.view.get().unsent) this.#change({ unsent: false });
+        return response;
+      }
+      if (!sends) throw new TypeError("Failed to fetch");
+      tellConnection("chat", false);
+      this.#change({ unsent: true });
+      await pause(Math.min(300 * 2 ** n, 5000), init.signal ?? undefined);
+      if (init.signal?.aborted) throw new DOMException("left", "AbortError");
+    }
+  }
+
+  async #sendBusy(text: string, how: "enqueue" | "steer" | "interrupt"): Promise<void> {
+    if (how !== "enqueue" && offers("message.on_busy")) {
+      const model = chosenModel.get();
+      try {
+        await post(`/v1/threads/${this.id}/messages`, { content: text, on_busy: how, ...(model ? { model } : {}) }, { "idempotency-key": newId("msg") });
+      } catch (error) {
+        this.#change({ refused: refusalOf(error as Error) });
+        drafts.put(this.id, text);
+      }
+      return;
+    }
+    // It waits here, in this browser, until the answer has ended.
+    this.#setQueue([...this.view.get().queued, { id: newId("msg"), text }]);
+  }
+
+  #sendQueued(): void {
+    const [next, ...rest] = this.view.get().queued;
+    if (!next || this.#closed || this.busy || this.#driving) return;
+    this.#setQueue(rest);
+    void this.send(next.text);
+  }
+
+  #setQueue(queued: readonly Queued[]): void {
+    this.#change({ queued });
+    kept.set(`queue.${this.id}`, queued.length ? queued : undefined);
+  }
+
+  #change(changes: Partial<View>): void {
+    this.view.set((before) => ({ ...before, ...changes }));
+  }
+}
+
+const isNetwork = (error: Error): boolean => error instanceof TypeError || error.name === "TypeError";
+
+function refusalOf(error: Error): { message: string; code: string } {
+  return { message: error.message, code: error instanceof ApiError ? error.code : "" };
+}
+
+/** What was typed and not sent, per thread. */
+export const drafts = {
+  changed: new Store(0),
+  get: (id: string): string => kept.get(`draft.${id}`, ""),
+  put(id: string, text: string): void {
+    kept.set(`draft.${id}`, text || undefined);
+    this.changed.set((n) => n + 1);
+  },
+  keep: (id: string, text: string): void => kept.set(`draft.${id}`, text || undefined),
+};

@@ -1,0 +1,4 @@
+import { Store } from "../lib/store";
+
+/** The dialog that is open. */
+export const dialogs = new Store<"" | "settings" | "palette" | "keys">("");

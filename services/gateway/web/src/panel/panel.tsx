@@ -1,0 +1,3 @@
+export default function Panel() {
+  return <aside className="panel" aria-label="Developer panel" />;
+}

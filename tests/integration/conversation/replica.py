@@ -4,26 +4,37 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from bus.memory import MemoryBus
 from contracts.ids import new_id, user_id_of
 from contracts.registry import load_registry
-from contracts.topology import RECORD
+from contracts.topology import DUE, RECORD, WAKE
 from conversation.adapters.bus_broker import BusBroker
+from conversation.adapters.bus_eraser import BusEraser
+from conversation.adapters.cron_calendar import CronCalendar
+from conversation.adapters.mongo_graves import MongoGraves
 from conversation.adapters.mongo_records import MongoRecords
+from conversation.adapters.mongo_shares import MongoShares
 from conversation.adapters.outgoing import publisher
 from conversation.adapters.schema import prepare
 from conversation.bootstrap import now
 from conversation.domain.acceptance import Timing
 from conversation.domain.limits import Limits
+from conversation.entrypoints.due_subscriber import DueSubscriber
 from conversation.entrypoints.grpc_service import ConversationService
 from conversation.entrypoints.record_subscriber import RecordSubscriber
+from conversation.entrypoints.sharing_service import SharingService
+from conversation.entrypoints.wake_subscriber import WakeSubscriber
+from conversation.lifetime_ports import LifetimeParts
 from conversation.ports import Parts
+from conversation.sharing_ports import SharingParts
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub, add_ConversationServiceServicer_to_server
+from rpc.v1.sharing_pb2_grpc import SharingServiceStub, add_SharingServiceServicer_to_server
 from runtime.rpc import Server, connect
 from store.database import Database
 from store.database import connect as connect_database
@@ -31,6 +42,7 @@ from store.relay import Relay
 
 if TYPE_CHECKING:
     from rpc.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
+    from rpc.v1.sharing_pb2_grpc import SharingServiceAsyncStub
 
 REGISTRY = load_registry({"EVERTHREAD_EMBEDDED_MODEL_URL": "http://127.0.0.1:1/v1"})
 ALICE = user_id_of("test", "alice")
@@ -71,6 +83,8 @@ class Service:
     stub: "ConversationServiceAsyncStub"
     commands: Commands
     port: int
+    sharing: "SharingServiceAsyncStub"
+    lifetime: LifetimeParts
     tasks: list["asyncio.Task[None]"] = field(default_factory=list)
 
     def background(self, work: Awaitable[None]) -> None:
@@ -80,6 +94,11 @@ class Service:
     def record(self) -> None:
         """Start consuming snapshots."""
         self.background(self.bus.consume(RECORD, RecordSubscriber(self.parts), concurrency=8))
+
+    def wake(self) -> None:
+        """Start consuming commands of runs, and timers."""
+        self.background(self.bus.consume(WAKE, WakeSubscriber(self.parts), concurrency=4))
+        self.background(self.bus.consume(DUE, DueSubscriber(self.parts), concurrency=4))
 
     async def rows(self, collection: str) -> list[dict[str, Any]]:
         """Everything in a collection."""
@@ -116,6 +135,7 @@ async def start_replica(uri: str, bus: MemoryBus, *, relaying: bool = True, limi
     parts = Parts(
         records=MongoRecords(database),
         broker=BusBroker(bus),
+        calendar=CronCalendar(),
         registry=REGISTRY,
         limits=limits or Limits(message_characters=1000),
         timing=Timing(run=timedelta(minutes=30), first_check=timedelta(seconds=60)),
@@ -127,9 +147,26 @@ async def start_replica(uri: str, bus: MemoryBus, *, relaying: bool = True, limi
         database.committed = relay.hand
     server = Server()
     add_ConversationServiceServicer_to_server(ConversationService(parts), server.grpc)
+    sharing = SharingParts(shares=MongoShares(database), now=now, new_id=new_id, new_token=lambda: token_urlsafe(32))
+    add_SharingServiceServicer_to_server(SharingService(sharing), server.grpc)
+    lifetime = LifetimeParts(
+        graves=MongoGraves(database), eraser=BusEraser(bus), settle=timedelta(0), now=now, new_id=new_id
+    )
     port = await server.start("127.0.0.1", 0)
     channel = connect(f"127.0.0.1:{port}")
-    return Service(database, bus, parts, relay, server, channel, ConversationServiceStub(channel), commands, port)
+    return Service(
+        database,
+        bus,
+        parts,
+        relay,
+        server,
+        channel,
+        ConversationServiceStub(channel),
+        commands,
+        port,
+        SharingServiceStub(channel),
+        lifetime,
+    )
 
 
 async def until(done: Callable[[], "Awaitable[bool] | bool"], seconds: float = 10) -> None:

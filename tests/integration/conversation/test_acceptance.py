@@ -194,11 +194,13 @@ async def test_an_acceptance_takes_few_commands(service: Service) -> None:
     assert [name for name, _ in service.commands.sent] == [
         "find",  # thread
         "find",  # idempotency key
+        "find",  # the run before it
         "find",  # user: neither the request nor the thread chose a model
         "update",  # thread
         "insert",  # idempotency key
         "insert",  # both messages
         "insert",  # run
+        "update",  # the run before it, which has not ended: this one begins then
         "insert",  # outbox rows
         "commitTransaction",
     ]

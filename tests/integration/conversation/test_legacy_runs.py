@@ -47,7 +47,7 @@ async def test_the_command_of_a_legacy_run_goes_to_the_caller_and_to_nobody_else
         accepted.assistant_message_id,
         "legacy_sync",
     )
-    durable = await service.accept(thread, "hi again")
+    durable = await service.accept(await service.thread(), "hi again")
     assert durable.command == b""
     await until(lambda: len(service.published("COMMANDS")) == 1)
     assert service.published("COMMANDS")[0][0] == f"cmd.run.{durable.run_id}.execute"

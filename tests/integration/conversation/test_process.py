@@ -123,8 +123,9 @@ async def test_a_message_goes_through_and_a_killed_process_leaves_nothing_behind
 
         async def send() -> None:
             while not stop.is_set():
-                request = pb.AcceptMessageRequest(user_id=ALICE, thread_id=thread, content="hi")
                 try:
+                    own = (await stub.CreateThread(pb.CreateThreadRequest(user_id=ALICE))).thread.id
+                    request = pb.AcceptMessageRequest(user_id=ALICE, thread_id=own, content="hi")
                     runs.append((await stub.AcceptMessage(request)).run_id)
                 except grpc.aio.AioRpcError:
                     await asyncio.sleep(0.05)

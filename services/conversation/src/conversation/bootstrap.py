@@ -14,7 +14,7 @@ from bus.jetstream import JetStreamBus
 from bus.jetstream import connect as connect_bus
 from contracts.ids import new_id
 from contracts.registry import Registry
-from contracts.topology import APPEND, RECORD
+from contracts.topology import APPEND, DUE, RECORD, WAKE
 from rpc.v1.conversation_pb2_grpc import add_ConversationServiceServicer_to_server
 from rpc.v1.documents_pb2_grpc import add_DocumentServiceServicer_to_server
 from rpc.v1.sharing_pb2_grpc import add_SharingServiceServicer_to_server
@@ -29,6 +29,7 @@ from store.relay import Relay
 
 from conversation.adapters.bus_broker import BusBroker
 from conversation.adapters.bus_eraser import BusEraser
+from conversation.adapters.cron_calendar import CronCalendar
 from conversation.adapters.mongo_graves import MongoGraves
 from conversation.adapters.mongo_ledger import MongoLedger
 from conversation.adapters.mongo_library import MongoLibrary
@@ -40,14 +41,16 @@ from conversation.domain.acceptance import Timing
 from conversation.domain.entities import NORMAL, TEMPORARY
 from conversation.domain.library import LibraryLimits
 from conversation.domain.limits import Limits
-from conversation.entrypoints.document_service import DocumentService
-from conversation.entrypoints.gravedigger import keep_deleting, keep_retiring
 from conversation.entrypoints.append_subscriber import AppendSubscriber
+from conversation.entrypoints.document_service import DocumentService
+from conversation.entrypoints.due_subscriber import DueSubscriber
+from conversation.entrypoints.gravedigger import keep_deleting, keep_retiring
 from conversation.entrypoints.grpc_service import ConversationService
 from conversation.entrypoints.record_subscriber import RecordSubscriber
 from conversation.entrypoints.reviver import keep_reviving
 from conversation.entrypoints.sharing_service import SharingService
 from conversation.entrypoints.usage_service import UsageService
+from conversation.entrypoints.wake_subscriber import WakeSubscriber
 from conversation.library_ports import LibraryParts
 from conversation.lifetime_ports import LifetimeParts
 from conversation.ports import Parts
@@ -56,6 +59,7 @@ from conversation.sharing_ports import SharingParts
 
 logger = structlog.get_logger()
 APPENDS_AT_ONCE: Final = 16
+WAKES_AT_ONCE: Final = 16
 GRACE_SECONDS: Final = 10.0
 """For calls, deliveries and outbox rows under way when the process is told to stop."""
 TOKEN_BYTES: Final = 32
@@ -73,6 +77,7 @@ def assemble(database: Database, bus: Bus, registry: Registry, settings: Setting
     return Parts(
         records=MongoRecords(database),
         broker=BusBroker(bus),
+        calendar=CronCalendar(),
         registry=registry,
         limits=Limits(message_characters=settings.message_characters),
         timing=Timing(
@@ -160,6 +165,8 @@ async def _serve(process: Process, settings: Settings, parts: Parts, database: D
             bus.consume(RECORD, RecordSubscriber(parts), concurrency=settings.record_concurrency)
         )
         background = [
+            work.create_task(bus.consume(WAKE, WakeSubscriber(parts), concurrency=WAKES_AT_ONCE)),
+            work.create_task(bus.consume(DUE, DueSubscriber(parts), concurrency=WAKES_AT_ONCE)),
             work.create_task(relay.run()),
             work.create_task(bus.consume(APPEND, AppendSubscriber(parts, bus), concurrency=APPENDS_AT_ONCE)),
             work.create_task(keep_deleting(lifetime, process.stopping)),

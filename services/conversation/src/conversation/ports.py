@@ -12,25 +12,61 @@ from contracts.registry import Registry
 from contracts.run_state import RunState
 
 from conversation.domain.acceptance import Acceptance, Remembered, Timing
+from conversation.domain.deletion import Deletion
 from conversation.domain.entities import Message, Outgoing, Preferences, Run, Thread, User
 from conversation.domain.limits import Limits
 from conversation.domain.pages import ThreadKey
+from conversation.domain.schedules import Schedule
 from conversation.domain.shadows import Shadow
+from conversation.list_ports import Calendar, Lists
 
 T = TypeVar("T")
 
 
-class Writes(Protocol):
+class Writes(Lists, Protocol):
     """One transaction: it sees a snapshot, and all of it is stored or nothing."""
 
     async def thread(self, user_id: str, thread_id: str) -> Thread | None:
-        """The user's thread."""
+        """The thread, if the user is in it."""
+
+    async def any_thread(self, thread_id: str) -> Thread | None:
+        """The thread, whoever is in it."""
 
     async def user(self, user_id: str) -> User | None:
         """The user, if seen before."""
 
     async def message(self, thread_id: str, message_id: str) -> Message | None:
         """A message of a thread."""
+
+    async def run(self, run_id: str) -> Run | None:
+        """A run, whoever owns it."""
+
+    async def add_message(self, message: Message) -> None:
+        """Store one more message."""
+
+    async def add_messages(self, messages: Sequence[Message]) -> None:
+        """Store more messages."""
+
+    async def add_schedule(self, schedule: Schedule) -> None:
+        """Store a new schedule."""
+
+    async def advance_schedule(self, schedule: Schedule, changed: Schedule) -> bool:
+        """Store what became of a time of a schedule, unless somebody else did so meanwhile or it is gone."""
+
+    async def delete_schedule(self, thread_id: str, schedule_id: str) -> bool:
+        """Whether there was such a schedule of the thread."""
+
+    async def change_message(self, message_id: str, changes: Mapping[str, Any]) -> None:
+        """Store new values of some fields of a message."""
+
+    async def change_run(self, run_id: str, changes: Mapping[str, Any]) -> None:
+        """Store new values of some fields of a run, unless it has ended."""
+
+    async def add_steer(self, run_id: str, message_id: str) -> None:
+        """Note that a message shall join a run, unless that has ended."""
+
+    async def remember(self, user_id: str, key: str, remembered: Remembered, now: datetime) -> None:
+        """Keep what an idempotency key was accepted for."""
 
     async def remembered(self, user_id: str, key: str) -> Remembered | None:
         """What an idempotency key was accepted for before."""
@@ -44,8 +80,12 @@ class Writes(Protocol):
     async def change_thread(self, thread: Thread, changes: Mapping[str, Any]) -> None:
         """Store new values of some fields of a thread, and its `updated_at`."""
 
-    async def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread with its messages and runs. The ledger stays: what was spent was spent."""
+    async def open_run_ids(self, thread_id: str) -> tuple[str, ...]:
+        """The thread's runs that have not ended."""
+
+    async def bury(self, thread: Thread, deletion: Deletion) -> None:
+        """Delete a thread with as much as fits into a transaction, and write down what is left to do. The ledger stays: what
+        was spent was spent."""
 
     async def accept(self, acceptance: Acceptance, key: str) -> None:
         """Store an accepted message."""
@@ -91,7 +131,7 @@ class Shadows(Protocol):
         """Its log is gone."""
 
 
-class Records(Protocol):
+class Records(Lists, Protocol):
     """What conversation keeps."""
 
     @property
@@ -102,12 +142,12 @@ class Records(Protocol):
         """Run `body` as one transaction; it may run several times and what it raises rolls back."""
 
     async def thread(self, user_id: str, thread_id: str) -> Thread | None:
-        """The user's thread."""
+        """The thread, if the user is in it."""
 
     async def threads(
         self, user_id: str, *, archived: bool | None, after: ThreadKey | None, limit: int
     ) -> Sequence[Thread]:
-        """The user's threads, pinned ones first, then the one updated last; `archived` None is all."""
+        """The threads that the user is in, pinned ones first, then the one updated last; `archived` None is all."""
 
     async def messages(self, thread_id: str, *, after: int, limit: int) -> Sequence[Message]:
         """A thread's messages with a position above `after`, in order."""
@@ -161,6 +201,9 @@ class Broker(Protocol):
     async def is_command_waiting(self, run_id: str) -> bool:
         """The command to execute the run is still in the work queue: waiting, or in somebody's hands."""
 
+    async def state_of(self, run: Run) -> RunState:
+        """The fold of a run's log as it is now."""
+
     async def fail_run(self, run: Run, *, code: str, sentence: str, now: datetime) -> None:
         """End a run that nobody executes: claim it, write its terminal event and final snapshot into its log. Does nothing
         more than writing the missing snapshot where the log has a terminal event already."""
@@ -172,6 +215,7 @@ class Parts:
 
     records: Records
     broker: Broker
+    calendar: Calendar
     registry: Registry
     limits: Limits
     timing: Timing

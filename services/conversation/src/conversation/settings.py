@@ -25,6 +25,17 @@ class Settings(ServiceSettings):
         gt=0,
         description="How long after its acceptance an unfinished run is first looked at, in case its command was lost.",
     )
+    retention_normal_days: float = Field(
+        default=0.0, ge=0, description="How many days after its last message a thread is kept; 0 is for ever."
+    )
+    retention_temporary_days: float = Field(
+        default=1.0, ge=0, description="The same for threads of the kind temporary; 0 is for ever."
+    )
+    deletion_settle_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long after a thread was deleted everything is searched once more for what was on its way, in seconds.",
+    )
     record_concurrency: int = Field(default=32, ge=1, le=1000, description="How many snapshots are recorded at once.")
     document_bytes: int = Field(
         default=10 * 1024 * 1024, ge=1, le=15 * 1024 * 1024, description="The largest document that is taken, in bytes."

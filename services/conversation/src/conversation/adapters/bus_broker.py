@@ -27,6 +27,9 @@ class BusBroker:
     async def is_command_waiting(self, run_id: str) -> bool:
         return await self._bus.last_of(COMMANDS.name, execute_subject(run_id)) is not None
 
+    async def state_of(self, run: Run) -> RunState:
+        return (await self._fold(run))[0]
+
     async def fail_run(self, run: Run, *, code: str, sentence: str, now: datetime) -> None:
         log = self._bus.run_log
         holder = await log.holder(run.thread_id, run.id)

@@ -9,7 +9,10 @@ from contracts.times import parse_rfc3339
 from contracts.usage import LedgerEntry, Usage
 
 from conversation.domain.acceptance import Accepted, Remembered
-from conversation.domain.entities import Message, Preferences, Run, Thread, User
+from conversation.domain.deletion import Deletion
+from conversation.domain.entities import NORMAL, Message, Preferences, Run, Thread, User
+from conversation.domain.invitations import Invitation
+from conversation.domain.members import Member, role_of
 
 Document = dict[str, Any]
 _parts: msgspec.json.Decoder[tuple[Part, ...]] = msgspec.json.Decoder(tuple[Part, ...])
@@ -31,6 +34,8 @@ def thread_document(thread: Thread) -> Document:
         "updated_at": thread.updated_at,
         "length": thread.length,
         "head": thread.head,
+        "on_busy": thread.on_busy,
+        "kind": thread.kind,
     }
 
 
@@ -50,7 +55,80 @@ def thread_of(document: Document) -> Thread:
         updated_at=document["updated_at"],
         length=document["length"],
         head=document["head"],
+        on_busy=document.get("on_busy", ""),
+        last_run=document.get("last_run", ""),
+        branch_labels=document.get("branch_labels", {}),
+        kind=document.get("kind", NORMAL),
+        members=tuple(_member_of(member) for member in document.get("members", ())),
+        former=tuple(document.get("former", ())),
     )
+
+
+def thread_for(document: Document, user_id: str) -> Thread | None:
+    """Read it back for one user; None for a stranger."""
+    thread = thread_of(document)
+    return None if role_of(thread, user_id) is None else thread
+
+
+def members_fields(thread: Thread) -> Document:
+    """Who is in a thread, beside its owner, and who was."""
+    return {
+        "members": [
+            {"user_id": member.user_id, "role": member.role, "since": member.since, "by": member.by}
+            for member in thread.members
+        ],
+        "former": list(thread.former),
+    }
+
+
+def _member_of(document: Document) -> Member:
+    return Member(
+        user_id=document["user_id"], role=document["role"], since=document["since"], by=document.get("by", "")
+    )
+
+
+def deletion_document(deletion: Deletion) -> Document:
+    """A new deletion."""
+    return {
+        "_id": deletion.thread_id,
+        "user_ids": list(deletion.user_ids),
+        "run_ids": list(deletion.run_ids),
+        "asked_at": deletion.asked_at,
+        "next_at": deletion.next_at,
+        "passes": deletion.passes,
+    }
+
+
+def deletion_of(document: Document) -> Deletion:
+    """Read it back."""
+    return Deletion(
+        thread_id=document["_id"],
+        user_ids=tuple(document["user_ids"]),
+        run_ids=tuple(document["run_ids"]),
+        asked_at=document["asked_at"],
+        next_at=document["next_at"],
+        passes=document["passes"],
+    )
+
+
+def invitation_document(invitation: Invitation) -> Document:
+    """A new invitation."""
+    return {
+        "_id": invitation.id,
+        "thread_id": invitation.thread_id,
+        "token_hash": invitation.token_hash,
+        "role": invitation.role,
+        "by": invitation.by,
+        "created_at": invitation.created_at,
+        "expires_at": invitation.expires_at,
+        "max_uses": invitation.max_uses,
+        "uses": invitation.uses,
+    }
+
+
+def invitation_of(document: Document) -> Invitation:
+    """Read it back."""
+    return Invitation(id=document["_id"], **{name: value for name, value in document.items() if name != "_id"})
 
 
 def message_document(message: Message) -> Document:
@@ -96,6 +174,8 @@ def message_of(document: Document) -> Message:
         error_code=document["error_code"],
         error_message=document["error_message"],
         sequence=document["sequence"],
+        waiting=document.get("waiting", False),
+        cancelled_by=document.get("cancelled_by", ""),
     )
 
 
@@ -147,6 +227,14 @@ def run_document(run: Run) -> Document:
         "revivals": run.revivals,
         **({"client": run.client} if run.client else {}),
         **({"shadowed": True} if run.shadowed else {}),
+        **({"agent": run.agent} if run.agent else {}),
+        **({"roles": list(run.roles)} if run.roles else {}),
+        **(
+            {"held": run.held, "behind": run.behind, "start_at": run.start_at, "floating": run.floating}
+            if run.held
+            else {}
+        ),
+        **({"audience": list(run.audience)} if run.audience else {}),
     }
 
 
@@ -176,6 +264,16 @@ def run_of(document: Document) -> Run:
         first_text_at=document.get("first_text_at"),
         shadowed=document.get("shadowed", False),
         departed_at=document.get("departed_at"),
+        agent=document.get("agent", ""),
+        roles=tuple(document.get("roles", ())),
+        held=document.get("held", ""),
+        behind=document.get("behind", ""),
+        next_run=document.get("next_run", ""),
+        start_at=document.get("start_at"),
+        floating=document.get("floating", False),
+        steers=tuple(document.get("steers", ())),
+        audience=tuple(document.get("audience", ())),
+        cancelled_by=document.get("cancelled_by", ""),
     )
 
 
@@ -235,6 +333,8 @@ def remembered_document(user_id: str, key: str, remembered: Remembered, created_
         "thread_id": remembered.thread_id,
         "body_hash": remembered.body_hash,
         "message_id": remembered.accepted.message_id,
+        "steered": remembered.accepted.steered,
+        "queued": remembered.accepted.queued,
         "assistant_message_id": remembered.accepted.assistant_message_id,
         "run_id": remembered.accepted.run_id,
         "path": remembered.accepted.path,
@@ -252,5 +352,7 @@ def remembered_of(document: Document) -> Remembered:
             assistant_message_id=document["assistant_message_id"],
             run_id=document["run_id"],
             path=document["path"],
+            steered=document.get("steered", False),
+            queued=document.get("queued", False),
         ),
     )

@@ -13,6 +13,7 @@ from store.faults import translated
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
+from conversation.adapters.mongo_lists import MongoLists
 from conversation.adapters.mongo_shadows import MongoShadows
 from conversation.adapters.mongo_writes import MongoWrites
 from conversation.domain.entities import OPEN, Message, Preferences, Run, Thread, User
@@ -24,11 +25,11 @@ _TIMES: Final = 3
 _HISTORY_PAGE: Final = 20
 
 
-class MongoRecords:
+class MongoRecords(MongoLists):
     """ports.Records over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self.shadows: Final[Shadows] = MongoShadows(database)
 
     async def transaction(self, body: Callable[[Writes], Awaitable[T]]) -> T:
@@ -45,21 +46,24 @@ class MongoRecords:
         return await self._database.transaction(once)
 
     async def thread(self, user_id: str, thread_id: str) -> Thread | None:
-        found = await self._find(schema.THREADS, {"_id": thread_id, "user_id": user_id})
-        return None if found is None else d.thread_of(found)
+        found = await self._find(schema.THREADS, {"_id": thread_id})
+        return None if found is None else d.thread_for(found, user_id)
 
     async def threads(
         self, user_id: str, *, archived: bool | None, after: ThreadKey | None, limit: int
     ) -> Sequence[Thread]:
-        query: d.Document = {"user_id": user_id}
+        mine: list[d.Document] = [{"user_id": user_id}, {"members.user_id": user_id}]
+        query: d.Document = {"$or": mine}
         if archived is not None:
             query["archived"] = archived
         if after is not None:
-            query["$or"] = [
+            behind: list[d.Document] = [
                 {"pinned": {"$lt": after.pinned}},
                 {"pinned": after.pinned, "updated_at": {"$lt": after.updated_at}},
                 {"pinned": after.pinned, "updated_at": after.updated_at, "_id": {"$lt": after.id}},
             ]
+            query = {**query, "$and": [{"$or": mine}, {"$or": behind}]}
+            del query["$or"]
         order = [("pinned", -1), ("updated_at", -1), ("_id", -1)]
         with translated():
             cursor = self._database.collection(schema.THREADS).find(query).sort(order)
@@ -113,6 +117,7 @@ class MongoRecords:
                         "content": content,
                         "parts": d.parts_field(state.message_parts, content),
                         "sequence": state.sequence,
+                        "waiting": state.status == "waiting",
                     },
                     "$inc": {"operations": 1},
                 },

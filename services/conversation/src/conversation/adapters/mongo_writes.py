@@ -1,6 +1,6 @@
 """One transaction on MongoDB. As few commands as possible: each is a round trip, and a transaction holds others up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +10,13 @@ from store.database import Database, Transaction
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
+from conversation.adapters.mongo_lists import MongoLists, progress_fields, schedule_document
 from conversation.adapters.mongo_shadows import add_shadow
-from conversation.adapters.outgoing import PURGE_HEADER
+from conversation.adapters.outgoing import headers_of
 from conversation.domain.acceptance import Acceptance, Remembered
+from conversation.domain.deletion import AT_ONCE, Deletion
 from conversation.domain.entities import OPEN, Message, Outgoing, Run, Thread, User
+from conversation.domain.schedules import Schedule
 from conversation.domain.shadows import Shadow
 
 
@@ -23,16 +26,19 @@ def _counted(message: Message) -> d.Document:
     return document | {"operations": operations.counted() + 4} if message.status == "pending" else document
 
 
-class MongoWrites:
+class MongoWrites(MongoLists):
     """ports.Writes over a transaction of the store."""
 
     def __init__(self, database: Database, transaction: Transaction) -> None:
-        self._database = database
+        super().__init__(database, transaction.session)
         self._transaction = transaction
-        self._session = transaction.session
 
     async def thread(self, user_id: str, thread_id: str) -> Thread | None:
-        found = await self._find(schema.THREADS, {"_id": thread_id, "user_id": user_id})
+        found = await self._find(schema.THREADS, {"_id": thread_id})
+        return None if found is None else d.thread_for(found, user_id)
+
+    async def any_thread(self, thread_id: str) -> Thread | None:
+        found = await self._find(schema.THREADS, {"_id": thread_id})
         return None if found is None else d.thread_of(found)
 
     async def user(self, user_id: str) -> User | None:
@@ -42,6 +48,46 @@ class MongoWrites:
     async def message(self, thread_id: str, message_id: str) -> Message | None:
         found = await self._find(schema.MESSAGES, {"_id": message_id, "thread_id": thread_id})
         return None if found is None else d.message_of(found)
+
+    async def run(self, run_id: str) -> Run | None:
+        found = await self._find(schema.RUNS, {"_id": run_id})
+        return None if found is None else d.run_of(found)
+
+    async def add_message(self, message: Message) -> None:
+        await self._insert(schema.MESSAGES, d.message_document(message))
+
+    async def add_messages(self, messages: Sequence[Message]) -> None:
+        if messages:
+            await self._insert(schema.MESSAGES, *map(d.message_document, messages))
+
+    async def add_schedule(self, schedule: Schedule) -> None:
+        await self._insert(schema.SCHEDULES, schedule_document(schedule))
+
+    async def advance_schedule(self, schedule: Schedule, changed: Schedule) -> bool:
+        done = await self._database.collection(schema.SCHEDULES).update_one(
+            {"_id": schedule.id, "next_at": schedule.next_at},
+            {"$set": progress_fields(changed)},
+            session=self._session,
+        )
+        return done.modified_count == 1
+
+    async def delete_schedule(self, thread_id: str, schedule_id: str) -> bool:
+        done = await self._database.collection(schema.SCHEDULES).delete_one(
+            {"_id": schedule_id, "thread_id": thread_id}, session=self._session
+        )
+        return done.deleted_count == 1
+
+    async def change_message(self, message_id: str, changes: Mapping[str, Any]) -> None:
+        await self._set(schema.MESSAGES, message_id, changes)
+
+    async def change_run(self, run_id: str, changes: Mapping[str, Any]) -> None:
+        await self._update_open_run(run_id, {"$set": dict(changes)})
+
+    async def add_steer(self, run_id: str, message_id: str) -> None:
+        await self._update_open_run(run_id, {"$push": {"steers": message_id}})
+
+    async def remember(self, user_id: str, key: str, remembered: Remembered, now: datetime) -> None:
+        await self._insert(schema.KEYS, d.remembered_document(user_id, key, remembered, now))
 
     async def remembered(self, user_id: str, key: str) -> Remembered | None:
         found = await self._find(schema.KEYS, {"_id": d.key_id(user_id, key)})
@@ -57,10 +103,20 @@ class MongoWrites:
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
         await self._set(schema.THREADS, thread.id, {**values, "updated_at": thread.updated_at})
 
-    async def delete_thread(self, thread_id: str) -> None:
-        await self._database.collection(schema.THREADS).delete_one({"_id": thread_id}, session=self._session)
-        for name in (schema.MESSAGES, schema.RUNS):
-            await self._database.collection(name).delete_many({"thread_id": thread_id}, session=self._session)
+    async def open_run_ids(self, thread_id: str) -> tuple[str, ...]:
+        query = {"thread_id": thread_id, "status": {"$in": list(OPEN)}}
+        found = self._database.collection(schema.RUNS).find(query, {"_id": 1}, session=self._session)
+        return tuple(run["_id"] for run in await found.to_list())
+
+    async def bury(self, thread: Thread, deletion: Deletion) -> None:
+        await self._database.collection(schema.THREADS).delete_one({"_id": thread.id}, session=self._session)
+        if thread.length <= AT_ONCE:
+            for name in (schema.MESSAGES, schema.RUNS):
+                await self._database.collection(name).delete_many({"thread_id": thread.id}, session=self._session)
+        # A thread with a derived id may have been deleted before, and that deletion may still be under way.
+        await self._database.collection(schema.DELETIONS).replace_one(
+            {"_id": thread.id}, d.deletion_document(deletion), upsert=True, session=self._session
+        )
 
     async def accept(self, acceptance: Acceptance, key: str) -> None:
         thread, run = acceptance.thread, acceptance.run
@@ -68,16 +124,23 @@ class MongoWrites:
         await self._set(
             schema.THREADS,
             thread.id,
-            {"updated_at": thread.updated_at, "title": thread.title, "length": thread.length, "head": thread.head},
+            {
+                "updated_at": thread.updated_at,
+                "title": thread.title,
+                "length": thread.length,
+                "head": thread.head,
+                "last_run": thread.last_run,
+                **({"branch_labels": dict(thread.branch_labels)} if thread.branch_labels else {}),
+            },
         )
         if acceptance.remembered is not None:
             await self._insert(
                 schema.KEYS,
-                d.remembered_document(thread.user_id, key, acceptance.remembered, run.created_at),
+                d.remembered_document(run.user_id, key, acceptance.remembered, run.created_at),
             )
         await self._insert(
             schema.MESSAGES,
-            *(_counted(message) for message in (*acceptance.history, acceptance.question, acceptance.answer)),
+            *(_counted(message) for message in acceptance.messages),
         )
         await self._insert(schema.RUNS, d.run_document(run))
 
@@ -88,6 +151,7 @@ class MongoWrites:
             "cost_microusd": state.cost_microusd,
             "error_code": state.error_code or "",
             "error_message": state.error_message or "",
+            **({"cancelled_by": state.cancelled_by} if state.cancelled_by else {}),
         }
         found = await self._database.collection(schema.RUNS).find_one_and_update(
             {"_id": state.run_id, "status": {"$in": list(OPEN)}},
@@ -115,6 +179,7 @@ class MongoWrites:
                     "content": content,
                     "parts": d.parts_field(state.message_parts, content),
                     "sequence": state.sequence,
+                    "waiting": False,
                 },
                 # The commands so far, this one, the ledger and the commit.
                 "$inc": {"operations": operations.counted() + 2 + bool(state.ledger)},
@@ -126,7 +191,7 @@ class MongoWrites:
         return run
 
     async def add_shadow(self, shadow: Shadow) -> None:
-        await add_shadow(self._database, shadow, self._session)
+        await add_shadow(self._database, shadow, self._transaction.session)
 
     async def revive_run(self, run: Run, *, check_at: datetime) -> bool:
         changed = await self._database.collection(schema.RUNS).update_one(
@@ -137,11 +202,17 @@ class MongoWrites:
         return changed.modified_count == 1
 
     def say(self, outgoing: Outgoing) -> None:
-        headers = {PURGE_HEADER: outgoing.purge} if outgoing.purge else None
+        headers = headers_of(outgoing)
         self._transaction.emit(outgoing.subject, outgoing.payload, message_id=outgoing.message_id, headers=headers)
 
     async def _find(self, collection: str, query: d.Document) -> d.Document | None:
         return await self._database.collection(collection).find_one(query, session=self._session)
+
+    async def _update_open_run(self, run_id: str, update: Mapping[str, Any]) -> None:
+        # Of a run that ends meanwhile, the server lets one of both transactions through and the other begins again.
+        await self._database.collection(schema.RUNS).update_one(
+            {"_id": run_id, "status": {"$in": list(OPEN)}}, update, session=self._session
+        )
 
     async def _insert(self, collection: str, *found: d.Document) -> None:
         await self._database.collection(collection).insert_many(found, session=self._session)

@@ -18,10 +18,11 @@ KEYS: Final = "idempotency_keys"
 SHADOWS: Final = "shadows"
 INVITATIONS: Final = "invitations"
 DELETIONS: Final = "deletions"
+SCHEDULES: Final = "schedules"
 DOCUMENTS: Final = "documents"
 DOCUMENT_CONTENTS: Final = "document_contents"
 
-OF_A_THREAD: Final = (MESSAGES, RUNS, INVITATIONS, KEYS)
+OF_A_THREAD: Final = (MESSAGES, RUNS, INVITATIONS, KEYS, SCHEDULES)
 """Collections whose documents go with their `thread_id`'s thread. The ledger stays: what was spent was spent."""
 
 KEY_LIFE: Final = timedelta(hours=24)
@@ -71,6 +72,12 @@ INDEXES: Final = {
         IndexModel([("thread_id", 1)], name="thread"),
         # What nobody can accept any more goes by itself.
         IndexModel([("expires_at", 1)], name="expiry", expireAfterSeconds=0),
+    ],
+    SCHEDULES: [
+        # Listing them, and deleting the thread.
+        IndexModel([("thread_id", 1)], name="thread"),
+        # Those whose timer was lost.
+        IndexModel([("next_at", 1)], name="overdue"),
     ],
     DELETIONS: [
         # Those that are to be carried on.

@@ -1,19 +1,21 @@
 """Accepting a message: everything that one transaction stores, worked out before anything is stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 from contracts.codes import Code
 from contracts.commands import ExecuteRun
 from contracts.ids import FACT, MESSAGE, RUN
 from contracts.registry import Registry
-from contracts.subjects import execute_subject
+from contracts.subjects import due_subject, execute_subject, timer_subject
 from contracts.times import rfc3339
 
-from conversation.domain.entities import LEGACY, SHADOW, Message, Outgoing, Role, Run, Thread
+from conversation.domain.entities import LEGACY, SHADOW, Held, Message, Outgoing, Role, Run, Thread
 from conversation.domain.facts import message_accepted, thread_updated
+from conversation.domain.members import audience
 from conversation.domain.refusals import RefusedError, unknown_model
 from conversation.domain.titles import title_from
 
@@ -44,17 +46,28 @@ class NewMessage:
     from_root: bool = False
     history: tuple[Earlier, ...] = ()
     client: str = ""
+    agent: str = ""
+    on_busy: str = ""
+    roles: tuple[str, ...] = ()
+    run_at: datetime | None = None
+    steer_run_id: str = ""
+    answers_message_id: str = ""
+    replaces_message_id: str = ""
+    branch_label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The answer to a NewMessage. `repeated` says that the key had been accepted before and nothing new was stored."""
+    """The answer to a NewMessage. `repeated` says that the key had been accepted before and nothing new was stored; `steered`
+    that the message joins a run which goes on already; `queued` that its answer has not been begun."""
 
     message_id: str
     assistant_message_id: str
     run_id: str
     path: str
     repeated: bool = False
+    steered: bool = False
+    queued: bool = False
     command: bytes = field(default=b"", repr=False)
     """On the legacy path: the command that nobody has queued, for the caller."""
 
@@ -70,7 +83,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """All that is stored for an accepted message, in one transaction."""
+    """All that is stored for an accepted message, in one transaction. `asked` is False where the question was stored before."""
 
     thread: Thread
     question: Message
@@ -79,6 +92,12 @@ class Acceptance:
     outgoing: tuple[Outgoing, ...]
     remembered: Remembered | None
     history: tuple[Message, ...] = ()
+    asked: bool = True
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The new messages."""
+        return (*self.history, *((self.question,) if self.asked else ()), self.answer)
 
     @property
     def accepted(self) -> Accepted:
@@ -88,6 +107,7 @@ class Acceptance:
             assistant_message_id=self.answer.id,
             run_id=self.run.id,
             path=self.run.path,
+            queued=bool(self.run.held),
             command=execute_command(self.run).payload if self.run.path == LEGACY else b"",
         )
 
@@ -118,6 +138,19 @@ class Timing:
     first_check: timedelta
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a message and its answer belong. `question` is a stored message that is answered anew; `held` and `behind` say why
+    the answer does not begin yet, `behind` also beside a run that goes on and is not waited for."""
+
+    question: Message | None = None
+    held: Held = ""
+    behind: str = ""
+
+
+AT_ONCE: Final = Place()
+
+
 def plan_acceptance(
     message: NewMessage,
     thread: Thread,
@@ -126,6 +159,7 @@ def plan_acceptance(
     now: datetime,
     timing: Timing,
     new_id: Callable[[str], str],
+    place: Place = AT_ONCE,
 ) -> Acceptance:
     """Work out what is stored and said. The message's parent is the one given, else the last of the history that comes with
     it, else none or the thread's last message."""
@@ -135,10 +169,10 @@ def plan_acceptance(
     parent = message.parent_message_id or ("" if message.from_root else thread.head)
     if history:
         parent = history[-1].id
-    question = Message(
+    question = place.question or Message(
         id=question_id,
         thread_id=thread.id,
-        user_id=thread.user_id,
+        user_id=message.user_id,
         position=length + 1,
         role="user",
         status="complete",
@@ -150,40 +184,64 @@ def plan_acceptance(
     answer = Message(
         id=answer_id,
         thread_id=thread.id,
-        user_id=thread.user_id,
-        position=length + 2,
+        user_id=message.user_id,
+        position=length + (1 if place.question else 2),
         role="assistant",
         status="pending",
         created_at=now,
         model=model,
         run_id=run_id,
-        parent_message_id=question_id,
+        parent_message_id=question.id,
     )
+    start_at = message.run_at if place.held == "time" else None
     run = Run(
         id=run_id,
         thread_id=thread.id,
-        user_id=thread.user_id,
-        question_id=question_id,
+        user_id=message.user_id,
+        question_id=question.id,
         message_id=answer_id,
         model=model,
         path=LEGACY if message.path == SHADOW else message.path,
         shadowed=message.path == SHADOW,
         status="pending",
         created_at=now,
-        deadline_at=now + timing.run,
-        check_at=now + timing.first_check,
+        deadline_at=(start_at or now) + timing.run,
+        check_at=(start_at or now) + timing.first_check,
         client=message.client,
+        agent=message.agent or thread.agent,
+        roles=message.roles,
+        held=place.held,
+        behind=place.behind if place.held == "queue" else "",
+        start_at=start_at,
+        floating=start_at is not None
+        and not (place.question or message.parent_message_id or message.from_root or history),
+        audience=audience(thread),
     )
     title = thread.title or title_from(message.content)
-    changed = replace(thread, updated_at=now, title=title, length=length + 2, head=answer_id)
+    changed = replace(
+        thread,
+        updated_at=now,
+        title=title,
+        length=answer.position,
+        # A message for later stands beside the branch until its time has come.
+        head=thread.head if start_at else answer_id,
+        last_run=thread.last_run if start_at or (place.behind and not place.held) else run_id,
+        branch_labels=labelled(thread, answer_id if place.question else question.id, message.branch_label),
+    )
     # A legacy run lives with the request that asked for it: its command goes to the caller, and no worker may hear of it.
-    outgoing = [] if run.path == LEGACY else [execute_command(run)]
+    outgoing = [] if run.path == LEGACY or run.held == "queue" else [execute_command(run)]
     outgoing.append(message_accepted(run, new_id(FACT)))
     if title != thread.title:
         outgoing.append(thread_updated(changed, {"title": title}, new_id(FACT), now))
     remembered = None
     if message.idempotency_key:
-        accepted = Accepted(message_id=question_id, assistant_message_id=answer_id, run_id=run_id, path=run.path)
+        accepted = Accepted(
+            message_id=question.id,
+            assistant_message_id=answer_id,
+            run_id=run_id,
+            path=run.path,
+            queued=bool(run.held),
+        )
         remembered = Remembered(thread_id=thread.id, body_hash=message.body_hash, accepted=accepted)
     return Acceptance(
         thread=changed,
@@ -193,7 +251,13 @@ def plan_acceptance(
         outgoing=tuple(outgoing),
         remembered=remembered,
         history=history,
+        asked=place.question is None,
     )
+
+
+def labelled(thread: Thread, branch_id: str, label: str) -> Mapping[str, str]:
+    """The thread's branch labels with one more, where there is one."""
+    return {**thread.branch_labels, branch_id: label} if label else thread.branch_labels
 
 
 def _history(message: NewMessage, thread: Thread, now: datetime, new_id: Callable[[str], str]) -> tuple[Message, ...]:
@@ -204,7 +268,7 @@ def _history(message: NewMessage, thread: Thread, now: datetime, new_id: Callabl
             Message(
                 id=new_id(MESSAGE),
                 thread_id=thread.id,
-                user_id=thread.user_id,
+                user_id=message.user_id,
                 position=thread.length + len(stored) + 1,
                 role=earlier.role,
                 status="complete",
@@ -217,7 +281,8 @@ def _history(message: NewMessage, thread: Thread, now: datetime, new_id: Callabl
 
 
 def execute_command(run: Run, *, shadow_of: str = "") -> Outgoing:
-    """The command to execute a run, or a shadow of one. Each revival has a message id of its own, or the broker would drop it as a duplicate."""
+    """The command to execute a run, or a shadow of one, now; the timer for it while the run is held for its time. Each revival
+    has a message id of its own, or the broker would drop it as a duplicate."""
     command = ExecuteRun(
         run_id=run.id,
         thread_id=run.thread_id,
@@ -227,9 +292,12 @@ def execute_command(run: Run, *, shadow_of: str = "") -> Outgoing:
         path=run.path,
         accepted_at=rfc3339(run.created_at),
         deadline_at=rfc3339(run.deadline_at),
+        agent=run.agent,
         shadow_of=shadow_of,
     )
     suffix = f":{run.revivals}" if run.revivals else ""
-    return Outgoing(
-        subject=execute_subject(run.id), payload=msgspec.json.encode(command), message_id=f"{run.id}:execute{suffix}"
-    )
+    payload, message_id = msgspec.json.encode(command), f"{run.id}:execute{suffix}"
+    if run.held == "time":
+        timer, due = timer_subject("run", run.id), due_subject("run", run.id)
+        return Outgoing(subject=timer, payload=payload, message_id=message_id, at=run.start_at, due=due)
+    return Outgoing(subject=execute_subject(run.id), payload=payload, message_id=message_id)

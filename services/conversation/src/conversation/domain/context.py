@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from contracts.parts import Part
+from contracts.parts import Part, ToolCallPart
 from contracts.registry import Model
 
 from conversation.domain.entities import Message
@@ -17,10 +17,11 @@ PER_MESSAGE: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class InputMessage:
-    """One message for the model."""
+    """One message for the model. `parts` are those of an answer that called tools, else there are none."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class RunInput:
 
     model: str
     messages: Sequence[InputMessage]
+    agent: str = ""
+    user_id: str = ""
+    roles: tuple[str, ...] = ()
     recorded: tuple[Part, ...] = ()
     """Of a shadow run: what the served answer consists of."""
 
@@ -66,13 +70,29 @@ class Context:
         self._wanted = message.parent_message_id
         if not _is_usable(message):
             return
-        cost = estimated_tokens(message.content)
+        if message.role == "tool":
+            self._offer_appended(message)
+            return
+        parts = _tool_parts(message)
+        cost = estimated_tokens(message.content) + sum(estimated_tokens(str(part)) for part in parts)
         if cost > self._room:
             # Older messages that would still fit are left out too: a history with a hole misleads the model.
             self._wanted = ""
             return
         self._room -= cost
-        self._newest_first.append(InputMessage(message.role, message.content))
+        self._newest_first.append(InputMessage(message.role, message.content, parts))
+
+    def _offer_appended(self, message: Message) -> None:
+        """What a service appended. Providers refuse the result of a tool that nobody called, so the model reads it as said by
+        the user, with the event's name before it."""
+        names = [part.name for part in message.parts if isinstance(part, ToolCallPart)]
+        text = f"[{names[0]}] {message.content}" if names else message.content
+        cost = estimated_tokens(text)
+        if cost > self._room:
+            self._wanted = ""
+            return
+        self._room -= cost
+        self._newest_first.append(InputMessage("user", text))
 
     @property
     def messages(self) -> list[InputMessage]:
@@ -86,4 +106,9 @@ class Context:
 
 def _is_usable(message: Message) -> bool:
     finished = message.status == "complete" or (message.status == "cancelled" and message.role == "assistant")
-    return finished and bool(message.content.strip())
+    return finished and bool(message.content.strip() or _tool_parts(message))
+
+
+def _tool_parts(message: Message) -> tuple[Part, ...]:
+    """All parts of an answer that called tools, so that the model sees what came of them."""
+    return message.parts if any(isinstance(part, ToolCallPart) for part in message.parts) else ()

@@ -1,12 +1,15 @@
 """How much of anything a request may hold, and the checks that say so. Lengths are characters unless they say otherwise."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from contracts.codes import Code
 
 from conversation.domain.refusals import RefusedError
+
+_AGENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Sized(Protocol):
@@ -23,6 +26,7 @@ class Limits:
 
     message_characters: int = 200_000
     title_characters: int = 200
+    label_characters: int = 100
     tags: int = 20
     tag_characters: int = 50
     prompt_characters: int = 20_000
@@ -68,6 +72,23 @@ def check_title(title: str, limits: Limits) -> str:
     if len(title) > limits.title_characters:
         raise RefusedError(Code.BODY_INVALID, f"The title is longer than {limits.title_characters} characters.")
     return title
+
+
+def check_label(label: str, limits: Limits) -> str:
+    """A branch's label on one line; empty means none."""
+    label = " ".join(label.split())
+    if len(label) > limits.label_characters:
+        raise RefusedError(Code.BODY_INVALID, f"The label is longer than {limits.label_characters} characters.")
+    return label
+
+
+def check_agent(agent: str) -> str:
+    """An agent's name; empty means none. Which agents there are, the workers know."""
+    if agent and _AGENT.fullmatch(agent) is None:
+        raise RefusedError(
+            Code.AGENT_UNKNOWN, f"There is no agent {agent[:40]!r}: a name has letters, digits, - and _."
+        )
+    return agent
 
 
 def check_tags(tags: Iterable[str], limits: Limits) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from conversation.domain.refusals import RefusedError
 from conversation.entrypoints.answering import answering
 from conversation.entrypoints.replies import message_reply, preferences_reply, run_reply, thread_reply
 from conversation.entrypoints.result_replies import pair_reply, result_reply
+from conversation.entrypoints.thread_calls import ThreadCalls
 from conversation.handlers.accept_message import accept_message
 from conversation.handlers.create_thread import create_thread
 from conversation.handlers.delete_thread import delete_thread
@@ -33,16 +34,12 @@ from conversation.handlers.note_departure import note_departure
 from conversation.handlers.record_snapshot import record_snapshot
 from conversation.handlers.update_preferences import update_preferences
 from conversation.handlers.update_thread import ThreadChanges, update_thread
-from conversation.ports import Parts
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ConversationService(ConversationServiceServicer):
+class ConversationService(ThreadCalls, ConversationServiceServicer):
     """proto/rpc/v1/conversation.proto over the handlers."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
 
     async def CreateThread(self, request: pb.CreateThreadRequest, context: Context) -> pb.CreateThreadResponse:
         async with answering(context):
@@ -53,13 +50,16 @@ class ConversationService(ConversationServiceServicer):
                 model=request.model,
                 tags=request.tags,
                 thread_id=request.thread_id,
+                kind=request.kind,
+                agent=request.agent,
+                on_busy=request.on_busy,
             )
-            return pb.CreateThreadResponse(thread=thread_reply(thread))
+            return pb.CreateThreadResponse(thread=thread_reply(thread, request.user_id))
 
     async def GetThread(self, request: pb.GetThreadRequest, context: Context) -> pb.GetThreadResponse:
         async with answering(context):
             thread = await get_thread(self._parts, request.user_id, request.thread_id)
-            return pb.GetThreadResponse(thread=thread_reply(thread))
+            return pb.GetThreadResponse(thread=thread_reply(thread, request.user_id))
 
     async def ListThreads(self, request: pb.ListThreadsRequest, context: Context) -> pb.ListThreadsResponse:
         async with answering(context):
@@ -71,7 +71,8 @@ class ConversationService(ConversationServiceServicer):
                 limit=request.limit,
             )
             return pb.ListThreadsResponse(
-                items=[thread_reply(thread) for thread in page.items], next_cursor=page.next_cursor
+                items=[thread_reply(thread, request.user_id) for thread in page.items],
+                next_cursor=page.next_cursor,
             )
 
     async def UpdateThread(self, request: pb.UpdateThreadRequest, context: Context) -> pb.UpdateThreadResponse:
@@ -83,9 +84,12 @@ class ConversationService(ConversationServiceServicer):
                 pinned=request.pinned if request.HasField("pinned") else None,
                 starred=request.starred if request.HasField("starred") else None,
                 tags=list(request.tags.values) if request.HasField("tags") else None,
+                agent=request.agent if request.HasField("agent") else None,
+                on_busy=request.on_busy if request.HasField("on_busy") else None,
+                branch=request.branch if request.HasField("branch") else None,
             )
             thread = await update_thread(self._parts, request.user_id, request.thread_id, changes)
-            return pb.UpdateThreadResponse(thread=thread_reply(thread))
+            return pb.UpdateThreadResponse(thread=thread_reply(thread, request.user_id))
 
     async def DeleteThread(self, request: pb.DeleteThreadRequest, context: Context) -> pb.DeleteThreadResponse:
         async with answering(context):
@@ -101,6 +105,8 @@ class ConversationService(ConversationServiceServicer):
                 run_id=accepted.run_id,
                 path=accepted.path,
                 repeated_request=accepted.repeated,
+                steered=accepted.steered,
+                queued=accepted.queued,
                 command=accepted.command,
             )
 
@@ -113,6 +119,7 @@ class ConversationService(ConversationServiceServicer):
                 cursor=request.cursor,
                 limit=request.limit,
                 from_end=request.from_end,
+                branch=request.branch,
             )
             return pb.ListMessagesResponse(
                 items=[message_reply(message) for message in page.items], next_cursor=page.next_cursor
@@ -120,7 +127,7 @@ class ConversationService(ConversationServiceServicer):
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         async with answering(context):
-            run, message = await get_run(self._parts, request.user_id, request.run_id)
+            run, message = await get_run(self._parts, request.user_id, request.run_id, commanding=request.commanding)
             return pb.GetRunResponse(run=run_reply(run), message=None if message is None else message_reply(message))
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
@@ -175,14 +182,34 @@ class ConversationService(ConversationServiceServicer):
             found = await get_run_input(self._parts, request.run_id)
             return pb.GetRunInputResponse(
                 model=found.model,
-                messages=[pb.InputMessage(role=one.role, content=one.content) for one in found.messages],
+                messages=[
+                    pb.InputMessage(
+                        role=one.role,
+                        content=one.content,
+                        parts_json=msgspec.json.encode(one.parts) if one.parts else b"",
+                    )
+                    for one in found.messages
+                ],
+                agent=found.agent,
+                user_id=found.user_id,
+                roles=found.roles,
                 recorded_parts_json=msgspec.json.encode(found.recorded) if found.recorded else b"",
             )
 
 
 def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
     # A caller that sends no hash of its body is compared by what it asked for.
-    asked = "\x00".join((request.content, request.model, request.parent_message_id))
+    asked = "\x00".join(
+        (
+            request.content,
+            request.model,
+            request.parent_message_id,
+            request.answers_message_id,
+            request.replaces_message_id,
+            request.steer_run_id,
+            request.run_at,
+        )
+    )
     return NewMessage(
         user_id=request.user_id,
         thread_id=request.thread_id,
@@ -195,6 +222,14 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         from_root=request.from_root,
         history=tuple(Earlier(_role(item.role), item.content) for item in request.history),
         client=request.client,
+        agent=request.agent,
+        on_busy=request.on_busy,
+        roles=tuple(request.roles),
+        run_at=_run_at(request.run_at),
+        steer_run_id=request.steer_run_id,
+        answers_message_id=request.answers_message_id,
+        replaces_message_id=request.replaces_message_id,
+        branch_label=request.branch_label,
     )
 
 
@@ -203,6 +238,18 @@ def _moment(text: str) -> datetime:
         return parse_rfc3339(text)
     except ValueError as error:
         raise RefusedError(Code.QUERY_INVALID, f"The time {text[:40]!r} is not RFC 3339.") from error
+
+
+def _run_at(text: str) -> datetime | None:
+    try:
+        moment = parse_rfc3339(text) if text else None
+    except ValueError as error:
+        raise RefusedError(Code.SCHEDULE_INVALID, f"run_at is {text[:40]!r}, which is no RFC 3339 time.") from error
+    if moment is not None and moment.tzinfo is None:
+        raise RefusedError(
+            Code.SCHEDULE_INVALID, "run_at has no offset; write 2026-11-21T09:00:00+01:00, or Z for UTC."
+        )
+    return moment
 
 
 def _role(text: str) -> Role:

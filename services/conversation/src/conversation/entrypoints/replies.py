@@ -8,10 +8,11 @@ from contracts.usage import Usage
 from rpc.v1 import conversation_pb2 as pb
 
 from conversation.domain.entities import Message, Preferences, Run, Thread
+from conversation.domain.members import role_of
 
 
-def thread_reply(thread: Thread) -> pb.Thread:
-    """A thread."""
+def thread_reply(thread: Thread, user_id: str) -> pb.Thread:
+    """A thread as one of those who are in it sees it."""
     return pb.Thread(
         id=thread.id,
         title=thread.title,
@@ -23,6 +24,12 @@ def thread_reply(thread: Thread) -> pb.Thread:
         created_at=rfc3339(thread.created_at),
         updated_at=rfc3339(thread.updated_at),
         agent=thread.agent,
+        on_busy=thread.on_busy,
+        branch=thread.head,
+        role=role_of(thread, user_id) or "",
+        owner_id=thread.user_id,
+        members=1 + len(thread.members),
+        kind=thread.kind,
     )
 
 
@@ -43,6 +50,8 @@ def message_reply(message: Message) -> pb.Message:
         created_at=rfc3339(message.created_at),
         error_code=message.error_code,
         error_message=message.error_message,
+        author=message.author,
+        cancelled_by=message.cancelled_by,
     )
 
 
@@ -65,6 +74,10 @@ def run_reply(run: Run) -> pb.Run:
         attempts=run.attempts,
         question_id=run.question_id,
         client=run.client,
+        agent=run.agent,
+        run_at=_moment(run.start_at),
+        author=run.user_id,
+        cancelled_by=run.cancelled_by,
     )
 
 

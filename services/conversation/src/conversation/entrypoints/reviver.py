@@ -12,6 +12,7 @@ from store.errors import StoreUnavailableError
 
 from conversation.handlers.record_shadow import clear_shadows
 from conversation.handlers.revive_runs import revive_runs
+from conversation.handlers.run_schedule import run_overdue_schedules
 from conversation.ports import Parts
 
 logger = structlog.get_logger()
@@ -27,6 +28,7 @@ async def keep_reviving(parts: Parts, every: float, stopping: asyncio.Event) -> 
                 return
         try:
             counts = await revive_runs(parts)
+            await run_overdue_schedules(parts)
             await clear_shadows(parts, parts.now())
         except (StoreUnavailableError, BusError) as error:
             logger.warning("runs.revival_postponed", error=str(error))

@@ -1,11 +1,21 @@
-"""The only ways to somebody's thread or run: ownership included."""
+"""The only ways to a thread or a run, for whoever may: what the caller's role allows included (docs/sharing.md)."""
+
+from typing import Protocol
 
 from contracts.codes import Code
 from contracts.ids import RUN, THREAD, USER, InvalidIdError, check_id
 
 from conversation.domain.entities import Run, Thread
+from conversation.domain.members import Need, check_role
 from conversation.domain.refusals import RefusedError, known_id, not_found
-from conversation.ports import Parts, Writes
+from conversation.ports import Parts
+
+
+class Threads(Protocol):
+    """Where threads are read: the records, or a transaction."""
+
+    async def thread(self, user_id: str, thread_id: str) -> Thread | None:
+        """The thread, if the user is in it."""
 
 
 def check_user(user_id: str) -> str:
@@ -16,19 +26,24 @@ def check_user(user_id: str) -> str:
         raise RefusedError(Code.BODY_INVALID, "The user id is malformed.") from None
 
 
-async def access_thread(source: "Parts | Writes", user_id: str, thread_id: str) -> Thread:
-    """The user's own thread, from the records or within a transaction."""
+async def access_thread(source: "Parts | Threads", user_id: str, thread_id: str, need: Need = "read") -> Thread:
+    """A thread that the user is in, with a role that is enough for what is needed: THREAD_NOT_FOUND for a stranger, FORBIDDEN
+    for a member whose role is not. From the records or within a transaction."""
     known_id(THREAD, thread_id)
     reader = source.records if isinstance(source, Parts) else source
     thread = await reader.thread(check_user(user_id), thread_id)
     if thread is None:
         raise not_found(THREAD)
+    check_role(thread, user_id, need)
     return thread
 
 
-async def access_run(parts: Parts, user_id: str, run_id: str) -> Run:
-    """A run in one of the user's own threads."""
+async def access_run(parts: Parts, user_id: str, run_id: str, need: Need = "read") -> Run:
+    """A run in a thread that the user is in, by the same rules; RUN_NOT_FOUND for a stranger."""
+    check_user(user_id)
     run = await parts.records.run(known_id(RUN, run_id))
-    if run is None or run.user_id != check_user(user_id):
+    thread = None if run is None else await parts.records.thread(user_id, run.thread_id)
+    if run is None or thread is None:
         raise not_found(RUN)
+    check_role(thread, user_id, need)
     return run

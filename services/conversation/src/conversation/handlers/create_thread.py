@@ -2,21 +2,35 @@
 
 from collections.abc import Sequence
 
+from contracts.codes import Code
 from contracts.ids import FACT, THREAD
 
-from conversation.domain.entities import Thread, User
+from conversation.domain.entities import KINDS, NORMAL, Thread, User
 from conversation.domain.facts import thread_created
-from conversation.domain.limits import check_tags, check_title
-from conversation.domain.refusals import known_id, unknown_model
+from conversation.domain.limits import check_agent, check_tags, check_title
+from conversation.domain.members import role_of
+from conversation.domain.queueing import check_policy
+from conversation.domain.refusals import RefusedError, known_id, not_found, unknown_model
 from conversation.handlers.access import check_user
 from conversation.ports import Parts, Writes
 
 
 async def create_thread(
-    parts: Parts, user_id: str, *, title: str, model: str, tags: Sequence[str], thread_id: str = ""
+    parts: Parts,
+    user_id: str,
+    *,
+    title: str,
+    model: str,
+    tags: Sequence[str],
+    thread_id: str = "",
+    kind: str = "",
+    agent: str = "",
+    on_busy: str = "",
 ) -> Thread:
-    """A new thread, or the user's own with that `thread_id`, unchanged, where there is one already. An empty title is filled
-    from the first message, an empty model leaves the choice to each message."""
+    """A new thread, or the one with that `thread_id`, unchanged, where there is one already that the user is in. An empty title
+    is filled from the first message, an empty model leaves the choice to each message."""
+    if kind and kind not in KINDS:
+        raise RefusedError(Code.BODY_INVALID, f"The kind is {kind[:40]!r}; it must be one of {', '.join(KINDS)}.")
     if model and parts.registry.find(model) is None:
         raise unknown_model(model)
     now = parts.now()
@@ -28,12 +42,17 @@ async def create_thread(
         title=check_title(title, parts.limits),
         model=model,
         tags=check_tags(tags, parts.limits),
+        kind=kind or NORMAL,
+        agent=check_agent(agent),
+        on_busy=check_policy(on_busy),
     )
     fact = thread_created(thread, parts.new_id(FACT))
 
     async def body(writes: Writes) -> Thread:
-        existing = await writes.thread(user_id, thread_id) if thread_id else None
+        existing = await writes.any_thread(thread_id) if thread_id else None
         if existing is not None:
+            if role_of(existing, user_id) is None:
+                raise not_found(THREAD)
             return existing
         if await writes.user(user_id) is None:
             await writes.add_user(User(id=user_id, created_at=now))

@@ -51,4 +51,11 @@ async def _input_of(parts: Parts, run: Run, recorded: tuple[Part, ...]) -> RunIn
                 context.offer(message)
                 if not context.wants_more():
                     break
-    return RunInput(run.model, context.messages, recorded)
+    return RunInput(
+        model=run.model,
+        messages=context.messages,
+        agent=run.agent,
+        user_id=run.user_id,
+        roles=run.roles,
+        recorded=recorded,
+    )

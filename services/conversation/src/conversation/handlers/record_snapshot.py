@@ -8,8 +8,9 @@ from runtime import metrics, operations
 from runtime.names import Metric
 
 from conversation.domain.entities import Run
-from conversation.domain.facts import run_ended
+from conversation.domain.facts import run_ended, run_waiting
 from conversation.domain.shadows import is_shadow, plan_shadow
+from conversation.handlers.queueing import go_on
 from conversation.handlers.record_shadow import record_shadow
 from conversation.ports import Parts, Writes
 
@@ -25,12 +26,16 @@ async def record_snapshot(parts: Parts, state: RunState) -> None:
             with operations.counting() as count:
                 await parts.records.show_progress(state)
             metrics.add(Metric.DATABASE_OPERATIONS, count.commands, path=state.path, activity="progress")
+        if state.waiting is not None and (waits := await parts.records.run(state.run_id)) is not None:
+            await parts.broker.say(run_waiting(state, state.waiting, waits))
         return
     ended_at = _moment(state.ended_at, parts)
 
     async def body(writes: Writes) -> Run | None:
         run = await writes.end_run(state, ended_at)
         planned = run and plan_shadow(run, state, now=parts.now(), timing=parts.timing, new_id=parts.new_id)
+        if run is not None:
+            await go_on(parts, writes, run, state)
         if planned:
             shadow, command = planned
             await writes.add_shadow(shadow)

@@ -6,8 +6,9 @@ from typing import Final
 from contracts.codes import RunFailure
 
 from conversation.domain.acceptance import execute_command
-from conversation.domain.entities import Run
-from conversation.domain.revival import decide, next_check
+from conversation.domain.entities import LEGACY, Run
+from conversation.domain.revival import decide, decide_by_log, next_check
+from conversation.handlers.start_run import start_run
 from conversation.ports import Parts, Writes
 
 AT_ONCE: Final = 100
@@ -16,10 +17,14 @@ AT_ONCE: Final = 100
 async def revive_runs(parts: Parts) -> dict[str, int]:
     """One pass over the open runs that are due; returns how many were waited for, revived and failed. Safe in several
     replicas: a revival is counted by compare-and-set, and a second command for a run makes no second model call."""
-    counts = {"wait": 0, "revive": 0, "fail": 0}
+    counts = {"wait": 0, "start": 0, "revive": 0, "fail": 0}
     now = parts.now()
     for run in await parts.records.unheard_runs(now, AT_ONCE):
         decision = decide(run, now, command_waiting=await parts.broker.is_command_waiting(run.id))
+        if decision in ("revive", "fail") and run.path != LEGACY:
+            decision = decide_by_log(run, now, await parts.broker.state_of(run))
+        if decision == "start" and not await start_run(parts, run.id, due=False):
+            decision = "wait"
         if decision == "revive":
             await _revive(parts, run, now)
         elif decision == "fail":
@@ -30,7 +35,7 @@ async def revive_runs(parts: Parts) -> dict[str, int]:
                 now=now,
             )
             await parts.records.check_run_again(run, next_check(run, now, parts.timing.first_check))
-        else:
+        elif decision == "wait":
             await parts.records.check_run_again(run, next_check(run, now, parts.timing.first_check))
         counts[decision] += 1
     return counts

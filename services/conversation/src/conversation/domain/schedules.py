@@ -1,0 +1,69 @@
+"""Messages that are sent again and again, by a cron expression in a time zone."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from contracts.codes import Code
+from contracts.subjects import due_subject, timer_subject
+from contracts.times import rfc3339
+
+from conversation.domain.entities import Outgoing
+from conversation.domain.refusals import RefusedError
+
+MOST: Final = 20
+"""Schedules of one thread."""
+CRON_CHARACTERS: Final = 100
+GRACE: Final = timedelta(seconds=30)
+"""A timer that is later than this is taken for lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """One schedule. `next_at` is None where the expression names no time any more; `last_refusal` says why the message was not
+    accepted the last time. `roles` are the author's, when it was made."""
+
+    id: str
+    thread_id: str
+    user_id: str
+    cron: str
+    time_zone: str
+    content: str
+    created_at: datetime
+    next_at: datetime | None
+    model: str = ""
+    agent: str = ""
+    on_busy: str = ""
+    roles: tuple[str, ...] = ()
+    last_run_id: str = ""
+    last_refusal: str = ""
+
+
+def check_cron(cron: str) -> str:
+    """The five fields with one blank between them: a sixth would be seconds, and so often nobody shall be sent a message."""
+    fields = cron.split()
+    if len(fields) != 5 or len(cron) > CRON_CHARACTERS:
+        raise RefusedError(
+            Code.SCHEDULE_INVALID,
+            f"{cron[:CRON_CHARACTERS]!r} is no cron expression: minute, hour, day of the month, month, day of the week, "
+            "such as 0 9 * * mon-fri.",
+        )
+    return " ".join(fields)
+
+
+def timer_of(schedule: Schedule) -> Outgoing | None:
+    """The timer for the next time, if there is one; it replaces the one before."""
+    if schedule.next_at is None:
+        return None
+    return Outgoing(
+        subject=timer_subject("schedule", schedule.id),
+        payload=b"{}",
+        message_id=f"{schedule.id}:{rfc3339(schedule.next_at)}",
+        at=schedule.next_at,
+        due=due_subject("schedule", schedule.id),
+    )
+
+
+def occasion_key(schedule: Schedule, moment: datetime) -> str:
+    """The idempotency key of one time: it is accepted once, whoever tries."""
+    return f"{schedule.id}:{rfc3339(moment)}"

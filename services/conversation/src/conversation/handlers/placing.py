@@ -1,0 +1,56 @@
+"""Where in the thread a new message belongs, and which run it may join."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from contracts.codes import Code
+from contracts.ids import MESSAGE, RUN
+
+from conversation.domain.acceptance import NewMessage
+from conversation.domain.entities import DURABLE, OPEN, Message, Run, Thread
+from conversation.domain.queueing import steerable
+from conversation.domain.refusals import RefusedError, known_id, not_found
+from conversation.ports import Writes
+
+
+async def find_place(writes: Writes, thread: Thread, message: NewMessage) -> tuple[NewMessage, Message | None]:
+    """The message with its parent settled, and the stored question where it is answered anew."""
+    if message.answers_message_id:
+        question = await _message(writes, thread, message.answers_message_id)
+        if question.role == "assistant":
+            question = await _message(writes, thread, question.parent_message_id)
+        if question.role != "user":
+            raise RefusedError(Code.MESSAGE_NOT_FOUND, "Only a message of a user can be answered anew.")
+        return replace(message, content=question.content), question
+    if message.replaces_message_id:
+        replaced = await _message(writes, thread, message.replaces_message_id)
+        if replaced.role != "user":
+            raise RefusedError(
+                Code.MESSAGE_NOT_FOUND, "Only a message of a user can be edited; have an answer made anew."
+            )
+        parent = replaced.parent_message_id
+        return replace(message, parent_message_id=parent, from_root=not parent), None
+    if message.parent_message_id:
+        await _message(writes, thread, message.parent_message_id)
+    return message, None
+
+
+async def run_to_join(writes: Writes, message: NewMessage, ahead: Sequence[Run]) -> Run | None:
+    """The run that the message steers: the one it names, else the one that goes on; None where no such one can be steered."""
+    if not message.steer_run_id:
+        return steerable(ahead)
+    run = await writes.run(known_id(RUN, message.steer_run_id))
+    if run is None or run.thread_id != message.thread_id:
+        raise not_found(RUN)
+    if run.status not in OPEN or run.path != DURABLE:
+        raise RefusedError(
+            Code.RUN_FINISHED, "The run has ended already, or cannot be steered; send a message instead."
+        )
+    return run
+
+
+async def _message(writes: Writes, thread: Thread, message_id: str) -> Message:
+    found = await writes.message(thread.id, known_id(MESSAGE, message_id))
+    if found is None:
+        raise not_found(MESSAGE)
+    return found

@@ -1,0 +1,134 @@
+"""Appends of internal services: stored once, in their place, told to who asked, refused with the reason."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from bus.api import Delivery, Done, Outcome
+from contracts.commands import AppendOutcome, AppendToThread
+from contracts.subjects import append_subject, thread_events_subject
+from contracts.topology import APPEND
+from conversation.entrypoints.append_subscriber import AppendSubscriber
+from rpc.v1 import conversation_pb2 as pb
+
+from tests.integration.conversation.conftest import StartService
+from tests.integration.conversation.replica import ALICE, BOB, Service, until
+
+REPLY = "_INBOX_app.1"
+
+
+@pytest.fixture
+async def service(start: StartService) -> Service:
+    replica = await start()
+    replica.background(replica.bus.consume(APPEND, AppendSubscriber(replica.parts, replica.bus), concurrency=4))
+    return replica
+
+
+async def append(service: Service, thread: str, name: str = "n1", /, **fields: Any) -> AppendOutcome:
+    """Publish one append and hear what became of it."""
+    heard = len(service.bus.broker.told)
+    command = AppendToThread(**({"user_id": ALICE, "service": "orders", "text": "Shipped."} | fields))
+    headers = {"Everthread-Reply": REPLY, "Everthread-Idempotency-Key": name}
+    sent = f"{name}:{heard}"
+    await service.bus.publish(append_subject(thread), msgspec.json.encode(command), message_id=sent, headers=headers)
+    await until(lambda: len(service.bus.broker.told) > heard)
+    subject, data = service.bus.broker.told[-1]
+    assert subject == REPLY
+    return msgspec.json.decode(data, type=AppendOutcome)
+
+
+async def test_an_event_stands_in_the_thread_and_the_model_hears_of_it(service: Service) -> None:
+    thread = await service.thread()
+    first = await service.accept(thread, "Where is my parcel?")
+    outcome = await append(service, thread, event="order.shipped", text="Your parcel has left Rome.", data={"n": 7})
+    assert outcome == AppendOutcome(accepted=True, message_id=outcome.message_id)
+    again = await append(service, thread, event="order.shipped", text="Your parcel has left Rome.", data={"n": 7})
+    assert (again.message_id, again.repeated) == (outcome.message_id, True)
+    asked = await service.accept(thread, "And now?")
+    listed = (await service.stub.ListMessages(pb.ListMessagesRequest(user_id=ALICE, thread_id=thread))).items
+    assert [message.role for message in listed] == ["user", "assistant", "tool", "user", "assistant"]
+    stored = listed[2]
+    assert (stored.id, stored.content, stored.status) == (outcome.message_id, "Your parcel has left Rome.", "complete")
+    assert stored.parent_message_id == first.assistant_message_id
+    call, text = msgspec.json.decode(stored.parts_json)
+    assert (call["name"], call["output"], text["text"]) == ("order.shipped", {"n": 7}, stored.content)
+    seen = await service.stub.GetRunInput(pb.GetRunInputRequest(run_id=asked.run_id))
+    assert ("user", "[order.shipped] Your parcel has left Rome.") in [(one.role, one.content) for one in seen.messages]
+    await until(lambda: any(b'"head":"%b"' % stored.id.encode() in data for _, data in service.published("THREADS")))
+
+
+async def test_an_append_that_wants_an_answer_begins_a_run(service: Service) -> None:
+    thread = await service.thread()
+    outcome = await append(service, thread, text="Say hello to the new member.", answer=True)
+    assert outcome.accepted
+    run = (await service.rows("runs"))[0]
+    assert (run["_id"], run["message_id"]) == (outcome.run_id, outcome.assistant_message_id)
+    again = await append(service, thread, text="Say hello to the new member.", answer=True)
+    assert (again.run_id, again.repeated, len(await service.rows("runs"))) == (outcome.run_id, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"user_id": BOB}, "thread_not_found"),
+        ({"text": " "}, "message_empty"),
+        ({"text": "x" * 2000}, "message_too_long"),
+        ({"service": ""}, "body_invalid"),
+        ({"data": "x" * 70_000}, "body_invalid"),
+        ({"model": "no:such", "answer": True}, "model_unknown"),
+    ],
+)
+async def test_a_rejected_one_is_answered_with_the_reason(service: Service, changes: dict[str, Any], code: str) -> None:
+    thread = await service.thread()
+    outcome = await append(service, thread, **changes)
+    assert (outcome.accepted, outcome.code, outcome.message_id) == (False, code, "")
+    assert len(outcome.detail) > 10
+    assert await service.rows("messages") == []
+
+
+async def test_the_same_name_for_something_else_is_rejected(service: Service) -> None:
+    thread = await service.thread()
+    assert (await append(service, thread, text="One.")).accepted
+    assert (await append(service, thread, text="Two.")).code == "idempotency_mismatch"
+
+
+async def test_appends_and_messages_at_once_take_turns(service: Service) -> None:
+    thread = await service.thread()
+    await asyncio.gather(
+        *[service.accept(thread, f"message {number}") for number in range(4)],
+        *[
+            service.bus.publish(
+                append_subject(thread),
+                msgspec.json.encode(AppendToThread(user_id=ALICE, service="orders", text=f"event {number}")),
+                message_id=f"many-{number}",
+            )
+            for number in range(4)
+        ],
+        return_exceptions=True,
+    )
+
+    async def all_there() -> bool:
+        return len([row for row in await service.rows("messages") if row["role"] == "tool"]) == 4
+
+    await until(all_there)
+    positions = sorted(row["position"] for row in await service.rows("messages"))
+    assert positions == list(range(1, len(positions) + 1))
+
+
+async def test_what_is_no_append_is_a_dead_letter_and_its_sender_is_told(service: Service) -> None:
+    thread = await service.thread()
+    headers = {"Everthread-Reply": REPLY}
+    await service.bus.publish(append_subject(thread), b'{"text": 7}', message_id="odd", headers=headers)
+    await until(lambda: len(service.published("DEAD_LETTERS")) == 1)
+    outcome = msgspec.json.decode(service.bus.broker.told[-1][1], type=AppendOutcome)
+    assert (outcome.accepted, outcome.code) == (False, "body_invalid")
+
+
+async def test_nobody_is_told_anything_outside_of_an_inbox(service: Service) -> None:
+    handed = AppendSubscriber(service.parts, service.bus)
+    reply = thread_events_subject(await service.thread())
+    delivery = Delivery(append_subject(await service.thread()), b"{}", 1, 1, "", {"Everthread-Reply": reply})
+    outcome: Outcome = await handed(delivery)
+    assert not isinstance(outcome, Done)
+    assert service.bus.broker.told == []

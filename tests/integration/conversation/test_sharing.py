@@ -1,0 +1,251 @@
+"""Who may do what in a thread: every call, every role; links that let in and links that do not; who is told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+from contracts.codes import Code
+from contracts.facts import Fact, RunEnded, ThreadMemberChanged, ThreadMemberRemoved, ThreadShared, decode_fact
+from contracts.ids import user_id_of
+from conversation.entrypoints.record_subscriber import RecordSubscriber
+from rpc.v1 import conversation_pb2 as pb
+from rpc.v1 import sharing_pb2 as sh
+from runtime.rpc import code_of
+
+from tests.integration.conversation.conftest import StartService
+from tests.integration.conversation.replica import ALICE, BOB, Service, until
+from tests.integration.conversation.test_recording import Answer
+
+OWNER, EDITOR, VIEWER, STRANGER = ALICE, BOB, user_id_of("test", "vera"), user_id_of("test", "mallory")
+PEOPLE = {"owner": OWNER, "editor": EDITOR, "viewer": VIEWER, "stranger": STRANGER}
+
+
+async def invite(service: Service, thread: str, role: str, **more: Any) -> str:
+    wanted = sh.CreateInvitationRequest(user_id=OWNER, thread_id=thread, role=role, **more)
+    return (await service.sharing.CreateInvitation(wanted)).token
+
+
+async def join(service: Service, token: str, user: str) -> sh.AcceptInvitationResponse:
+    return await service.sharing.AcceptInvitation(sh.AcceptInvitationRequest(user_id=user, token=token))
+
+
+async def shared(service: Service) -> str:
+    """A thread of the owner's with an editor and a viewer."""
+    thread = await service.thread(OWNER, title="Ours")
+    for role, user in (("editor", EDITOR), ("viewer", VIEWER)):
+        await join(service, await invite(service, thread, role), user)
+    return thread
+
+
+async def refused(call: Awaitable[Any]) -> tuple[grpc.StatusCode, Code, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    code, sentence = code_of(error.value)
+    return error.value.code(), code, sentence
+
+
+def facts(service: Service) -> list[Fact]:
+    return [decode_fact(data) for _, data in service.published("THREADS")]
+
+
+READ: dict[str, Callable[[Service, str, str, str], Awaitable[Any]]] = {
+    "GetThread": lambda s, u, t, r: s.stub.GetThread(pb.GetThreadRequest(user_id=u, thread_id=t)),
+    "ListMessages": lambda s, u, t, r: s.stub.ListMessages(pb.ListMessagesRequest(user_id=u, thread_id=t)),
+    "GetRun": lambda s, u, t, r: s.stub.GetRun(pb.GetRunRequest(user_id=u, run_id=r)),
+    "ListMembers": lambda s, u, t, r: s.sharing.ListMembers(sh.ListMembersRequest(user_id=u, thread_id=t)),
+}
+WRITE: dict[str, Callable[[Service, str, str, str], Awaitable[Any]]] = {
+    "AcceptMessage": lambda s, u, t, r: s.stub.AcceptMessage(
+        pb.AcceptMessageRequest(user_id=u, thread_id=t, content="Hello")
+    ),
+    "UpdateThread": lambda s, u, t, r: s.stub.UpdateThread(
+        pb.UpdateThreadRequest(user_id=u, thread_id=t, title=f"By {u}")
+    ),
+    "GetRun to command it": lambda s, u, t, r: s.stub.GetRun(pb.GetRunRequest(user_id=u, run_id=r, commanding=True)),
+}
+OWN: dict[str, Callable[[Service, str, str, str], Awaitable[Any]]] = {
+    "UpdateThread to pin it": lambda s, u, t, r: s.stub.UpdateThread(
+        pb.UpdateThreadRequest(user_id=u, thread_id=t, pinned=True)
+    ),
+    "CreateInvitation": lambda s, u, t, r: s.sharing.CreateInvitation(
+        sh.CreateInvitationRequest(user_id=u, thread_id=t, role="viewer")
+    ),
+    "ListInvitations": lambda s, u, t, r: s.sharing.ListInvitations(sh.ListInvitationsRequest(user_id=u, thread_id=t)),
+    "RevokeInvitation": lambda s, u, t, r: s.sharing.RevokeInvitation(
+        sh.RevokeInvitationRequest(user_id=u, thread_id=t, invitation_id=r)
+    ),
+    "ChangeMember": lambda s, u, t, r: s.sharing.ChangeMember(
+        sh.ChangeMemberRequest(user_id=u, thread_id=t, member_id=VIEWER, role="viewer")
+    ),
+    "RemoveMember": lambda s, u, t, r: s.sharing.RemoveMember(
+        sh.RemoveMemberRequest(user_id=u, thread_id=t, member_id=OWNER)
+    ),
+    "DeleteThread": lambda s, u, t, r: s.stub.DeleteThread(pb.DeleteThreadRequest(user_id=u, thread_id=t)),
+}
+ALLOWED = {"read": {"owner", "editor", "viewer"}, "write": {"owner", "editor"}, "own": {"owner"}}
+NO_THREAD_OF_A_PERSON = {
+    "CreateThread",
+    "ListThreads",
+    "GetUser",
+    "UpdatePreferences",
+    "AcceptInvitation",
+}
+
+
+async def test_every_call_knows_who_may(service: Service) -> None:
+    thread = await shared(service)
+    run = (await service.accept(thread)).run_id
+    for need, calls in (("read", READ), ("write", WRITE), ("own", OWN)):
+        for name, call in calls.items():
+            # The owner comes last, as the last call deletes the thread.
+            for role in ("stranger", "viewer", "editor", "owner"):
+                asked = call(service, PEOPLE[role], thread, run)
+                if role == "stranger":
+                    status, code, sentence = await refused(asked)
+                    wanted = Code.RUN_NOT_FOUND if name.startswith("GetRun") else Code.THREAD_NOT_FOUND
+                    assert (status, code) == (grpc.StatusCode.NOT_FOUND, wanted), name
+                elif role not in ALLOWED[need]:
+                    status, code, sentence = await refused(asked)
+                    assert (status, code) == (grpc.StatusCode.PERMISSION_DENIED, Code.FORBIDDEN), (name, role)
+                    assert sentence.endswith("."), sentence
+                elif name == "RevokeInvitation":
+                    assert (await refused(asked))[1] == Code.NOT_FOUND
+                elif name == "RemoveMember":
+                    assert (await refused(asked))[1] == Code.BODY_INVALID
+                else:
+                    await asked
+    assert (await refused(READ["GetThread"](service, OWNER, thread, run)))[1] == Code.THREAD_NOT_FOUND
+
+
+async def test_a_link_lets_in_as_often_as_it_says(service: Service) -> None:
+    thread = await service.thread(OWNER, title="Ours")
+    token = await invite(service, thread, "viewer", max_uses=2)
+    stored = await service.rows("invitations")
+    assert token not in str(stored)
+    for _ in range(2):
+        # The second time nothing is used up: the answer to the first may have been lost.
+        reply = await join(service, token, EDITOR)
+        assert (reply.thread_id, reply.title, reply.role) == (thread, "Ours", "viewer")
+    assert (await join(service, token, VIEWER)).role == "viewer"
+    assert (await refused(join(service, token, STRANGER)))[:2] == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        Code.INVITATION_INVALID,
+    )
+    # A better link raises the role, a worse one does not lower it.
+    assert (await join(service, await invite(service, thread, "editor"), EDITOR)).role == "editor"
+    assert (await join(service, await invite(service, thread, "viewer"), EDITOR)).role == "editor"
+    listed = await service.sharing.ListMembers(sh.ListMembersRequest(user_id=VIEWER, thread_id=thread))
+    assert [(member.user_id, member.role) for member in listed.items] == [
+        (OWNER, "owner"),
+        (EDITOR, "editor"),
+        (VIEWER, "viewer"),
+    ]
+
+
+async def test_a_link_for_one_lets_in_one_of_many_at_once(start: StartService) -> None:
+    services = [await start(), await start()]
+    thread = await services[0].thread(OWNER)
+    token = await invite(services[0], thread, "editor")
+    people = [user_id_of("test", f"guest {number}") for number in range(6)]
+    outcomes = await asyncio.gather(
+        *(join(services[number % 2], token, user) for number, user in enumerate(people)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, sh.AcceptInvitationResponse) for outcome in outcomes) == 1
+    found = await services[0].stub.GetThread(pb.GetThreadRequest(user_id=OWNER, thread_id=thread))
+    assert found.thread.members == 2
+
+
+async def test_links_that_let_nobody_in(service: Service) -> None:
+    thread = await service.thread(OWNER)
+    expired, revoked, own = [await invite(service, thread, "viewer") for _ in range(3)]
+    listed = await service.sharing.ListInvitations(sh.ListInvitationsRequest(user_id=OWNER, thread_id=thread))
+    newest_first = [item.id for item in listed.items]
+    await service.sharing.RevokeInvitation(
+        sh.RevokeInvitationRequest(user_id=OWNER, thread_id=thread, invitation_id=newest_first[1])
+    )
+    await service.database.collection("invitations").update_one(
+        {"_id": newest_first[2]}, {"$set": {"expires_at": service.parts.now() - timedelta(seconds=1)}}
+    )
+    for token, user in ((expired, BOB), (revoked, BOB), ("", BOB), ("x" * 300, BOB), ("nonsense", BOB), (own, OWNER)):
+        assert (await refused(join(service, token, user)))[1] == Code.INVITATION_INVALID
+    left = await service.sharing.ListInvitations(sh.ListInvitationsRequest(user_id=OWNER, thread_id=thread))
+    assert [item.id for item in left.items] == newest_first[:1]
+    for role in ("owner", "admin", ""):
+        assert (await refused(invite(service, thread, role)))[1] == Code.BODY_INVALID
+    for more in ({"expires_in_seconds": 5}, {"expires_in_seconds": 10**9}, {"max_uses": -1}, {"max_uses": 1000}):
+        assert (await refused(invite(service, thread, "viewer", **more)))[1] == Code.BODY_INVALID
+
+
+async def test_everybody_is_told_and_the_removed_one_as_well(service: Service) -> None:
+    thread = await shared(service)
+    change = sh.ChangeMemberRequest(user_id=OWNER, thread_id=thread, member_id=VIEWER, role="editor")
+    assert (await service.sharing.ChangeMember(change)).member.role == "editor"
+    accepted = await service.stub.AcceptMessage(
+        pb.AcceptMessageRequest(user_id=EDITOR, thread_id=thread, content="Mine")
+    )
+    await service.sharing.RemoveMember(sh.RemoveMemberRequest(user_id=EDITOR, thread_id=thread, member_id=EDITOR))
+    answer = await Answer.begin(service, thread, accepted)
+    await answer.complete()
+    await RecordSubscriber(service.parts)(answer.delivery())
+    await until(lambda: any(isinstance(fact, RunEnded) for fact in facts(service)))
+    await until(lambda: any(isinstance(fact, ThreadMemberRemoved) for fact in facts(service)))
+    told = {type(fact): fact for fact in facts(service)}
+    joined = [fact for fact in facts(service) if isinstance(fact, ThreadShared)]
+    assert [(fact.member_id, fact.role, fact.by, fact.told) for fact in joined] == [
+        (EDITOR, "editor", OWNER, (OWNER, EDITOR)),
+        (VIEWER, "viewer", OWNER, (OWNER, EDITOR, VIEWER)),
+    ]
+    changed, removed, ended = told[ThreadMemberChanged], told[ThreadMemberRemoved], told[RunEnded]
+    assert changed.told == (OWNER, EDITOR, VIEWER)
+    assert removed.told == (OWNER, VIEWER, EDITOR)
+    # The editor asked, and has left: the answer is there for those who stayed.
+    assert (ended.user_id, ended.told) == (OWNER, (OWNER, VIEWER))
+    assert (await refused(READ["GetRun"](service, EDITOR, thread, accepted.run_id)))[1] == Code.RUN_NOT_FOUND
+    listed = await service.stub.ListMessages(pb.ListMessagesRequest(user_id=OWNER, thread_id=thread))
+    assert [(message.role, message.author) for message in listed.items] == [("user", EDITOR), ("assistant", "")]
+
+
+async def test_shared_threads_are_listed_with_the_role_in_one_order(service: Service) -> None:
+    for number in range(7):
+        owner, other = (OWNER, EDITOR) if number % 2 else (EDITOR, OWNER)
+        thread = await service.thread(owner, title=f"{number}")
+        wanted = sh.CreateInvitationRequest(user_id=owner, thread_id=thread, role="viewer")
+        token = (await service.sharing.CreateInvitation(wanted)).token
+        await join(service, token, other)
+    await service.thread(STRANGER, title="not to be seen")
+    seen: list[tuple[str, str]] = []
+    cursor = ""
+    while True:
+        page = await service.stub.ListThreads(pb.ListThreadsRequest(user_id=OWNER, cursor=cursor, limit=2))
+        seen += [(item.title, item.role) for item in page.items]
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    assert seen == [(f"{number}", "owner" if number % 2 else "viewer") for number in reversed(range(7))]
+
+
+async def test_a_strangers_thread_id_is_not_opened_by_naming_it(service: Service) -> None:
+    thread = await shared(service)
+    opened = pb.CreateThreadRequest(user_id=EDITOR, thread_id=thread)
+    assert (await service.stub.CreateThread(opened)).thread.role == "editor"
+    theirs = pb.CreateThreadRequest(user_id=STRANGER, thread_id=thread)
+    assert (await refused(service.stub.CreateThread(theirs)))[1] == Code.THREAD_NOT_FOUND
+    wrong = pb.CreateThreadRequest(user_id=OWNER, kind="eternal")
+    assert (await refused(service.stub.CreateThread(wrong)))[1] == Code.BODY_INVALID
+
+
+async def test_an_idempotency_key_is_its_authors(service: Service) -> None:
+    thread = await shared(service)
+    asked = {
+        user: pb.AcceptMessageRequest(user_id=user, thread_id=thread, content="Hi", idempotency_key="one")
+        for user in (OWNER, EDITOR)
+    }
+    first = {user: await service.stub.AcceptMessage(request) for user, request in asked.items()}
+    again = {user: await service.stub.AcceptMessage(request) for user, request in asked.items()}
+    assert first[OWNER].run_id != first[EDITOR].run_id
+    assert {user: reply.run_id for user, reply in again.items()} == {
+        user: reply.run_id for user, reply in first.items()
+    }

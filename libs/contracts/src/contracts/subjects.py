@@ -199,6 +199,11 @@ def device_subject(user_id: str, device_id: str = "*") -> str:
     return f"$KV.devices.{check_id(USER, user_id)}.{device}"
 
 
+def device_subjects(device_id: str) -> str:
+    """The same browser, whoever uses it."""
+    return f"$KV.devices.*.{check_id(DEVICE, device_id)}"
+
+
 def _check_key(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", text) is None:
         raise InvalidIdError(f"not a key: {text[:40]!r}")

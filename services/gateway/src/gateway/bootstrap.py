@@ -9,17 +9,21 @@ from typing import Final
 import structlog
 from bus.api import RunLog
 from bus.jetstream import connect
+from bus.key_values import KeyValues
 from contracts.registry import Registry
+from egress.addresses import public_or_within
 from runtime import metrics
 from runtime.names import Metric
 from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
+from gateway.adapters.browser_registry import BrowserRegistry
 from gateway.adapters.budget_bucket import BudgetBucket
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.demo_workers import WorkersOfThisMachine
 from gateway.adapters.dev_sessions import DevelopmentSigner
 from gateway.adapters.documents import GrpcDocuments
+from gateway.adapters.feed_unread import FeedUnread
 from gateway.adapters.flag_bucket import FlagBucket
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
@@ -29,6 +33,7 @@ from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
+from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
@@ -38,6 +43,7 @@ from gateway.entrypoints.client_doors import open_doors
 from gateway.entrypoints.guarding import keep_guarding
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.wiring import Doors, Readiness, Rollout, Wiring
+from gateway.notice_ports import Notices
 from gateway.ports import Flags
 from gateway.settings import GatewaySettings
 
@@ -69,6 +75,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         documents=documents,
         spending=usage,
         budgets=BudgetBucket(bus),
+        notices=notices_of(settings, bus),
     )
     feeds = Feeds(watched, piece_bytes=settings.piece_bytes)
     doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
@@ -189,6 +196,24 @@ def wire(
         flags=flags,
         rollout=rollout,
         document_bytes=settings.document_bytes,
+    )
+
+
+def notices_of(settings: GatewaySettings, bus: KeyValues) -> Notices:
+    """What the calls about reading, webhooks and push are built on. Raises StartupError."""
+    if settings.insecure_receivers and settings.jwks_url is not None:
+        raise StartupError("EVERTHREAD_INSECURE_RECEIVERS is for development; webhooks go to https:// addresses here")
+    try:
+        allowed = public_or_within(settings.receiver_networks)
+    except ValueError as error:
+        raise StartupError(f"EVERTHREAD_RECEIVER_NETWORKS: {error}") from error
+    return Notices(
+        feeds=FeedUnread(bus),
+        webhooks=WebhookRegistry(bus),
+        deliveries=DeliveryRegistry(bus),
+        browsers=BrowserRegistry(bus),
+        allowed=allowed,
+        insecure=settings.insecure_receivers,
     )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from egress.addresses import NETWORKS
 from pydantic import Field
 from runtime.settings import Port, ServiceSettings
 
@@ -82,6 +83,16 @@ class GatewaySettings(ServiceSettings):
         default=10.0, gt=0, description="Messages one user may send through this gateway in the long run, per second."
     )
     messages_burst: int = Field(default=100, ge=1, description="Messages one user may send at once.")
+    receiver_networks: str = Field(
+        default="",
+        pattern=NETWORKS,
+        description="Networks that are not public and that webhooks and push may be sent to all the same: 10.20.0.0/16,…"
+        " The same for gateway and notifier.",
+    )
+    insecure_receivers: bool = Field(
+        default=False,
+        description="For development only: webhooks and push may go to http:// addresses. The same for gateway and notifier.",
+    )
     body_bytes: int = Field(default=262_144, ge=1024, description="The largest request body, in bytes.")
     document_bytes: int = Field(
         default=10 * 1024 * 1024, ge=1, le=15 * 1024 * 1024, description="The largest document that is taken, in bytes."

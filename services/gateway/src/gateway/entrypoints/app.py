@@ -8,7 +8,19 @@ from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.entrypoints import admin, demo, documents, page, refusing, rollout, sessions, tickets, usage
+from gateway.entrypoints import (
+    admin,
+    demo,
+    documents,
+    notices,
+    page,
+    refusing,
+    rollout,
+    sessions,
+    tickets,
+    usage,
+    webhooks,
+)
 from gateway.entrypoints.door import Door
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import HEARTBEAT_SECONDS, EventStreams
@@ -47,6 +59,8 @@ def build(
     app.include_router(tickets.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(usage.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(documents.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(notices.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(webhooks.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(admin.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(rollout.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     if wiring.demo is not None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
+from bus.errors import UnavailableError
 from contracts.codes import Code
 from contracts.cursor import START
 from contracts.ids import RUN, THREAD, InvalidIdError, check_id
@@ -49,6 +50,16 @@ def _id(prefix: str, text: str, code: Code, sentence: str) -> str:
         raise Refusal(code, sentence) from error
 
 
+async def _unread(wiring: Wiring, caller: Principal) -> dict[str, int]:
+    """By thread; threads can be listed while the broker is away, and then nothing is known of what is unread."""
+    if wiring.notices is None:
+        return {}
+    try:
+        return (await wiring.notices.feeds.unread(caller.user_id)).counts
+    except UnavailableError:
+        return {}
+
+
 ThreadId = Annotated[str, Depends(thread_id_of)]
 RunId = Annotated[str, Depends(run_id_of)]
 
@@ -59,7 +70,7 @@ async def create_thread(caller: Caller, wiring: Behind, body: views.CreateThread
     wanted = body or views.CreateThread()
     check_model(wanted.model, wiring.models)
     thread = await wiring.conversation.create_thread(
-        caller.user_id, title=wanted.title, model=wanted.model, tags=wanted.tags
+        caller.user_id, title=wanted.title, model=wanted.model, tags=wanted.tags, kind=wanted.kind
     )
     return views.thread_view(thread)
 
@@ -70,15 +81,16 @@ async def list_threads(
 ) -> views.ThreadPage:
     """List the caller's threads, newest first."""
     page = await wiring.conversation.list_threads(caller.user_id, archived=archived, cursor=cursor, limit=limit)
-    return views.ThreadPage(
-        items=[views.thread_view(thread) for thread in page.threads], next_cursor=page.next_cursor or None
-    )
+    unread = await _unread(wiring, caller)
+    items = [views.thread_view(thread, unread=unread.get(thread.id, 0)) for thread in page.threads]
+    return views.ThreadPage(items=items, next_cursor=page.next_cursor or None)
 
 
 @router.get("/threads/{thread_id}", tags=["threads"])
 async def get_thread(caller: Caller, wiring: Behind, thread_id: ThreadId) -> views.ThreadView:
     """One thread."""
-    return views.thread_view(await wiring.conversation.get_thread(caller.user_id, thread_id))
+    thread = await wiring.conversation.get_thread(caller.user_id, thread_id)
+    return views.thread_view(thread, unread=(await _unread(wiring, caller)).get(thread_id, 0))
 
 
 @router.patch("/threads/{thread_id}", tags=["threads"])
@@ -95,7 +107,8 @@ async def change_thread(
         starred=body.starred,
         tags=None if body.tags is None else tuple(body.tags),
     )
-    return views.thread_view(await wiring.conversation.update_thread(caller.user_id, thread_id, change))
+    thread = await wiring.conversation.update_thread(caller.user_id, thread_id, change)
+    return views.thread_view(thread, unread=(await _unread(wiring, caller)).get(thread_id, 0))
 
 
 @router.delete("/threads/{thread_id}", status_code=204, tags=["threads"])

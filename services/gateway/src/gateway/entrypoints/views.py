@@ -37,6 +37,7 @@ class CreateThread(Body):
     title: Title = ""
     model: ModelId = ""
     tags: Tags = []
+    kind: Literal["normal", "temporary"] = "normal"
 
 
 class ChangeThread(Body):
@@ -66,7 +67,7 @@ class ChangePreferences(Body):
 
 
 class ThreadView(BaseModel):
-    """A thread."""
+    """A thread. `role` is what the caller may do in it, `members` how many people there are, the owner included."""
 
     id: str
     title: str
@@ -78,6 +79,13 @@ class ThreadView(BaseModel):
     tags: list[str]
     created_at: str
     updated_at: str
+    role: str
+    owner_id: str
+    members: int
+    kind: str
+    unread: int = Field(
+        default=0, description="Feed entries of this thread that the caller has not read; see GET /v1/me/unread."
+    )
 
 
 class UsageView(BaseModel):
@@ -113,6 +121,8 @@ class MessageView(BaseModel):
     parent_message_id: str | None
     error: ErrorView | None
     created_at: str
+    author: str | None
+    cancelled_by: str | None
 
 
 class ThreadPage(BaseModel):
@@ -155,6 +165,8 @@ class RunView(BaseModel):
     error: ErrorView | None
     created_at: str
     ended_at: str | None
+    author: str | None
+    cancelled_by: str | None
 
 
 class CancellingView(BaseModel):
@@ -208,9 +220,9 @@ class ModelList(BaseModel):
     default: str
 
 
-def thread_view(thread: Thread) -> ThreadView:
+def thread_view(thread: Thread, *, unread: int = 0) -> ThreadView:
     """As clients get it."""
-    return ThreadView.model_validate(thread, from_attributes=True)
+    return ThreadView.model_validate(thread, from_attributes=True).model_copy(update={"unread": unread})
 
 
 def message_view(message: Message) -> MessageView:
@@ -232,6 +244,8 @@ def message_view(message: Message) -> MessageView:
         parent_message_id=message.parent_message_id or None,
         error=_error(message.error_code, message.error_message),
         created_at=message.created_at,
+        author=message.author or None,
+        cancelled_by=message.cancelled_by or None,
     )
 
 
@@ -252,6 +266,8 @@ def run_view(run: Run, state: RunState | None) -> RunView:
         error=_error(live.error_code, live.error_message) if live else _error(run.error_code, run.error_message),
         created_at=run.created_at,
         ended_at=(live.ended_at if live else run.ended_at) or None,
+        author=run.author or None,
+        cancelled_by=(live.cancelled_by if live else run.cancelled_by) or None,
     )
 
 

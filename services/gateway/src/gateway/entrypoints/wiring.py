@@ -15,6 +15,7 @@ from gateway.domain.path_flag import DURABLE
 from gateway.domain.spending import BudgetStore, Spending
 from gateway.domain.tickets import Tickets
 from gateway.handlers.choose_path import choose_path
+from gateway.notice_ports import Notices
 from gateway.ports import (
     Authenticator,
     ClientThreads,
@@ -61,6 +62,7 @@ class Wiring:
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""
     rollout: "Rollout | None" = None
+    notices: Notices | None = None
     page: PageFiles | None = None
     """The built page; without it `/` says that there is none."""
     session_key: SessionKey | None = None

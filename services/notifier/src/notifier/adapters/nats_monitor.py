@@ -115,7 +115,9 @@ def show(server: _Server, jetstream: _JetStream) -> None:
             if stream.name in _STREAMS and _leads(name, stream.cluster):
                 _show_stream(stream)
             for consumer in stream.consumer_detail:
-                if (consumer.name in _CONSUMERS or stream.name == topology.WEBHOOK_WORK.name) and _leads(name, consumer.cluster or stream.cluster):
+                if (consumer.name in _CONSUMERS or stream.name == topology.WEBHOOK_WORK.name) and _leads(
+                    name, consumer.cluster or stream.cluster
+                ):
                     _show_consumer(stream.name, consumer)
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from contracts.devices import Device
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from egress.connector import Resolver, system_resolver
-from egress.post import PostFailedError, PostRules, UrlRefusedError, post
+from egress.post import PostFailedError, PostRules, post
+from egress.urls import UrlRefusedError
 from py_vapid import Vapid02, VapidException  # type: ignore[import-untyped]  # the package has no types
 from pywebpush import WebPusher, WebPushException  # type: ignore[import-untyped]  # likewise
 from yarl import URL

@@ -7,7 +7,8 @@ from typing import Final
 from contracts.times import parse_rfc3339
 from contracts.webhooks import Webhook, WebhookWork
 from egress.connector import Resolver, system_resolver
-from egress.post import PostFailedError, PostRules, UrlRefusedError, post
+from egress.post import PostFailedError, PostRules, post
+from egress.urls import UrlRefusedError
 from standardwebhooks import Webhook as Signer
 
 from notifier.ports import Reply

@@ -85,6 +85,18 @@ def token(
     typer.echo(development_token(resolve_home(home), user=user, role=role, ttl=ttl))
 
 
+@app.command("nats-url")
+def nats_url(
+    user: Annotated[str, typer.Option(help="The broker's user; app is for internal services.")] = "app",
+    home: HomeOption = None,
+) -> None:
+    """Print the address of this machine's broker for a service of yours, password included, and nothing else."""
+    from everthread.broker import address_of
+    from everthread.home import resolve_home
+
+    typer.echo(address_of(resolve_home(home), user))
+
+
 @app.command()
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Look for what is wrong, and say what to do. Exit code 1 when something is."""

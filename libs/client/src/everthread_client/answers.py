@@ -13,6 +13,13 @@ class Thread(msgspec.Struct, kw_only=True):
     updated_at: str = ""
 
 
+class Me(msgspec.Struct, kw_only=True):
+    """The caller. `id` is what other users and internal services call it."""
+
+    id: str
+    role: str = "user"
+
+
 class Accepted(msgspec.Struct, kw_only=True):
     """A message that will be answered: follow `run_id`, from `cursor` if it is not empty."""
 

@@ -13,7 +13,7 @@ from contracts.events import RunEvent
 from contracts.facts import FeedEntry
 from contracts.ids import RUN, THREAD, check_id
 
-from everthread_client.answers import Accepted, Thread
+from everthread_client.answers import Accepted, Me, Thread
 from everthread_client.errors import ProblemError
 from everthread_client.following import FeedSequel, RunSequel, Sequel, follow
 from everthread_client.transport import Token, Transport
@@ -91,6 +91,10 @@ class EverthreadClient:
                 return False
             raise
         return True
+
+    async def me(self) -> Me:
+        """Who the token is for. Raises ProblemError, UnreachableError."""
+        return msgspec.json.decode(await self._call("GET", "/v1/me", None, repeatable=True), type=Me)
 
     async def timeline(self, run_id: str) -> dict[str, Any]:
         """Where a run of the caller's spent its time, as the gateway tells it. Raises ProblemError, UnreachableError."""

@@ -4,12 +4,13 @@ trace context in both, and stable error codes in the trailing metadata.
 
 import ipaddress
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn
 
 import grpc
 from contracts.codes import Code
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from runtime.process import StartupError
 from runtime.rpc_tracing import CODE_KEY, ServerTracing, StreamClientTracing, UnaryClientTracing
@@ -92,10 +93,20 @@ def target_of(addresses: str) -> str:
 
 
 class Server:
-    """A gRPC server. Add servicers to `grpc`, then `start`; `stop` lets calls under way finish."""
+    """A gRPC server with health and reflection. Add servicers to `grpc`, then `start`; `stop` lets calls under way finish."""
 
     def __init__(self) -> None:
         self.grpc: Final = grpc.aio.server(interceptors=[ServerTracing()], options=list(_SERVER_OPTIONS))
+        self._names: Final = [reflection.SERVICE_NAME]
+        added = self.grpc.add_generic_rpc_handlers
+
+        def add(generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+            handlers = list(generic_rpc_handlers)
+            self._names.extend(one.service_name() for one in handlers if isinstance(one, grpc.ServiceRpcHandler))
+            added(handlers)
+
+        # gRPC tells nobody which services a server has; reflection must.
+        self.grpc.add_generic_rpc_handlers = add  # type: ignore[method-assign]
         self._health: Final = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         self._started = False
@@ -108,7 +119,10 @@ class Server:
             raise StartupError(
                 f"the address {host}:{port} is taken or cannot be listened on; stop what listens there or choose another port"
             ) from error
+        reflection.enable_server_reflection(self._names, self.grpc)
         await self.grpc.start()
+        for name in self._names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._started = True
         return bound
 

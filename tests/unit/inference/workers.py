@@ -379,6 +379,10 @@ class World:
         message_id = f"{run.command.run_id}:{copy}"
         await self.outside.publish(subject, msgspec.json.encode(run.command), message_id=message_id)
 
+    async def kill_last(self) -> None:
+        """The newest worker is gone."""
+        await self._stack[-1][0].kill()
+
     async def close(self) -> None:
         for bus, task in self._stack:
             await bus.kill()

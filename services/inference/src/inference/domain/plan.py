@@ -74,10 +74,11 @@ class CallModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndStep:
-    """All that the model said is in the log; only the end of its step is missing. `interrupted` where its bill is, too."""
+    """All that the model said, or the tool's result, is in the log; only the end of the step is missing. `interrupted` where
+    a model's bill is, too."""
 
     step: int
-    finish_reason: str
+    finish_reason: str | None = None
     interrupted: Interrupted | None = None
 
 
@@ -115,6 +116,14 @@ def plan_next(state: RunState, lane: Lane, *, continuation: Callable[[str], Cont
     for step in state.open_steps.values():
         if step.kind == "model" and lane.has(step.agent):
             return _go_on(state, step, continuation(step.name))
+    ended = {
+        part.value.tool_call_id
+        for part in tool_parts(state, lane)
+        if isinstance(part.value, ToolCallPart) and part.value.state in ("completed", "error")
+    }
+    for step in state.open_steps.values():
+        if step.kind == "tool" and step.tool_call_id in ended:
+            return EndStep(step=step.step)
     calls = open_calls(state, lane)
     if calls:
         return CallTools(calls)
@@ -172,13 +181,13 @@ def last_model_step(state: RunState, lane: Lane) -> FinishedStep | None:
     return max(steps, key=lambda step: step.step, default=None)
 
 
-def check_attempt(state: RunState, *, fruitless: int, seconds_left: float) -> Failed | None:
+def check_attempt(*, fruitless: int, seconds_left: float) -> Failed | None:
     """Why a run that was just claimed is ended at once. `fruitless` counts the attempts at the end of the log that died and
     added nothing."""
     if fruitless >= FRUITLESS_ATTEMPTS:
         sentence = f"The answer was given up: {fruitless} attempts in a row ended before they had added a word."
         return Failed(RunFailure.POISON, sentence)
-    if seconds_left <= 0 and state.waiting is None:
+    if seconds_left <= 0:
         return Failed(RunFailure.DEADLINE, DEADLINE_SENTENCE)
     return None
 

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from contracts.commands import DecideApproval, ProvideInput
+from contracts.run_state import Waiting
+from contracts.times import parse_rfc3339
+
 from inference.tools.domain.outcome import Suspend
 
 WaitReason = Literal["timer", "input", "approval"]
@@ -43,6 +47,37 @@ def wait_of(suspend: Suspend, *, part: int, tool_call_id: str, agent: str | None
         schema=suspend.schema,
         agent=agent,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """Why a run that waits goes on: as contracts.events.RunResumed."""
+
+    reason: str
+    by: str = ""
+
+
+def resumption_of(
+    waiting: Waiting,
+    inputs: Mapping[str, ProvideInput],
+    decisions: Mapping[str, DecideApproval],
+    now: datetime,
+) -> Resumption | None:
+    """What there is for a run that waits, among its commands or by the clock; None where it waits on. An answer that was
+    given after the wait had expired comes too late."""
+    expires_at = parse_rfc3339(waiting.expires_at) if waiting.expires_at is not None else None
+    given, decided = inputs.get(waiting.wait_id), decisions.get(waiting.wait_id)
+    if waiting.reason == "input" and given is not None and not _is_late(given.at, expires_at):
+        return Resumption("input", given.by)
+    if waiting.reason == "approval" and decided is not None and not _is_late(decided.at, expires_at):
+        return Resumption("approved" if decided.approved else "denied", decided.by)
+    if expires_at is None or now < expires_at:
+        return None
+    return Resumption("timer" if waiting.reason == "timer" else "expired")
+
+
+def _is_late(at: str, expires_at: datetime | None) -> bool:
+    return expires_at is not None and parse_rfc3339(at) > expires_at
 
 
 def approval_of(tool: str, *, part: int, tool_call_id: str, agent: str | None, now: datetime) -> Wait:

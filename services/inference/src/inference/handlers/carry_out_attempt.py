@@ -22,6 +22,7 @@ from inference.handlers.generate_answer import get_input
 from inference.handlers.journal import Journal
 from inference.handlers.read_log import History
 from inference.handlers.running import RunningRun
+from inference.handlers.suspend_run import awaited, forget_timer, let_go, write_wait
 from inference.handlers.take_model_step import Work, book_interrupted
 from inference.handlers.work_lane import work_lane
 from inference.handlers.write_log import RunWriter
@@ -35,6 +36,10 @@ LOG_FULL_SENTENCE = "The store of running answers is full. What is shown is stor
 INTERNAL_SENTENCE = "The answer failed through a fault of this server. What is shown is stored; ask again."
 STOPPED_SENTENCE = "The run ended before this call was done."
 GONE_SENTENCE = "The conversation was deleted while it was being answered."
+
+
+class Again:
+    """The run waited, and what it waited for is there: take it again."""
 
 
 class Attempt:
@@ -58,8 +63,8 @@ class Attempt:
             on_failure=lambda error: self._run.interrupt(LogFailed(error)),
         )
 
-    async def carry_out(self) -> Outcome:
-        """Work until the run ends or something takes it away; raises BusError where the log takes no more."""
+    async def carry_out(self) -> Outcome | Again:
+        """Work until the run ends, waits, or something takes it away; raises BusError where the log takes no more."""
         self._expire_after(self._seconds_left())
         background = [asyncio.create_task(self._journal.writer.run()), asyncio.create_task(self._listen())]
         try:
@@ -83,6 +88,8 @@ class Attempt:
         if limit_seconds is not None:
             began = parse_rfc3339(state.started_at) if state.started_at is not None else now
             left = min(left, limit_seconds - (now - began).total_seconds())
+        if state.waiting is not None:
+            left += (now - parse_rfc3339(state.waiting.since)).total_seconds()
         return left + state.waited_ms / 1000
 
     async def _listen(self) -> None:
@@ -104,7 +111,7 @@ class Attempt:
                 logger.warning("commands.unheard", run_id=self._claim.run_id, error=repr(error))
             await asyncio.sleep(0.5)
 
-    async def _until_interrupted(self) -> Ending | Interruption:
+    async def _until_interrupted(self) -> Ending | Wait | Interruption:
         work = asyncio.create_task(self._carry_on())
         try:
             both: set[asyncio.Future[Any]] = {work, self._run.interruption}
@@ -123,14 +130,15 @@ class Attempt:
             return Failed(RunFailure.INTERNAL, INTERNAL_SENTENCE)
         return work.result()
 
-    async def _carry_on(self) -> Ending:
+    async def _carry_on(self) -> Ending | Wait:
         history = self._history
         self._begin(history.state)
         if history.cancelled_by is not None:
             return Stopped(history.cancelled_by)
-        failed = check_attempt(history.state, fruitless=history.fruitless, seconds_left=self._seconds_left())
+        failed = check_attempt(fruitless=history.fruitless, seconds_left=self._seconds_left())
         if failed is not None:
             return failed
+        await self._resume()
         try:
             found = await get_input(self._parts.inputs, self._claim.run_id)
         except RunGoneError:
@@ -143,6 +151,8 @@ class Attempt:
             input=found,
             agent=self._command.agent or found.agent,
             is_first=history.snapshot_sequence == 0,
+            inputs={wait_id: given.value for wait_id, given in history.commands.inputs.items()},
+            notes={wait_id: decided.note for wait_id, decided in history.commands.decisions.items()},
             cited={part.source_id for part in history.state.message_parts if isinstance(part, SourcePart)},
         )
         config = self._parts.agents.find(self._work.agent)
@@ -150,11 +160,19 @@ class Attempt:
             self._expire_after(self._seconds_left(config.limits.seconds))
         return await self._steps(self._work)
 
-    async def _steps(self, work: Work) -> Ending:
-        stopped = await work_lane(work, WHOLE_RUN, self._history.steers)
-        if isinstance(stopped, Wait):
-            raise NotImplementedError
+    async def _steps(self, work: Work) -> Ending | Wait:
+        stopped = await work_lane(work, WHOLE_RUN, self._history.commands.steers)
         return stopped or Completed()
+
+    async def _resume(self) -> None:
+        waiting = self._history.state.waiting
+        found = awaited(self._history.state, self._history.commands, self._parts.clock.now())
+        if waiting is None or found is None:
+            return
+        self._journal.put(e.RunResumed, reason=found.reason, wait_id=waiting.wait_id, by=found.by)
+        await self._journal.stored()
+        if found.reason not in ("timer", "expired"):
+            await forget_timer(self._parts.timers, self._claim.run_id)
 
     def _begin(self, state: RunState) -> None:
         if state.sequence == 0:
@@ -166,8 +184,10 @@ class Attempt:
             )
         self._journal.put(e.AttemptStarted, worker=self._claim.worker, published_at=self._run.published_at)
 
-    async def _finish(self, ending: Ending | Interruption) -> Outcome:
+    async def _finish(self, ending: Ending | Wait | Interruption) -> Outcome | Again:
         match ending:
+            case Wait():
+                return await self._suspend(ending)
             case Cancelled(by=by):
                 return await self._end(Stopped(by))
             case Expired():
@@ -184,6 +204,15 @@ class Attempt:
                 return await self._end_on_failed_log(error)
             case _:
                 return await self._end(ending)
+
+    async def _suspend(self, wait: Wait) -> Outcome | Again:
+        timers = self._parts.timers
+        if timers is None:
+            raise AssertionError("without timers no tool makes a run wait")
+        await write_wait(self._journal, timers, self._command, wait)
+        logger.info("run.waiting", run_id=self._claim.run_id, reason=wait.reason, wait_id=wait.wait_id)
+        is_due = await let_go(self._parts.log, self._run, self._claim, self._history.state, self._parts.clock.now())
+        return Again() if is_due else Done()
 
     async def _end_on_failed_log(self, error: Exception) -> Outcome:
         if isinstance(error, FencedError) or not isinstance(error, StreamFullError):

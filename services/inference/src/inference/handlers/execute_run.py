@@ -8,10 +8,11 @@ from bus.errors import BusError, FencedError, StreamFullError
 from contracts.commands import ExecuteRun
 from contracts.run_state import Snapshot, encode_snapshot
 
-from inference.handlers.carry_out_attempt import Attempt
+from inference.handlers.carry_out_attempt import Again, Attempt
 from inference.handlers.read_log import History, read_history
 from inference.handlers.running import RunningRun, RunningRuns
 from inference.handlers.shadow_parts import shadow_parts
+from inference.handlers.suspend_run import awaited, let_go
 from inference.handlers.take_run import take_run
 from inference.ports import Parts, Peers, Telemetry
 
@@ -31,10 +32,16 @@ class RunExecutor:
 
     async def execute(self, command: ExecuteRun, delivery: Delivery) -> Outcome:
         """Handle one delivery."""
-        mine = self._running.find(command.run_id)
-        if mine is not None:
+        while (mine := self._running.find(command.run_id)) is not None:
             answer = mine.adopt(delivery.reply, delivery.stream_sequence)
-            return Done() if answer == "duplicate" else HandedOver()
+            if answer != "no":
+                return Done() if answer == "duplicate" else HandedOver()
+            await mine.gone.wait()
+        while isinstance(outcome := await self._hold(command, delivery), Again):
+            logger.info("run.resumed_at_once", run_id=command.run_id)
+        return outcome
+
+    async def _hold(self, command: ExecuteRun, delivery: Delivery) -> Outcome | Again:
         run = self._running.start(command, delivery)
         try:
             return await self._execute(run)
@@ -50,7 +57,7 @@ class RunExecutor:
         finally:
             self._running.end(run)
 
-    async def _execute(self, run: RunningRun) -> Outcome:
+    async def _execute(self, run: RunningRun) -> Outcome | Again:
         taken = await take_run(self._parts.log, self._peers, run, worker=self._worker)
         if not isinstance(taken, tuple):
             return taken
@@ -59,6 +66,10 @@ class RunExecutor:
         state = history.state
         if state.is_terminal:
             return await self._conclude(claim, history)
+        if state.waiting is not None and self._waits_on(history):
+            await self._complete_snapshot(claim, history)
+            is_due = await let_go(self._parts.log, run, claim, state, self._parts.clock.now())
+            return Again() if is_due else Done()
         number = max(claim.attempt, state.attempt + 1)
         logger.info("run.claimed", run_id=claim.run_id, attempt=number, fence=claim.fence, sequence=state.sequence)
         goes_on = was_held or state.sequence > 0
@@ -66,11 +77,18 @@ class RunExecutor:
             parts = shadow_parts(self._parts) if run.command.shadow_of else self._parts
             return await Attempt(parts, run, claim, number, history).carry_out()
 
+    def _waits_on(self, history: History) -> bool:
+        found = awaited(history.state, history.commands, self._parts.clock.now())
+        return found is None and history.cancelled_by is None
+
     async def _conclude(self, claim: Claim, history: History) -> Outcome:
-        """The run has ended; whoever ended it may have died before the final snapshot."""
+        await self._complete_snapshot(claim, history)
+        await self._parts.log.release(claim)
+        return Done()
+
+    async def _complete_snapshot(self, claim: Claim, history: History) -> None:
+        """Of a run that has ended, or waits: whoever wrote that may have died before its snapshot."""
         state = history.state
         if history.snapshot_sequence < state.sequence:
             snapshot = Snapshot(state=state, stream_sequence=history.stream_sequence)
             await self._parts.log.snapshot(claim, state.sequence, encode_snapshot(snapshot))
-        await self._parts.log.release(claim)
-        return Done()

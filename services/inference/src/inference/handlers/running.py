@@ -18,6 +18,9 @@ class RunningRun:
         self.command = command
         self.delivery = delivery
         self.fence = 0
+        self.gone = asyncio.Event()
+        """Set once this worker no longer executes it."""
+        self._is_leaving = False
         self._interruption: asyncio.Future[Interruption] = asyncio.get_running_loop().create_future()
 
     def interrupt(self, why: Interruption) -> None:
@@ -43,10 +46,17 @@ class RunningRun:
 
     def adopt(self, reply: str, stream_sequence: int) -> AdoptAnswer:
         """Go on with a newer delivery of the same item; see AdoptAnswer."""
+        if self._is_leaving:
+            return "no"
         answer = answer_for(executing=self.delivery.stream_sequence, delivered=stream_sequence)
         if answer == "adopted":
             self.delivery.adopt(reply)
         return answer
+
+    def leave(self) -> None:
+        """From now on whoever asks is told that this worker does not execute the run: it is about to let go of it, and may
+        have looked for commands for the last time."""
+        self._is_leaving = True
 
 
 class RunningRuns:
@@ -74,6 +84,7 @@ class RunningRuns:
 
     def end(self, run: RunningRun) -> None:
         """This worker no longer executes it."""
+        run.gone.set()
         if self._runs.get(run.command.run_id) is run:
             del self._runs[run.command.run_id]
         if not self._runs:

@@ -1,0 +1,56 @@
+"""Watch a thread and who is there beside."""
+
+from dataclasses import replace
+from typing import Final
+
+from gateway.handlers.watch import Attachment
+from gateway.ports import Viewer
+from gateway.sharing_ports import Presences
+
+
+def with_presence(presences: Presences | None, attachment: Attachment) -> Attachment:
+    """The attachment to a thread, whose viewer is also told who is there."""
+    if presences is None or attachment.viewer is None:
+        return attachment
+    return replace(attachment, viewer=PresentViewer(attachment.viewer, presences, attachment.thread_id))
+
+
+class PresentViewer:
+    """See ports.Viewer. Between the frames of its log stands who is there. Of what was heard and not yet taken only the newest is kept, so a slow client costs nothing."""
+
+    def __init__(self, viewer: Viewer, presences: Presences, thread_id: str) -> None:
+        self._viewer: Final = viewer
+        self._news = b""
+        self._room: Final = presences.listen(thread_id, self._heard)
+
+    @property
+    def cursor(self) -> str:
+        """See ports.Viewer."""
+        return self._viewer.cursor
+
+    @property
+    def ended(self) -> bool:
+        """See ports.Viewer."""
+        return self._viewer.ended
+
+    async def take(self) -> bytes:
+        """See ports.Viewer."""
+        if not self._news:
+            piece = await self._viewer.take()
+            if piece or not self._news:
+                return piece
+        news, self._news = self._news, b""
+        return news
+
+    def wake(self) -> None:
+        """See ports.Viewer."""
+        self._viewer.wake()
+
+    async def close(self) -> None:
+        """See ports.Viewer."""
+        self._room.close()
+        await self._viewer.close()
+
+    def _heard(self, frame: bytes) -> None:
+        self._news = frame
+        self._viewer.wake()

@@ -125,6 +125,17 @@ async def test_a_backup_restored_into_an_empty_home_has_every_thread(tmp_path: P
             answer = await stored_answer(client, open_thread, open_run, within=40)
             assert sum(frame.event in TERMINAL for frame in frames) == 1
             assert answer["status"] == "complete"
+            shown = await asyncio.to_thread(second.command, "status", "--json")
+            assert shown.returncode == 0, shown.stdout + shown.stderr
+            assert {section["name"]: section["state"] for section in json.loads(shown.stdout)} == dict.fromkeys(
+                ("services", "broker", "lag", "database", "providers", "rollout"), "ok"
+            )
+            sent = await asyncio.to_thread(
+                second.command, "loadtest", "--messages", "6", "--at-once", "2", "--text", "tokens=10"
+            )
+            assert sent.returncode == 0, sent.stdout + sent.stderr
+            assert sent.stdout.startswith("6 sent in ")
+            assert " 6 completed " in sent.stdout
             accepted = await send(client, cancelled, "tokens=10")
             assert (await stored_answer(client, cancelled, accepted["run_id"]))["status"] == "complete"
     finally:

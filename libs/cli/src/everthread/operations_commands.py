@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from everthread.commands import HomeOption
+from everthread.commands import HomeOption, JsonOption
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -45,3 +45,50 @@ def restore(
     from everthread.restore import run_restore
 
     raise typer.Exit(run_restore(resolve_home(home), source, nats_url=nats_url, mongodb_uri=mongodb_uri))
+
+
+@app.command()
+def status(
+    nats_url: NatsOption = None,
+    mongodb_uri: MongoOption = None,
+    user: Annotated[str, typer.Option(help="Who asks for the rollout, under the development key.")] = "operator",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An administrator's bearer token, where an identity provider is used."),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show on one screen how services, broker, lag, database, providers and rollout are. Exit code 1 when one is not well."""
+    from everthread.home import resolve_home
+    from everthread.rollout import As
+    from everthread.status import Elsewhere, show_status
+
+    elsewhere = Elsewhere(nats_url=nats_url, mongodb_uri=mongodb_uri)
+    raise typer.Exit(show_status(resolve_home(home), elsewhere, As(user=user, token_file=token_file), as_json=as_json))
+
+
+@app.command()
+def loadtest(
+    url: Annotated[
+        list[str] | None, typer.Argument(metavar="[URL]...", help="Gateways; without one, those of the running mesh.")
+    ] = None,
+    messages: Annotated[int, typer.Option(help="How many are sent in all, 10000 at most.")] = 50,
+    at_once: Annotated[int, typer.Option(help="How many are under way at the same time, 500 at most.")] = 5,
+    seconds: Annotated[float, typer.Option(help="After which it ends in any case, 3600 at most.")] = 60.0,
+    text: Annotated[str, typer.Option(help="What is sent.")] = "Say hello in one sentence.",
+    model: Annotated[str | None, typer.Option(metavar="PROVIDER:NAME", help="The model that answers.")] = None,
+    user: Annotated[str, typer.Option(help="Who sends, under the development key.")] = "loadtest",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A bearer token, where an identity provider is used.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Send a bounded number of messages, watch every answer to its end, and print how long it took. It costs what answers cost."""
+    from everthread.home import resolve_home
+    from everthread.loadtest import Load, run_load
+    from everthread.loadtest_target import target_of
+
+    load = Load(messages=messages, at_once=at_once, seconds=seconds, text=text, model=model)
+    urls, token = target_of(resolve_home(home), url or [], user=user, token_file=token_file)
+    raise typer.Exit(run_load(urls, token, load))

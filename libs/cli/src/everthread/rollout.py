@@ -33,6 +33,11 @@ def show_rollout(home: Home, who: As, *, window: int, as_json: bool) -> int:
     return 0
 
 
+def ask_rollout(home: Home, who: As) -> dict[str, Any]:
+    """Where the rollout is, of the runs of the last hour. Raises RefusedError."""
+    return _call(home, who, "GET", {"window": 3600}, None)
+
+
 def steer_rollout(home: Home, who: As, action: str, *, share: int | None, why: str, as_json: bool) -> int:
     """Change the rollout and print where it is then; returns the exit code. Raises RefusedError."""
     body: dict[str, Any] = {"action": action} | ({} if share is None else {"share": share})

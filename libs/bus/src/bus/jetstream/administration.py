@@ -49,7 +49,8 @@ class Administration:
     @property
     def server_version(self) -> str:
         """The version of the server this is connected to."""
-        return str(self._connection.client.connected_server_version)
+        version = self._connection.client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
 
     async def account(self) -> dict[str, Any]:
         """JetStream's figures of the account: `memory`, `storage`, `streams`, `consumers`, `limits`."""

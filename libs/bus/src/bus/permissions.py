@@ -112,6 +112,8 @@ USERS: Final = {
             EXECUTE_ALL,
             DOCUMENT_COMMANDS,
             THREAD_FACTS,
+            # A message that interrupts an answer, or joins it, is a command of that run.
+            ALL_COMMANDS,
             # It ends runs that nobody can execute any more: claims them, writes the end and a last snapshot.
             ALL_CLAIMS,
             ALL_EVENTS,

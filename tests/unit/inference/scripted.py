@@ -29,9 +29,13 @@ class ScriptedModels:
     """Says what the last user message's script says, at once. Every call costs INPUT_TOKENS and a token a word."""
 
     calls: list[ModelCall] = field(default_factory=list)
+    errors: dict[str, list[Exception]] = field(default_factory=dict)
+    """By model: raised first, one a call."""
 
     async def generate(self, call: ModelCall, sink: Sink) -> Generated:
         self.calls.append(call)
+        if self.errors.get(call.model.id):
+            raise self.errors[call.model.id].pop(0)
         messages = as_json(call)
         assert malformed(messages) == ""
         asked = next(message["content"] for message in reversed(messages) if message["role"] == "user")

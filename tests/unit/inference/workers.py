@@ -217,20 +217,23 @@ class FailingLog:
 
 
 def registry(continuation: Continuation) -> Registry:
-    """One model, at 1 and 2 USD per million tokens."""
-    model = Model(
-        id="fake:model",
-        provider=Provider(name="fake", base_url="http://127.0.0.1:1/v1", api_key_env=""),
-        upstream_name="model",
-        context_window=8192,
-        input=Decimal(1),
-        cached_input=None,
-        output=Decimal(2),
-        continuation=continuation,
-        max_output_tokens=None,
-        tools=True,
-    )
-    return Registry(models={model.id: model}, default=model.id)
+    """Two models of two providers, at 1 and 2 USD per million tokens."""
+    models = [
+        Model(
+            id=f"{provider}:model",
+            provider=Provider(name=provider, base_url="http://127.0.0.1:1/v1", api_key_env=""),
+            upstream_name="model",
+            context_window=8192,
+            input=Decimal(1),
+            cached_input=None,
+            output=Decimal(2),
+            continuation=continuation,
+            max_output_tokens=None,
+            tools=True,
+        )
+        for provider in ("fake", "other")
+    ]
+    return Registry(models={model.id: model for model in models}, default="fake:model")
 
 
 @dataclass

@@ -16,6 +16,7 @@ from runtime.settings import load_models
 
 from inference.adapters.agent_tools import AgentTools
 from inference.adapters.attempt_spans import AttemptSpans
+from inference.adapters.breaking_models import BreakingModels
 from inference.adapters.bucket_budgets import BucketBudgets
 from inference.adapters.bus_peers import BusPeers, decode_question, encode_answer
 from inference.adapters.chat_models import ChatModels
@@ -65,7 +66,9 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     parts = Parts(
         log=bus.run_log,
         inputs=GrpcRunInputs(channel),
-        models=MeasuredModels(models),
+        models=BreakingModels(
+            MeasuredModels(models), failures=settings.upstream_failures, seconds=settings.upstream_rest_seconds
+        ),
         registry=registry,
         clock=clock,
         retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),

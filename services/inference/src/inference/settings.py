@@ -32,6 +32,15 @@ class InferenceSettings(ServiceSettings):
     upstream_retry_seconds: float = Field(
         default=60.0, ge=0, description="Within how many seconds of the first try another may begin."
     )
+    upstream_failures: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="After how many failed calls in a row a model provider is left alone, so that fallbacks are asked at once.",
+    )
+    upstream_rest_seconds: float = Field(
+        default=10.0, gt=0, description="For how long it is left alone then, in seconds."
+    )
     trace_text: bool = Field(
         default=False,
         description="Put the messages and the answers of model calls onto spans. Whoever sees traces then reads them.",

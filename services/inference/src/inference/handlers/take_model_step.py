@@ -37,6 +37,7 @@ from inference.tools.toolbox import Offered
 logger = structlog.get_logger()
 
 TRIES_BEFORE_FALLBACK: Final = 2
+SECONDS_BEFORE_FALLBACK: Final = 2.0
 RESERVED_SHARE: Final = 4
 """Where a model has no largest answer, a quarter of its window is left free for one."""
 MOST_RESERVED: Final = 16_384
@@ -199,7 +200,7 @@ class _ModelStep:
         self._work.generations[self._step] = generation
         policy = self._parts.retry
         if not is_last:
-            policy = replace(policy, tries=min(policy.tries, TRIES_BEFORE_FALLBACK))
+            policy = replace(policy, tries=TRIES_BEFORE_FALLBACK, budget=min(policy.budget, SECONDS_BEFORE_FALLBACK))
         try:
             result = await generate(
                 self._parts.models,

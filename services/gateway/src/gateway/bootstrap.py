@@ -28,12 +28,16 @@ from gateway.adapters.flag_bucket import FlagBucket
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns
+from gateway.adapters.member_notices import MemberNotices
 from gateway.adapters.page_files import PageFolder
+from gateway.adapters.presence_bucket import PresenceBucket
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
+from gateway.adapters.sharing import GrpcSharing
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
 from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
+from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
@@ -66,6 +70,12 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     bus = await connect(settings.nats_url, instance=process.instance)
     flags = FlagBucket(bus)
     await flags.start()
+    attendance = Attendance()
+    notices_of_members = MemberNotices(bus, attendance)
+    await notices_of_members.start()
+    presences = PresenceBucket(bus, attendance, place=bus.name, seconds=settings.presence_seconds)
+    presences.start()
+    sharing = GrpcSharing(settings.conversation_address, deadline=settings.conversation_deadline)
     log, watched = (LegacyLog(bus.run_log, legacy, strict=strict) for strict in (False, True))
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
     bucket = RolloutBucket(bus, instance=process.instance)
@@ -73,6 +83,9 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     wiring = dataclasses.replace(
         wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags, rollout),
         documents=documents,
+        attendance=attendance,
+        sharing=sharing,
+        presences=presences,
         spending=usage,
         budgets=BudgetBucket(bus),
         notices=notices_of(settings, bus),
@@ -119,6 +132,9 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await lease.release()
         serving.cancel()
         await flags.close()
+        await notices_of_members.close()
+        await presences.close()
+        await sharing.close()
         await legacy.close()
         await hub.close()
         await feeds.close()

@@ -51,10 +51,12 @@ class Documents(Protocol):
 
 
 class Conversation(Protocol):
-    """Threads, messages and runs of one user. Every call raises Refusal: not found for what is not that user's, unavailable
-    where nobody answers in time (a write may then have happened or not)."""
+    """Threads, messages and runs for one user. Every call raises Refusal: not found for what the user is no member of,
+    forbidden for what their role does not allow, unavailable where nobody answers in time (a write may then have happened or not)."""
 
-    async def create_thread(self, user_id: str, *, title: str, model: str, tags: Sequence[str]) -> Thread:
+    async def create_thread(
+        self, user_id: str, *, title: str, model: str, tags: Sequence[str], kind: str = ""
+    ) -> Thread:
         """A new thread."""
 
     async def get_thread(self, user_id: str, thread_id: str) -> Thread:
@@ -86,8 +88,9 @@ class Conversation(Protocol):
     async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int) -> Page:
         """Oldest first."""
 
-    async def get_run(self, user_id: str, run_id: str) -> tuple[Run, Message | None]:
-        """The run, and its stored answer once it has ended."""
+    async def get_run(self, user_id: str, run_id: str, *, commanding: bool = False) -> tuple[Run, Message | None]:
+        """The run, and its stored answer once it has ended. `commanding`: the caller is about to stop, steer or answer it, which
+        is refused for viewers."""
 
     async def get_user(self, user_id: str) -> User:
         """The user, created when first seen."""

@@ -97,6 +97,11 @@ class GatewaySettings(ServiceSettings):
     document_bytes: int = Field(
         default=10 * 1024 * 1024, ge=1, le=15 * 1024 * 1024, description="The largest document that is taken, in bytes."
     )
+    presence_seconds: float = Field(
+        default=15.0,
+        ge=2,
+        description="How long a viewer is shown as there after the gateway they watched through died, in seconds.",
+    )
     ring_bytes: int = Field(
         default=262_144, ge=4096, description="Newest events kept in memory per watched run or thread, in bytes."
     )

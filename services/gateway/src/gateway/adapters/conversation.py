@@ -42,9 +42,11 @@ class GrpcConversation:
         state = self._channel.get_state(try_to_connect=True)
         return state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE)
 
-    async def create_thread(self, user_id: str, *, title: str, model: str, tags: Sequence[str]) -> Thread:
+    async def create_thread(
+        self, user_id: str, *, title: str, model: str, tags: Sequence[str], kind: str = ""
+    ) -> Thread:
         """See ports.Conversation."""
-        request = pb.CreateThreadRequest(user_id=user_id, title=title, model=model, tags=tags)
+        request = pb.CreateThreadRequest(user_id=user_id, title=title, model=model, tags=tags, kind=kind)
         return _thread((await self._call(self._stub.CreateThread, request)).thread)
 
     async def get_thread(self, user_id: str, thread_id: str) -> Thread:
@@ -150,9 +152,10 @@ class GrpcConversation:
         answer = await self._call(self._stub.ListMessages, request)
         return Page(threads=(), messages=[_message(item) for item in answer.items], next_cursor=answer.next_cursor)
 
-    async def get_run(self, user_id: str, run_id: str) -> tuple[Run, Message | None]:
+    async def get_run(self, user_id: str, run_id: str, *, commanding: bool = False) -> tuple[Run, Message | None]:
         """See ports.Conversation."""
-        answer = await self._call(self._stub.GetRun, pb.GetRunRequest(user_id=user_id, run_id=run_id))
+        request = pb.GetRunRequest(user_id=user_id, run_id=run_id, commanding=commanding)
+        answer = await self._call(self._stub.GetRun, request)
         return _run(answer.run), _message(answer.message) if answer.HasField("message") else None
 
     async def list_run_results(self, *, since: datetime, limit: int) -> Sequence[RunResult]:
@@ -190,6 +193,10 @@ def _thread(item: pb.Thread) -> Thread:
         tags=tuple(item.tags),
         created_at=item.created_at,
         updated_at=item.updated_at,
+        role=item.role or "owner",
+        owner_id=item.owner_id,
+        members=item.members or 1,
+        kind=item.kind or "normal",
     )
 
 
@@ -219,6 +226,8 @@ def _message(item: pb.Message) -> Message:
         created_at=item.created_at,
         error_code=item.error_code,
         error_message=item.error_message,
+        author=item.author,
+        cancelled_by=item.cancelled_by,
     )
 
 
@@ -240,6 +249,8 @@ def _run(item: pb.Run) -> Run:
         attempts=item.attempts,
         question_id=item.question_id,
         client=item.client,
+        author=item.author,
+        cancelled_by=item.cancelled_by,
     )
 
 

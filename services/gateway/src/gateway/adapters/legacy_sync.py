@@ -350,9 +350,9 @@ class LegacyConversation(GrpcConversation):
         """See ports.ClientThreads."""
         return self._started(await super().accept(user_id, thread_id, message))
 
-    async def get_run(self, user_id: str, run_id: str) -> tuple[Run, Message | None]:
+    async def get_run(self, user_id: str, run_id: str, *, commanding: bool = False) -> tuple[Run, Message | None]:
         """See ports.Conversation."""
-        run, message = await super().get_run(user_id, run_id)
+        run, message = await super().get_run(user_id, run_id, commanding=commanding)
         self._runs.note(run, message)
         return run, message
 

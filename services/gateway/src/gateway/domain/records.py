@@ -10,7 +10,7 @@ ENDED: Final = frozenset({"complete", "error", "cancelled"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
-    """One thread of a user."""
+    """One thread, as one of those who are in it sees it: `role` is owner, editor or viewer, `members` counts everybody."""
 
     id: str
     title: str
@@ -22,11 +22,19 @@ class Thread:
     tags: tuple[str, ...]
     created_at: str
     updated_at: str
+    role: str = "owner"
+    owner_id: str = ""
+    members: int = 1
+    kind: str = "normal"
+    on_busy: str = ""
+    branch: str = ""
+    """A message of the branch that goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One stored message. `parts_json` is the JSON array of its parts, as clients get it."""
+    """One stored message. `parts_json` is the JSON array of its parts, as clients get it. `author` is the user who wrote it,
+    `cancelled_by` the one who stopped an answer."""
 
     id: str
     thread_id: str
@@ -42,6 +50,8 @@ class Message:
     created_at: str
     error_code: str
     error_message: str
+    author: str = ""
+    cancelled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,10 @@ class Run:
     attempts: int
     question_id: str = ""
     client: str = ""
+    author: str = ""
+    cancelled_by: str = ""
+    agent: str = ""
+    run_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +123,55 @@ class ThreadChange:
     pinned: bool | None = None
     starred: bool | None = None
     tags: tuple[str, ...] | None = None
+    agent: str | None = None
+    on_busy: str | None = None
+    branch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOptions:
+    """How a message is to be answered; empty texts mean "not given". At most one of the three ids may be: of a run that it joins,
+    of a message that is answered anew, of one that it takes the place of. `roles` are the author's."""
+
+    agent: str = ""
+    on_busy: str = ""
+    run_at: str = ""
+    roles: tuple[str, ...] = ()
+    steer_run_id: str = ""
+    answers_message_id: str = ""
+    replaces_message_id: str = ""
+    branch_label: str = ""
+
+
+PLAIN: Final = SendOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A line of messages of a thread; its id is that of the first message that only it has."""
+
+    id: str
+    label: str
+    parent_message_id: str
+    head: str
+    length: int
+    active: bool
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A message that is sent again and again."""
+
+    id: str
+    thread_id: str
+    cron: str
+    time_zone: str
+    content: str
+    model: str
+    agent: str
+    on_busy: str
+    created_at: str
+    next_at: str
+    last_run_id: str
+    last_refusal: str

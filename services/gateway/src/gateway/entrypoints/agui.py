@@ -13,6 +13,7 @@ from contracts.codes import Code
 from contracts.ids import RUN, InvalidIdError, check_id
 from starlette.types import Send
 
+from gateway.domain import dismissals
 from gateway.domain.chat_ids import stored_message_of, thread_of_chat
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.agui import AguiMapping
@@ -168,6 +169,7 @@ class AguiDoor:
             end=b"",
             headers={"x-run-id": run.id},
             resumable=True,
+            dismissed=dismissals.agui,
         )
 
     async def _history(self, user_id: str, run: Run, client_ids: list[str]) -> list[dict[str, Any]]:

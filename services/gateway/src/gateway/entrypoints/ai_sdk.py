@@ -15,6 +15,7 @@ from contracts.codes import Code
 from contracts.times import parse_rfc3339
 from starlette.types import Send
 
+from gateway.domain import dismissals
 from gateway.domain.chat_ids import run_of_name, stored_message_of, thread_of_chat
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
@@ -168,6 +169,7 @@ class AiSdkDoor:
             end=DONE,
             headers=headers,
             resumable=True,
+            dismissed=dismissals.ai_sdk,
         )
         self._doors.deliveries.note(run.id, whole=whole, now=self._wiring.clock())
 

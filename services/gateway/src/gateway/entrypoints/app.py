@@ -12,8 +12,10 @@ from gateway.entrypoints import (
     admin,
     demo,
     documents,
+    export,
     notices,
     page,
+    people,
     refusing,
     rollout,
     sessions,
@@ -56,6 +58,8 @@ def build(
     app.add_api_route("/readyz", _readyz, include_in_schema=False)
     # The door has verified the token before; this is what OpenAPI says about it.
     app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(people.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(export.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(tickets.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(usage.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(documents.router, dependencies=[Depends(HTTPBearer(auto_error=False))])

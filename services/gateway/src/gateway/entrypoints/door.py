@@ -21,7 +21,7 @@ from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import EventStreams, is_event_stream, route_of
 from gateway.entrypoints.protocol_http import STREAMING
 from gateway.entrypoints.refusing import TRACE_ID, fault, problem, refusal_of
-from gateway.entrypoints.wiring import ANSWERING_PATH, PRINCIPAL, Wiring
+from gateway.entrypoints.wiring import ANSWERING_PATH, BEGAN, PRINCIPAL, Wiring
 
 logger = structlog.get_logger()
 
@@ -58,6 +58,7 @@ class Door:
             return
         if scope["type"] != "http":
             return
+        scope[BEGAN] = self._wiring.attendance.clock()
         span = self._span(scope)
         trace_id = f"{span.get_span_context().trace_id:032x}"
         scope[TRACE_ID] = trace_id

@@ -14,8 +14,9 @@ from starlette.types import Receive, Scope, Send
 from gateway.domain.frames import HEADERS, HEARTBEAT, end_frame, opening
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
-from gateway.entrypoints.wiring import PRINCIPAL, Wiring
+from gateway.entrypoints.wiring import BEGAN, PRINCIPAL, Wiring
 from gateway.handlers.watch import Attachment, Place, check_place, watch_feed, watch_run, watch_thread
+from gateway.handlers.watch_presence import with_presence
 
 logger = structlog.get_logger()
 
@@ -84,10 +85,17 @@ class EventStreams:
             stream = _Stream(attachment, given, principal.expires_at - self._wiring.clock(), self._heartbeat, send)
             self._streams.add(stream)
             self._greet(stream)
+            seat = None
+            if attachment.thread_id and attachment.viewer is not None:
+                seat = self._wiring.attendance.take(
+                    attachment.thread_id, principal.user_id, stream.end, since=scope[BEGAN]
+                )
             try:
                 await stream.serve(receive)
             finally:
                 self._streams.discard(stream)
+                if seat is not None:
+                    self._wiring.attendance.leave(seat)
         finally:
             self._wiring.streams.leave(principal.user_id)
 
@@ -104,9 +112,10 @@ class EventStreams:
         try:
             if found["kind"] == "threads":
                 thread_id = check_id(THREAD, found["id"])
-                return await watch_thread(
+                attachment = await watch_thread(
                     behind.conversation, behind.log, behind.viewers, principal.user_id, thread_id, place
                 )
+                return with_presence(behind.presences, attachment)
             run_id = check_id(RUN, found["id"])
         except InvalidIdError as error:
             thread = found["kind"] == "threads"

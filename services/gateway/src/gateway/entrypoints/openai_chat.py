@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from contracts.ids import THREAD, derived_id, new_id
 
+from gateway.domain import dismissals
 from gateway.domain.protocols.frame import DONE, FramePlace
 from gateway.domain.protocols.openai_chat import ChatMapping, FinishMapping, completion
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.openai_errors import ParameterRefusal, failure_of
 from gateway.entrypoints.openai_input import flag_parameter, model_of, read_messages, read_parameters
-from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json, wait_for_end
+from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.send_from_client import FromClient, send_from_client
 
@@ -77,12 +78,13 @@ class ChatCompletions:
                     end=DONE,
                     headers=headers,
                     resumable=False,
+                    dismissed=dismissals.openai_chat,
                 )
                 return
             # SDKs repeat a failed POST by themselves: it would be another run.
             headers["x-should-retry"] = "false"
             try:
-                if not await wait_for_end(request.receive, viewer):
+                if not await self._streams.wait_for_end(request.scope, request.receive, viewer, request.principal):
                     return
                 state, mapping = viewer.state, viewer.mapping
             finally:

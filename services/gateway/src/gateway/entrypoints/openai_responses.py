@@ -10,6 +10,7 @@ import msgspec
 from contracts.codes import Code
 from contracts.ids import RUN, THREAD, InvalidIdError, check_id, derived_id, new_id
 
+from gateway.domain import dismissals
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.frame import FramePlace
 from gateway.domain.protocols.openai_response_object import (
@@ -25,7 +26,7 @@ from gateway.domain.records import Message, Run
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.openai_errors import ParameterRefusal
 from gateway.entrypoints.openai_input import flag_parameter, model_of, read_messages, read_parameters, text_parameter
-from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json, wait_for_end
+from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
 from gateway.handlers.send_from_client import Earlier, FromClient, send_from_client
@@ -87,7 +88,9 @@ class Responses:
                 await self._stream(request, run, viewer)
                 return
             try:
-                if not kept.background and not await wait_for_end(request.receive, viewer):
+                if not kept.background and not await self._streams.wait_for_end(
+                    request.scope, request.receive, viewer, request.principal
+                ):
                     return
                 body = _object(run, viewer)
             finally:
@@ -239,6 +242,7 @@ class Responses:
             end=b"",
             headers={"x-run-id": run.id},
             resumable=True,
+            dismissed=dismissals.openai_responses,
         )
 
     async def _find(self, request: Request, name: str, parameter: str = "response_id") -> tuple[Run, Message | None]:

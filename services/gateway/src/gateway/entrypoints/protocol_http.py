@@ -6,17 +6,18 @@ takes the half for the whole; all of these protocols can be resumed or say that 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 from contracts.codes import Code
 from starlette.types import Receive, Scope, Send
 
+from gateway.domain.dismissals import dismissal
 from gateway.domain.frames import HEADERS, HEARTBEAT
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
-from gateway.entrypoints.wiring import Wiring
+from gateway.entrypoints.wiring import BEGAN, Wiring
 from gateway.ports import FrameViewer
 
 HEARTBEAT_SECONDS: Final = 10.0
@@ -87,8 +88,10 @@ class ProtocolStreams:
         end: bytes,
         headers: Mapping[str, str],
         resumable: bool,
+        dismissed: Callable[[Refusal], bytes] | None = None,
     ) -> bool:
-        """Serve a response up to its last frame and `end`; False where it was broken off or the client left."""
+        """Serve a response up to its last frame and `end`; False where it was broken off or the client left. `dismissed` gives
+        the last frame for a viewer who may no longer watch; without it, such a stream is broken off."""
         scope[STREAMING] = True
         stream = _Stream(viewer, self._heartbeat, send, end, resumable)
         self._streams.add(stream)
@@ -97,42 +100,56 @@ class ProtocolStreams:
         expiry = loop.call_later(max(lifetime, 0), stream.cut)
         if self._draining:
             stream.cut(unless_lost=True)
+
+        def dismiss(reason: str) -> None:
+            stream.cut(last=b"" if dismissed is None else dismissed(dismissal(reason)))
+
+        attendance = self._wiring.attendance
+        seat = attendance.take(viewer.state.thread_id, principal.user_id, dismiss, since=scope[BEGAN])
         try:
             return await stream.serve(receive, headers)
         finally:
+            attendance.leave(seat)
             expiry.cancel()
             self._streams.discard(stream)
             await viewer.close()
 
-
-async def wait_for_end(receive: Receive, viewer: FrameViewer) -> bool:
-    """Wait until the response is over; False where the client left before. The run goes on either way."""
-    gone = asyncio.create_task(wait_for_leaving(receive), name="watch for disconnect")
-    gone.add_done_callback(lambda _: viewer.wake())
-    try:
-        while not viewer.ended:
-            await viewer.take()
-            if gone.done():
-                return False
-        return True
-    finally:
-        gone.cancel()
+    async def wait_for_end(self, scope: Scope, receive: Receive, viewer: FrameViewer, principal: Principal) -> bool:
+        """Wait until the response is over; False where the client left before. The run goes on either way. Raises Refusal
+        where the caller may no longer see it."""
+        gone = asyncio.create_task(wait_for_leaving(receive), name="watch for disconnect")
+        gone.add_done_callback(lambda _: viewer.wake())
+        attendance = self._wiring.attendance
+        seat = attendance.take(viewer.state.thread_id, principal.user_id, lambda _: viewer.wake(), since=scope[BEGAN])
+        try:
+            while not viewer.ended and not seat.ended:
+                await viewer.take()
+                if gone.done():
+                    return False
+            if seat.ended:
+                raise dismissal(seat.ended)
+            return True
+        finally:
+            attendance.leave(seat)
+            gone.cancel()
 
 
 class _Stream:
-    __slots__ = ("_beat_due", "_cut", "_end", "_heartbeat", "_resumable", "_send", "_viewer", "_wrote")
+    __slots__ = ("_beat_due", "_cut", "_end", "_heartbeat", "_last", "_resumable", "_send", "_viewer", "_wrote")
 
     def __init__(self, viewer: FrameViewer, heartbeat: float, send: Send, end: bytes, resumable: bool) -> None:
         self._viewer, self._heartbeat, self._send, self._end, self._resumable = viewer, heartbeat, send, end, resumable
         self._cut = False
+        self._last = b""
         self._beat_due = False
         self._wrote = False
 
-    def cut(self, *, unless_lost: bool = False) -> None:
-        """Break the stream off; with `unless_lost` only if its client can come back for the rest."""
+    def cut(self, *, unless_lost: bool = False, last: bytes = b"") -> None:
+        """Break the stream off, or end it with a last frame; with `unless_lost` only if its client can come back for the rest."""
         if unless_lost and not self._resumable:
             return
         self._cut = True
+        self._last = last
         self._viewer.wake()
 
     async def serve(self, receive: Receive, headers: Mapping[str, str]) -> bool:
@@ -165,6 +182,8 @@ class _Stream:
             elif self._beat_due:
                 await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
             self._beat_due = False
+        if self._last:
+            await send({"type": "http.response.body", "body": self._last, "more_body": False})
         return False
 
     async def _beats(self) -> None:

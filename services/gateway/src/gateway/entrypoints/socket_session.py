@@ -12,6 +12,7 @@ from contracts.cursor import START
 from runtime import telemetry
 
 from gateway.domain import socket_frames as frames
+from gateway.domain.dismissals import dismissal
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.entrypoints import views
@@ -21,6 +22,7 @@ from gateway.entrypoints.wiring import Wiring
 from gateway.handlers.cancel_run import cancel_run
 from gateway.handlers.send_message import MessageToSend, send_message
 from gateway.handlers.watch import Attachment, check_place, watch_feed, watch_run, watch_thread
+from gateway.handlers.watch_presence import with_presence
 from gateway.ports import Viewer
 
 logger = structlog.get_logger()
@@ -101,6 +103,7 @@ class Session:
         if not self._wiring.streams.enter(user_id):
             raise Refusal(Code.LIMIT_REACHED, "Too many streams are open; unsubscribe one first.", retry_after=5)
         viewer: Viewer | None = None
+        since = self._wiring.attendance.clock()
         try:
             async with asyncio.timeout(ATTACH_SECONDS):
                 attachment = await self._attach(command)
@@ -112,9 +115,12 @@ class Session:
                 await viewer.close()
             raise
         prefix = b"" if attachment is None else attachment.prefix
+        thread_id = "" if attachment is None else attachment.thread_id
         # Begun at once up to its first wait, so that even a subscription which is cancelled right away cleans up.
         begun = asyncio.Event()
-        self._subscriptions[name] = asyncio.create_task(self._pump(name, prefix, viewer, begun), name=f"pump {name}")
+        self._subscriptions[name] = asyncio.create_task(
+            self._pump(name, prefix, viewer, thread_id, since, begun), name=f"pump {name}"
+        )
         await begun.wait()
 
     async def _attach(self, command: frames.Subscribe) -> Attachment | None:
@@ -124,16 +130,26 @@ class Session:
             return await watch_feed(behind.viewers, user_id, place)
         if command.thread:
             thread_id = thread_id_of(command.thread)
-            return await watch_thread(behind.conversation, behind.log, behind.viewers, user_id, thread_id, place)
+            attachment = await watch_thread(behind.conversation, behind.log, behind.viewers, user_id, thread_id, place)
+            return with_presence(behind.presences, attachment)
         run_id = run_id_of(command.run)
         return await watch_run(behind.conversation, behind.log, behind.viewers, user_id, run_id, place)
 
-    async def _pump(self, name: str, prefix: bytes, viewer: Viewer | None, begun: asyncio.Event) -> None:
+    async def _pump(
+        self, name: str, prefix: bytes, viewer: Viewer | None, thread_id: str, since: float, begun: asyncio.Event
+    ) -> None:
+        seat = None
+        if viewer is not None and thread_id:
+            attendance = self._wiring.attendance
+            seat = attendance.take(thread_id, self._principal.user_id, lambda _: viewer.wake(), since=since)
         try:
             begun.set()
             if prefix:
                 await self._say(frames.events(name, prefix))
             while viewer is not None and not viewer.ended:
+                if seat is not None and seat.ended:
+                    await self._say([frames.error(dismissal(seat.ended), name)])
+                    break
                 piece = await viewer.take()
                 if piece:
                     await self._say(frames.events(name, piece))
@@ -148,6 +164,8 @@ class Session:
         finally:
             del self._subscriptions[name]
             self._wiring.streams.leave(self._principal.user_id)
+            if seat is not None:
+                self._wiring.attendance.leave(seat)
             if viewer is not None:
                 await viewer.close()
 

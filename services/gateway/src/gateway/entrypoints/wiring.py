@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from contracts.registry import Registry
 from fastapi import Request
 
+from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.deliveries import Deliveries
 from gateway.domain.guard import GuardPolicy
@@ -31,10 +32,14 @@ from gateway.ports import (
     SessionKey,
     Viewers,
 )
+from gateway.sharing_ports import Presences, Sharing
 
 PRINCIPAL = "everthread.principal"
 ANSWERING_PATH = "everthread.path"
 """In the scope of a request that accepted a message: which path answers it."""
+
+BEGAN = "everthread.began"
+"""In the scope of a request: when it came, by the clock of `Wiring.attendance`."""
 
 Readiness = Callable[[], Awaitable[tuple[bool, dict[str, bool]]]]
 
@@ -59,6 +64,9 @@ class Wiring:
     spending: Spending | None = None
     budgets: BudgetStore | None = None
     document_bytes: int = 10 * 1024 * 1024
+    attendance: Attendance = field(default_factory=Attendance)
+    sharing: Sharing | None = None
+    presences: Presences | None = None
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""
     rollout: "Rollout | None" = None

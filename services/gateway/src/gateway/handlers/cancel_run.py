@@ -16,8 +16,8 @@ from gateway.ports import Conversation, LogReader
 
 
 async def cancel_run(conversation: Conversation, log: LogReader, user_id: str, run_id: str, *, now: datetime) -> None:
-    """Durable when this returns. Raises Refusal: not found, or finished; UnavailableError, then repeating is safe."""
-    run, message = await conversation.get_run(user_id, run_id)
+    """Durable when this returns. Raises Refusal: not found, forbidden for viewers, or finished; UnavailableError, then repeating is safe."""
+    run, message = await conversation.get_run(user_id, run_id, commanding=True)
     last = None
     if message is None:
         # A log that cannot be read here may still take the command; stopping what has ended does nothing.

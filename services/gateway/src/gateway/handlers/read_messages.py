@@ -21,10 +21,17 @@ MESSAGE_STATUS: Final[dict[RunStatus, str]] = {"waiting": "generating"}
 
 
 async def read_messages(
-    conversation: Conversation, log: LogReader, user_id: str, thread_id: str, *, cursor: str, limit: int
+    conversation: Conversation,
+    log: LogReader,
+    user_id: str,
+    thread_id: str,
+    *,
+    cursor: str,
+    limit: int,
+    branch: str = "",
 ) -> Page:
     """One page, oldest first; raises Refusal. Where the log does not answer, a running answer shows what was last stored."""
-    page = await conversation.list_messages(user_id, thread_id, cursor=cursor, limit=limit)
+    page = await conversation.list_messages(user_id, thread_id, cursor=cursor, limit=limit, branch=branch)
     messages = await asyncio.gather(*(_overlaid(log, message) for message in page.messages))
     return replace(page, messages=messages)
 
@@ -54,4 +61,5 @@ def overlay(message: Message, state: RunState) -> Message:
         cost_microusd=state.cost_microusd if ended else message.cost_microusd,
         error_code=state.error_code or "",
         error_message=state.error_message or "",
+        cancelled_by=state.cancelled_by or "",
     )

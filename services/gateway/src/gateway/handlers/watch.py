@@ -1,6 +1,6 @@
 """Attach a viewer: check that the stream is the caller's, find the place of the cursor, fill in what the log has lost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from contracts.codes import Code
@@ -22,10 +22,12 @@ Place = Cursor | Literal["latest"]
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What a viewer gets: `prefix` at once, then whatever `viewer` gives, or the end where there is none."""
+    """What a viewer gets: `prefix` at once, then whatever `viewer` gives, or the end where there is none. `thread_id` is the
+    thread that one must be in to watch it, empty for what is one's own."""
 
     prefix: bytes
     viewer: Viewer | None
+    thread_id: str = ""
 
 
 def check_place(last_event_id: str | None, query: str | None) -> Place:
@@ -52,7 +54,14 @@ async def watch_run(
 ) -> Attachment | None:
     """A run up to its terminal event; None where the viewer has had that already. Raises Refusal, UnavailableError."""
     run, message = await conversation.get_run(user_id, run_id)
-    subject = run_subject(run.thread_id, run_id, "event")
+    attachment = await _attach_run(log, viewers, run, message, place)
+    return None if attachment is None else replace(attachment, thread_id=run.thread_id)
+
+
+async def _attach_run(
+    log: LogReader, viewers: Viewers, run: Run, message: Message | None, place: Place
+) -> Attachment | None:
+    subject = run_subject(run.thread_id, run.id, "event")
     if place == "latest":
         last = await log.last(subject)
         if message is not None or (last is not None and _is_terminal(last)):
@@ -114,6 +123,13 @@ async def watch_thread(
 ) -> Attachment:
     """All runs of a thread, for as long as the viewer stays. Raises Refusal, UnavailableError."""
     await conversation.get_thread(user_id, thread_id)
+    attachment = await _attach_thread(conversation, log, viewers, user_id, thread_id, place)
+    return replace(attachment, thread_id=thread_id)
+
+
+async def _attach_thread(
+    conversation: Conversation, log: LogReader, viewers: Viewers, user_id: str, thread_id: str, place: Place
+) -> Attachment:
     subject = thread_events_subject(thread_id)
     if place == "latest":
         last = await log.last(subject)

@@ -13,6 +13,7 @@ import pytest
 from bus.jetstream import JetStreamBus, connect
 from everthread.ports import free_port
 
+from tests.integration.notifier.world import Server
 from tests.servers import NatsServer
 
 
@@ -21,6 +22,7 @@ class Notifier:
 
     def __init__(self, broker: NatsServer, instance: str, logs: Path) -> None:
         self._broker = broker
+        self.environment: dict[str, str] = {}
         self._instance = instance
         self._logs = logs / f"{instance}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,6 +39,7 @@ class Notifier:
                     "NATS_URL": self._broker.url("notifier"),
                     "EVERTHREAD_INSTANCE": self._instance,
                     "EVERTHREAD_HEALTH_PORT": str(health_port),
+                    **self.environment,
                 },
                 stdout=log,
                 stderr=log,
@@ -97,3 +100,12 @@ def notifiers(broker: NatsServer, tmp_path: Path) -> Iterator[list[Notifier]]:
     yield made
     for notifier in made:
         notifier.end()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """A receiver of webhooks and pushes."""
+    made = Server()
+    await made.start()
+    yield made
+    await made.stop()

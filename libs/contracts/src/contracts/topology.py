@@ -283,6 +283,7 @@ TELL: Final = Consumer(
     stream="THREADS",
     filter=subjects.THREAD_FACTS,
     why="The notifier queues each fact for the webhooks that want it; apart from the feeds, which shall not wait for it.",
+    ack_wait=10.0,
     max_deliver=50,
 )
 PUSH: Final = Consumer(
@@ -304,6 +305,7 @@ def webhook_consumer(webhook_id: str) -> Consumer:
         stream=WEBHOOK_WORK.name,
         filter=subjects.webhook_work_subject(webhook_id),
         why="Deliveries to one webhook.",
+        ack_wait=6.0,
         max_deliver=1000,
         max_ack_pending=1000,
         inactive_seconds=7 * DAY,

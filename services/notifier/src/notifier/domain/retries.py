@@ -18,7 +18,7 @@ def wait_after(
     once and then given up, so that a receiver that comes back is told of what is new. A receiver that asks for more time
     gets it, within an hour; one that says it is gone for good is believed. `chance` (0 to 1) spreads the attempts.
     """
-    if status == _GONE or attempts > len(waits) or age > max(sum(waits) * 1.5, 1.0):
+    if status == _GONE or attempts > len(waits) or age > max(sum(waits) * 1.5, 60.0):
         return None
     wait = waits[attempts - 1] * (0.9 + 0.2 * chance)
     return max(wait, min(retry_after, LONGEST_RETRY_AFTER))

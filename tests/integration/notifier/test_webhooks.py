@@ -1,0 +1,160 @@
+"""Webhooks from the fact to the receiver, with a notifier process and bad company: nobody harms anybody else."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from aiohttp import web
+from bus.jetstream import JetStreamBus
+from contracts.codes import Code
+from contracts.ids import FACT, new_id
+from contracts.webhooks import Webhook, WebhookResult
+from egress.addresses import public_or_within
+from gateway.domain.problems import Refusal
+from gateway.handlers.change_webhook import change_webhook, delete_webhook, rotate_secret
+from gateway.handlers.replay_delivery import replay_delivery
+from gateway.notice_ports import Notices
+from standardwebhooks import Webhook as Verifier
+
+from tests.integration.notifier.conftest import Notifier
+from tests.integration.notifier.world import DEVELOPMENT, Got, Server, ended, notices, say, subscribe, until
+
+EVENTS = 12
+
+
+async def results(behind: Notices, webhook: Webhook, status: str, count: int) -> list[WebhookResult]:
+    async with asyncio.timeout(30):
+        while True:
+            found, cursor = list[WebhookResult](), ""
+            while True:
+                page = await behind.deliveries.page(webhook.id, status=status, cursor=cursor, limit=5)
+                found += page.items
+                cursor = page.next_cursor
+                if not cursor:
+                    break
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_bad_receivers_harm_nobody_else(bus: JetStreamBus, notifiers: list[Notifier], server: Server) -> None:
+    notifier = notifiers[0]
+    notifier.environment = DEVELOPMENT
+    tries: Counter[str] = Counter()
+
+    async def slow(_: Got) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async def elsewhere(_: Got) -> web.Response:
+        raise web.HTTPFound(f"{server.base}/stolen")
+
+    async def failing(got: Got) -> web.Response:
+        tries[got.headers["webhook-id"]] += 1
+        return web.Response(status=500 if tries[got.headers["webhook-id"]] <= 3 else 200, body=b"x" * 1_000_000)
+
+    server.answers = {"slow": slow, "elsewhere": elsewhere, "failing": failing}
+    behind = notices(bus)
+    names = ("good", "slow", "elsewhere", "failing")
+    hooks = {name: await subscribe(behind, f"{server.base}/{name}") for name in names}
+    hooks["inside"] = await subscribe(behind, "http://169.254.169.254/latest/meta-data")
+    hooks["other"] = await subscribe(behind, f"{server.base}/other", "run.failed")
+    await notifier.start()
+    facts = [ended() for _ in range(EVENTS)]
+    for fact in facts:
+        await say(bus, fact)
+    ids = {fact.id for fact in facts}
+    # The good one has all while the slow one has not answered once.
+    await until(lambda: len(server.got.get("good", [])) == EVENTS)
+    assert {got.headers["webhook-id"] for got in server.got["good"]} == ids
+    for got in server.got["good"]:
+        Verifier(hooks["good"].secrets[0].value).verify(got.body, got.headers)
+        assert set(msgspec.json.decode(got.body)) == {"type", "timestamp", "data"}
+    # The address inside is refused at once: dead, nothing was sent, and the sentence says why.
+    dead = await results(behind, hooks["inside"], "dead", EVENTS)
+    assert {result.attempts for result in dead} == {1}
+    assert "not a public address" in dead[0].error
+    # "500 for an hour", by the scaled clock: tried again and again, delivered when it is mended.
+    delivered = await results(behind, hooks["failing"], "delivered", EVENTS)
+    assert {result.event_id for result in delivered} == ids
+    assert {result.attempts for result in delivered} == {4}
+    # The slow and the redirecting one are given up after all waits; a redirect is not followed.
+    for name in ("slow", "elsewhere"):
+        dead = await results(behind, hooks[name], "dead", EVENTS)
+        assert {result.attempts for result in dead} <= set(range(1, 7)), name
+        assert {got.headers["webhook-id"] for got in server.got[name]} == ids
+    assert "stolen" not in server.got
+    assert "other" not in server.got
+    assert len(server.got["good"]) == EVENTS, "each once"
+
+    # Mended, a dead one is sent again under the same id; what is not dead, or not there, is refused.
+    server.answers.clear()
+    await change_webhook(
+        behind,
+        hooks["inside"].id,
+        url=f"{server.base}/mended",
+        events=None,
+        description=None,
+        enabled=None,
+        now=datetime.now(UTC),
+    )
+    replayed = facts[0].id
+    assert (await replay_delivery(behind, hooks["inside"].id, replayed)).status == "pending"
+    assert [r.event_id for r in await results(behind, hooks["inside"], "delivered", 1)] == [replayed]
+    assert [got.headers["webhook-id"] for got in server.got["mended"]] == [replayed]
+    for webhook, event, code in (
+        (hooks["inside"], replayed, Code.DELIVERY_NOT_DEAD),
+        (hooks["good"], replayed, Code.DELIVERY_NOT_DEAD),
+        (hooks["good"], new_id(FACT), Code.DELIVERY_NOT_FOUND),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await replay_delivery(behind, webhook.id, event)
+        assert refused.value.code is code
+
+    # Disabled, it is told nothing; rotated, both secrets sign; deleted, it is told nothing more.
+    await change_webhook(
+        behind, hooks["good"].id, url=None, events=None, description=None, enabled=False, now=datetime.now(UTC)
+    )
+    rotated = await rotate_secret(
+        behind, hooks["failing"].id, overlap=timedelta(hours=1), secret=b"f" * 32, now=datetime.now(UTC)
+    )
+    await delete_webhook(behind, hooks["slow"].id, now=datetime.now(UTC))
+    seen = len(server.got["slow"])
+    late = ended()
+    await say(bus, late)
+    await until(lambda: late.id in {got.headers["webhook-id"] for got in server.got["failing"]})
+    got = server.got["failing"][-1]
+    for secret in rotated.secrets:
+        Verifier(secret.value).verify(got.body, got.headers)
+    assert len(rotated.secrets) == 2
+    assert len(server.got["good"]) == EVENTS
+    assert len(server.got["slow"]) == seen
+    assert await notifier.stop() == 0, notifier.log()
+
+
+def test_what_may_be_sent_to_outside_development() -> None:
+    from egress.urls import UrlRefusedError, check_url
+
+    for text in (
+        "http://example.com/hook",
+        "ftp://example.com/",
+        "https://",
+        "/hook",
+        "https://user:password@example.com/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://10.1.2.3/",
+        "https://169.254.169.254/",
+        "https://2130706433/",
+        "https://127.1/",
+        "https://example.com/#x",
+        "https://example.com/ x",
+        "https://example.com/" + "x" * 3000,
+    ):
+        with pytest.raises(UrlRefusedError):
+            check_url(text, insecure=False, allowed=public_or_within(""))
+    check_url("https://hooks.example.com:8443/x?y=z", insecure=False, allowed=public_or_within(""))
+    check_url("https://10.20.0.9/x", insecure=False, allowed=public_or_within("10.20.0.0/16"))

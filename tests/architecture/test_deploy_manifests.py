@@ -221,8 +221,8 @@ EDGES = {
     ("namespace monitoring", "part-of everthread", 9090),
 }
 """The architecture's picture, with the parts that run it. The door's, KEDA's and Prometheus' far ends are other namespaces."""
-WORLD = {"gateway", "inference"}
-"""Who may call the internet: identity provider's keys; models and tools."""
+WORLD = {"gateway", "inference", "notifier"}
+"""Who may call the internet: identity provider's keys; models and tools; webhooks' receivers and push services."""
 
 
 def _who(peer: dict[str, Any]) -> str:
@@ -304,7 +304,14 @@ def test_the_broker_is_as_the_code_expects_it() -> None:
     tag = tuple(int(part) for part in values["container"]["image"]["tag"].partition("-")[0].split("."))
     assert tag >= topology.MINIMUM_SERVER[: len(tag)]
     size = int(config["jetstream"]["fileStore"]["pvc"]["size"].removesuffix("Gi")) * topology.GIB
-    assert size > sum(stream.max_bytes for stream in topology.STREAMS if stream.max_bytes > 0)
+    kept = {kind: [s for s in topology.STREAMS if s.storage == kind] for kind in ("file", "memory")}
+    assert size > sum(stream.max_bytes for stream in kept["file"])
+    memory = config["jetstream"]["memoryStore"]
+    assert memory["enabled"]
+    assert int(memory["maxSize"].removesuffix("Mi")) * 1024**2 > sum(stream.max_bytes for stream in kept["memory"])
+    assert all(stream.max_bytes > 0 for stream in topology.STREAMS), (
+        "a stream without a limit fills the disk of all others"
+    )
     assert int(config["merge"]["max_payload"].removesuffix("MB")) * 1024**2 == MAX_PAYLOAD
     development: dict[str, Any] = yaml.safe_load((K8S / "values/nats-dev.yaml").read_text("utf-8"))
     assert development["config"]["jetstream"]["merge"]["sync_interval"] == "always"

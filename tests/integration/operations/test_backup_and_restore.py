@@ -10,6 +10,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from everthread.archive import read_manifest
+from everthread.errors import RefusedError
+from everthread.home import Home
+from everthread.reach import at_rest
+from everthread.restore_thread import put_thread_back
 
 from tests import mesh as mesh_module
 from tests.mesh import COMMAND, TERMINAL, Mesh, create_thread, messages, send, stored_answer, to_the_end
@@ -106,6 +111,12 @@ async def test_a_backup_restored_into_an_empty_home_has_every_thread(tmp_path: P
     assert refused.returncode == 1
     assert "is damaged" in refused.stderr
     assert not second_home.exists(), "nothing is begun with a damaged backup"
+    one = next(name for name in before if name != cancelled)
+    with at_rest(Home(tmp_path / "third")) as found:
+        counts = put_thread_back(found, backup, read_manifest(backup), one)
+        assert counts == {"messages": len(before[one]["messages"]), "runs": 2, "threads": 1}
+        with pytest.raises(RefusedError, match="is there"):
+            put_thread_back(found, backup, read_manifest(backup), one)
     restored = restore(first, backup, second_home)
     assert restored.returncode == 0, restored.stderr
     again = restore(first, backup, second_home)

@@ -36,6 +36,9 @@ def backup(
 @app.command()
 def restore(
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `everthread backup` wrote.")],
+    thread: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this thread, which was deleted, into what runs now.")
+    ] = None,
     nats_url: NatsOption = None,
     mongodb_uri: MongoOption = None,
     home: HomeOption = None,
@@ -43,7 +46,11 @@ def restore(
     """Put a backup into an empty home, or into an empty broker and database. Nothing is ever overwritten."""
     from everthread.home import resolve_home
     from everthread.restore import run_restore
+    from everthread.restore_thread import run_restore_thread
 
+    if thread is not None:
+        code = run_restore_thread(resolve_home(home), source, thread, nats_url=nats_url, mongodb_uri=mongodb_uri)
+        raise typer.Exit(code)
     raise typer.Exit(run_restore(resolve_home(home), source, nats_url=nats_url, mongodb_uri=mongodb_uri))
 
 

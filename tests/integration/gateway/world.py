@@ -18,15 +18,19 @@ from contracts.registry import Registry, load_registry
 from contracts.run_state import RunState, Snapshot, encode_snapshot
 from contracts.subjects import feed_subject
 from contracts.usage import Usage
+from gateway.adapters.browser_registry import BrowserRegistry
 from gateway.adapters.conversation import GrpcConversation
+from gateway.adapters.feed_unread import FeedUnread
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import VerificationKey
 from gateway.adapters.tokens import TokenAuthenticator
+from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.entrypoints.app import build
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.websocket import LongLived
 from gateway.entrypoints.wiring import Wiring
+from gateway.notice_ports import Notices
 from joserfc import jws
 from joserfc.jwk import OKPKey
 from msgspec import json
@@ -412,6 +416,12 @@ async def start_world(
         messages=messages or MessageBudget(per_second=1000, burst=1000),
         streams=StreamBudget(per_user=streams_per_user),
         origins=list(origins),
+        notices=Notices(
+            feeds=FeedUnread(bus),
+            webhooks=WebhookRegistry(bus),
+            deliveries=DeliveryRegistry(bus),
+            browsers=BrowserRegistry(bus),
+        ),
     )
     app, streams = build(wiring, version="0", heartbeat=heartbeat)
     server = HttpServer(app, "127.0.0.1", 0, grace=2)

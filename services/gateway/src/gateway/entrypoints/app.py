@@ -16,6 +16,7 @@ from gateway.entrypoints import (
     notices,
     page,
     people,
+    reference,
     refusing,
     rollout,
     sessions,
@@ -24,6 +25,7 @@ from gateway.entrypoints import (
     webhooks,
 )
 from gateway.entrypoints.door import Door
+from gateway.entrypoints.door_operations import door_paths
 from gateway.entrypoints.doors import ClientDoors
 from gateway.entrypoints.event_streams import HEARTBEAT_SECONDS, EventStreams
 from gateway.entrypoints.routes import router
@@ -52,6 +54,7 @@ def build(
     """The ASGI application, and its long-lived connections (to drain them). `heartbeat` is in seconds."""
     app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.wiring = wiring
+    app.include_router(reference.router)
     app.include_router(page.router)
     app.include_router(sessions.router)
     app.add_api_route("/healthz", _healthz, include_in_schema=False)
@@ -127,6 +130,7 @@ def _describe_streams(app: FastAPI) -> None:
             for path, (name, summary, parameter) in _STREAMS.items():
                 schema["paths"][path] = {"get": _stream_operation(name, summary, parameter)}
             _describe_problems(schema)
+            schema["paths"] |= door_paths()
         return described()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

@@ -5,17 +5,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from bus.jetstream import connect
+from contracts.audit import RolloutChanged, decode_change
 from contracts.codes import Code
+from contracts.subjects import ROLLOUT_AUDITS, live
+from gateway.adapters.audit_stream import AuditStream
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.domain.comparison import RunResult
-from gateway.domain.guard import GuardPolicy
-from gateway.domain.path_flag import DURABLE, LEGACY, share_of, standard_definition
+from gateway.domain.guard import Broken, GuardPolicy
+from gateway.domain.path_flag import DURABLE, LEGACY, shadow_share_of, share_of, standard_definition
 from gateway.domain.problems import Refusal
 from gateway.handlers.change_flag import change_flag
 from gateway.handlers.guard_rollout import GUARD, guard_rollout
 from gateway.handlers.steer_rollout import Steering, steer_rollout
+from gateway.handlers.tell_changes import tell_changes
 
 from tests.integration.gateway_rollout.conftest import Gateway, StartGateway, in_force, until
+from tests.servers import NatsServer
 
 POLICY = GuardPolicy(least_runs=5, least_seconds=0, sample=5, cool_down=60)
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
@@ -28,7 +34,9 @@ class Results:
         self.failing = 0
         self.silent = False
 
-    async def list_run_results(self, *, since: datetime, limit: int) -> Sequence[RunResult]:
+    async def list_run_results(
+        self, *, since: datetime, limit: int, with_operations: bool = False
+    ) -> Sequence[RunResult]:
         if self.silent:
             raise Refusal(Code.UNAVAILABLE, "Nobody answers.")
         done = [RunResult(path=path, status="complete", duration_ms=9) for path in (DURABLE, LEGACY) for _ in range(30)]
@@ -40,7 +48,10 @@ def store_of(gateway: Gateway, name: str = "gateway-1") -> RolloutBucket:
 
 
 async def steer(gateway: Gateway, action: Steering, share: int | None = None, why: str = "a test") -> None:
-    await steer_rollout(gateway.flags, store_of(gateway), action, share=share, by="usr_x", why=why, now=NOW)
+    audit = AuditStream(gateway.bus)
+    await steer_rollout(
+        gateway.flags, store_of(gateway), action, share=share, by="usr_x", why=why, now=NOW, audit=audit
+    )
 
 
 async def test_it_walks_to_everybody_and_every_step_is_told(start_gateway: StartGateway) -> None:
@@ -90,18 +101,62 @@ async def test_without_figures_it_goes_back(start_gateway: StartGateway) -> None
     assert share_of(gateway.flags.state.definition) == 1
 
 
-async def test_a_gap_that_any_gateway_showed_stops_it(start_gateway: StartGateway) -> None:
+@pytest.mark.parametrize(
+    ("shown", "told"), [(Broken(gaps=1), "out of order"), (Broken(doubles=1), "twice")], ids=["gap", "double"]
+)
+async def test_one_gap_or_double_that_any_gateway_showed_stops_it(
+    start_gateway: StartGateway, shown: Broken, told: str
+) -> None:
     one, other = await start_gateway(), await start_gateway()
     await steer(one, "set", 25)
     await steer(one, "resume")
     theirs = store_of(other, "gateway-2")
-    await theirs.tell_gaps(1)
+    await theirs.tell(shown)
     decision = await guard_rollout(one.flags, store_of(one), Results(), POLICY, now=NOW)
     assert decision is not None
-    assert "out of order" in decision.reason
+    assert told in decision.reason
+    assert decision.state.mode == "paused"
     # It counts once: what was before the step says nothing about it. A process of the same name goes on counting.
-    await store_of(other, "gateway-2").tell_gaps(1)
-    assert await store_of(one).gaps() == 2
+    await store_of(other, "gateway-2").tell(shown)
+    assert await store_of(one).broken() == Broken(2 * shown.gaps, 2 * shown.doubles)
+
+
+async def test_every_change_is_told_once_to_whoever_listens(start_gateway: StartGateway, nats: NatsServer) -> None:
+    one, other = await start_gateway(), await start_gateway()
+    heard: list[RolloutChanged] = []
+    listener = await connect(nats.url("notifier"), instance="notifier-1")
+    audits = [AuditStream(gateway.bus) for gateway in (one, other)]
+    results = Results()
+    async with listener.watch_live(live(ROLLOUT_AUDITS), lambda entry: heard.append(decode_change(entry.data))):
+        await steer(one, "set", 5, why="by hand")
+        await steer(one, "resume", why="go on")
+        # Whoever changed it died before telling: the next turn of any gateway does, and both at once tell it once.
+        await asyncio.gather(*(tell_changes(one.flags, audit) for audit in audits))
+        results.failing = 30
+        await guard_rollout(one.flags, store_of(one), results, POLICY, now=NOW)
+        await until(lambda: in_force([other], one.flags.state.revision))
+        for audit in audits:
+            await tell_changes(other.flags, audit)
+        await until(lambda: len(heard) >= 3)
+    assert sorted((fact.change, fact.by, fact.share) for fact in heard) == [
+        ("resumed", "usr_x", None),
+        ("rolled_back", GUARD, 1),
+        ("set", "usr_x", 5),
+    ]
+    assert "30 of 60 runs failed" in next(fact.why for fact in heard if fact.change == "rolled_back")
+    await listener.drain()
+    newest = await audits[0].newest(1)
+    assert [fact.change for fact in newest] == ["rolled_back"]
+
+
+async def test_shadows_keep_their_share_while_the_guard_walks(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway()
+    await steer(gateway, "set", 50)
+    await steer(gateway, "shadow", 20)
+    assert (share_of(gateway.flags.state.definition), shadow_share_of(gateway.flags.state.definition)) == (50, 20)
+    await steer(gateway, "resume")
+    await guard_rollout(gateway.flags, store_of(gateway), Results(), POLICY, now=NOW + timedelta(seconds=1))
+    assert (share_of(gateway.flags.state.definition), shadow_share_of(gateway.flags.state.definition)) == (100, 0)
 
 
 async def test_a_change_by_hand_pauses_it(start_gateway: StartGateway) -> None:

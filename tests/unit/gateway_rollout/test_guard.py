@@ -14,7 +14,7 @@ from gateway.domain.comparison import (
     quantile_interval,
     wilson,
 )
-from gateway.domain.guard import Evidence, GuardPolicy, GuardState, breach_of, decide
+from gateway.domain.guard import Broken, Evidence, GuardPolicy, GuardState, breach_of, broken_promise, decide
 from gateway.domain.path_flag import DURABLE, LEGACY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,8 +37,11 @@ def figures(path: str, runs: int = 100, failed: int = 0, first_text: int = 300, 
     )
 
 
-def evidence(durable: PathFigures | None = None, legacy: PathFigures | None = None, gaps: int = 0) -> Evidence:
-    return Evidence(durable=durable or figures(DURABLE), legacy=legacy or figures(LEGACY), gaps=gaps)
+def evidence(
+    durable: PathFigures | None = None, legacy: PathFigures | None = None, gaps: int = 0, doubles: int = 0
+) -> Evidence:
+    broken = Broken(gaps, doubles)
+    return Evidence(durable=durable or figures(DURABLE), legacy=legacy or figures(LEGACY), broken=broken)
 
 
 def at(share: int, *, good: int = 0, ago: float = 100, **more: object) -> GuardState:
@@ -119,8 +122,6 @@ def test_a_step_needs_its_runs_and_its_time() -> None:
     [
         (evidence(figures(DURABLE, 100, failed=30)), "30 of 100 runs failed or stalled"),
         (evidence(figures(DURABLE, 100, stalled=40)), "40 of 140 runs failed or stalled"),
-        (evidence(figures(DURABLE, 100, orphans=1)), "1 runs of the durable path were orphaned"),
-        (evidence(gaps=1), "out of order"),
         (evidence(figures(DURABLE, 200, first_text=900), figures(LEGACY, 200)), "the first text takes"),
         (
             evidence(replace(figures(DURABLE, 100), completed=50, cancelled=50)),
@@ -138,6 +139,21 @@ def test_a_breach_leads_back_to_the_last_good_share_and_cools_down(found: Eviden
     # Then it goes on from there, with new figures.
     after = decide(decision.state, POLICY, evidence(figures(DURABLE, 0)), now=NOW + 301)
     assert (after.action, after.state.mode, after.state.share) == ("hold", "running", 5)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (evidence(figures(DURABLE, 1, orphans=1)), "1 runs of the durable path were orphaned"),
+        (evidence(figures(DURABLE, 0), gaps=1), "1 events out of order"),
+        (evidence(figures(DURABLE, 0), doubles=2), "2 events twice"),
+    ],
+)
+def test_one_broken_promise_stops_the_rollout_until_a_person_goes_on(found: Evidence, told: str) -> None:
+    decision = decide(at(25, good=5), POLICY, found, now=NOW)
+    assert (decision.action, decision.state.share, decision.state.mode) == ("roll_back", 5, "paused")
+    assert told in decision.reason
+    assert decide(decision.state, POLICY, evidence(), now=NOW + 10_000).action == "hold"
 
 
 def test_chance_is_no_breach() -> None:
@@ -172,7 +188,7 @@ def test_from_the_first_step_it_goes_back_to_nobody() -> None:
 
 def test_after_the_third_time_it_waits_for_a_person() -> None:
     state = at(25, good=5, rollbacks=2)
-    decision = decide(state, POLICY, evidence(gaps=1), now=NOW)
+    decision = decide(state, POLICY, evidence(figures(DURABLE, 100, failed=60)), now=NOW)
     assert (decision.action, decision.state.mode) == ("roll_back", "paused")
 
 
@@ -211,7 +227,10 @@ _states = st.builds(
 )
 
 
-@given(_states, st.none() | st.builds(Evidence, durable=_figures, legacy=_figures, gaps=st.integers(0, 2)))
+_broken = st.builds(Broken, st.integers(0, 1), st.integers(0, 1))
+
+
+@given(_states, st.none() | st.builds(Evidence, durable=_figures, legacy=_figures, broken=_broken))
 def test_whatever_is_known_a_decision_is_safe(state: GuardState, found: Evidence | None) -> None:
     decision = decide(state, POLICY, found, now=NOW)
     after = decision.state
@@ -220,11 +239,12 @@ def test_whatever_is_known_a_decision_is_safe(state: GuardState, found: Evidence
         assert after.share > state.share
         assert after.share in POLICY.steps
         assert found is not None
-        assert not (state.share and breach_of(found, POLICY))
+        assert not (state.share and (breach_of(found, POLICY) or broken_promise(found)))
     elif decision.action == "roll_back":
         assert after.share < state.share
         assert after.mode in ("cooling", "paused")
         assert decision.reason
+        assert after.mode == "paused" or found is None or not broken_promise(found)
     else:
         assert after.share == state.share
     if state.mode in ("paused", "cooling"):
@@ -237,7 +257,7 @@ def test_results_become_figures() -> None:
         RunResult(path=DURABLE, status="error", error_code="orphaned", duration_ms=50, attempts=2, age=20),
         RunResult(path=DURABLE, status="pending", age=100),
         RunResult(path=DURABLE, status="pending", age=5),
-        RunResult(path=LEGACY, status="cancelled", first_text_ms=200, duration_ms=300, age=50),
+        RunResult(path=LEGACY, status="cancelled", first_text_ms=200, duration_ms=300, age=50, departed=True),
     ]
     found = both(results, stalled_after=60)
     ours = found[DURABLE]

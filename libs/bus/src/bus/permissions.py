@@ -184,7 +184,12 @@ USERS: Final = {
             f"$JS.API.STREAM.MSG.DELETE.{topology.WEBHOOK_WORK.name}",
             *topology.DEAD_LETTERS.subjects,
         ),
-        subscribe=(*map(live, topology.FEEDS.subjects), *map(live, topology.WEBHOOKS.subjects)),
+        subscribe=(
+            *map(live, topology.FEEDS.subjects),
+            *map(live, topology.WEBHOOKS.subjects),
+            # What the guard of the rollout did, for whoever is to be told.
+            *map(live, topology.AUDIT.subjects),
+        ),
     ),
     "app": Permissions(
         publish=(*_reads(topology.RUNS), THREAD_APPENDS),

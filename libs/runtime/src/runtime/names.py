@@ -326,7 +326,7 @@ class Metric(Enum):
         "Changes of the rollout, by the guard (`advanced`, `rolled_back`) or a person.",
         "`rolled_back`: docs/runbooks/rollout-rolled-back.md; `everthread rollout status` says why.",
         GATEWAY,
-        change=("advanced", "rolled_back", "set", "paused", "resumed", "killed"),
+        change=("advanced", "rolled_back", "set", "shadowed", "paused", "resumed", "killed"),
     )
     ROLLOUT_SHARE = _gauge(
         "everthread_rollout_share",
@@ -339,7 +339,7 @@ class Metric(Enum):
         "everthread_run_departures_total",
         "Runs that nobody watched any more before their end, by path.",
         "What became of them: survival in `everthread rollout status`. On legacy_sync each of them is an answer lost.",
-        GATEWAY,
+        CONVERSATION,
         path=PATHS,
     )
     SHADOWS = _counter(

@@ -182,8 +182,8 @@ class Records(Lists, Protocol):
     async def operations(self, message_ids: Sequence[str]) -> Mapping[str, int]:
         """How many commands the database got to accept, to show and to record each answer, by its message's id."""
 
-    async def note_departure(self, run_id: str, at: datetime) -> None:
-        """Store when nobody watched a run any more, if that is not known yet."""
+    async def note_departure(self, run_id: str, at: datetime) -> str | None:
+        """Store when nobody watched a run any more; returns its path, None where that was known or the run is unknown."""
 
     async def check_run_again(self, run: Run, check_at: datetime) -> None:
         """Move a run's `check_at`."""

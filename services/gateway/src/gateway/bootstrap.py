@@ -18,9 +18,11 @@ from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
 from gateway.adapters.browser_registry import BrowserRegistry
+from gateway.adapters.audit_stream import AuditStream
 from gateway.adapters.budget_bucket import BudgetBucket
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.demo_workers import WorkersOfThisMachine
+from gateway.adapters.departures import WatchedLog
 from gateway.adapters.dev_sessions import DevelopmentSigner
 from gateway.adapters.documents import GrpcDocuments
 from gateway.adapters.feed_unread import FeedUnread
@@ -30,6 +32,7 @@ from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns
 from gateway.adapters.member_notices import MemberNotices
 from gateway.adapters.page_files import PageFolder
+from gateway.adapters.path_wishes import PathWishes
 from gateway.adapters.presence_bucket import PresenceBucket
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
@@ -39,7 +42,7 @@ from gateway.adapters.usage import GrpcUsage
 from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
 from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
-from gateway.domain.guard import GuardPolicy
+from gateway.domain.guard import Broken, GuardPolicy
 from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
 from gateway.domain.path_flag import share_of
 from gateway.entrypoints.app import build
@@ -76,10 +79,17 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     presences = PresenceBucket(bus, attendance, place=bus.name, seconds=settings.presence_seconds)
     presences.start()
     sharing = GrpcSharing(settings.conversation_address, deadline=settings.conversation_deadline)
-    log, watched = (LegacyLog(bus.run_log, legacy, strict=strict) for strict in (False, True))
+    log = LegacyLog(bus.run_log, legacy, strict=False)
+    watched = WatchedLog(LegacyLog(bus.run_log, legacy, strict=True), conversation.note_departure)
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
     bucket = RolloutBucket(bus, instance=process.instance)
-    rollout = Rollout(store=bucket, results=conversation, policy=policy_of(settings))
+    rollout = Rollout(
+        store=bucket,
+        results=conversation,
+        policy=policy_of(settings),
+        shadows=conversation,
+        audit=AuditStream(bus),
+    )
     wiring = dataclasses.replace(
         wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags, rollout),
         documents=documents,
@@ -112,7 +122,8 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
             rollout.policy,
             interval=settings.guard_interval,
             holds=lease.hold,
-            before=lambda: bucket.tell_gaps(hub.gaps_shown),
+            before=lambda: bucket.tell(Broken(gaps=hub.gaps_shown, doubles=hub.doubles_shown)),
+            audit=rollout.audit,
         ),
         name="guard",
     )
@@ -135,6 +146,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await notices_of_members.close()
         await presences.close()
         await sharing.close()
+        await watched.close()
         await legacy.close()
         await hub.close()
         await feeds.close()
@@ -211,6 +223,7 @@ def wire(
         demo=demo_of(settings),
         flags=flags,
         rollout=rollout,
+        wishes=PathWishes(conversation),
         document_bytes=settings.document_bytes,
     )
 

@@ -11,7 +11,7 @@ from contracts.run_state import RunState
 
 from gateway.domain.comparison import RunResult
 from gateway.domain.documents import Document, DocumentPage
-from gateway.domain.guard import GuardState
+from gateway.domain.guard import Broken, GuardState
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import Definition, PathContext, PathDecision
 from gateway.domain.protocols.frame import FramePlace, Mapping, ResumableMapping
@@ -96,7 +96,7 @@ class Conversation(Protocol):
         """The user, created when first seen."""
 
     async def update_preferences(
-        self, user_id: str, *, system_prompt: str | None, default_model: str | None
+        self, user_id: str, *, system_prompt: str | None, default_model: str | None, path: str | None = None
     ) -> Preferences:
         """Change what is given."""
 
@@ -261,8 +261,8 @@ class Flags(PathFlag, Protocol):
         """Put a definition in force at every gateway, unless the bucket has moved on from `expected`; returns its revision.
         Raises DefinitionError, RevisionConflictError (nothing was stored), UnavailableError (it may be stored)."""
 
-    async def history(self, limit: int) -> list[tuple[int, dict[str, Any]]]:
-        """The newest revisions first, each with who changed it, when and why."""
+    async def history(self, limit: int, *, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
+        """The newest revisions first, those above `after`, each with who changed it, when, why, how and to which share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,8 +299,11 @@ class DemoWorkers(Protocol):
 class RunResults(Protocol):
     """How runs went, whoever owns them. For the guard and for administrators."""
 
-    async def list_run_results(self, *, since: datetime, limit: int) -> Sequence[RunResult]:
-        """The newest runs accepted since then, at most `limit` of each path. Raises Refusal."""
+    async def list_run_results(
+        self, *, since: datetime, limit: int, with_operations: bool = False
+    ) -> Sequence[RunResult]:
+        """The newest runs accepted since then, at most `limit` of each path; their database operations cost one more look-up.
+        Raises Refusal."""
 
 
 class RolloutStore(Protocol):
@@ -312,5 +315,5 @@ class RolloutStore(Protocol):
     async def save(self, state: GuardState, *, expected: int) -> int:
         """Replace it; returns its revision. Raises RevisionConflictError, UnavailableError."""
 
-    async def gaps(self) -> int:
-        """Events that viewers of all gateways were shown out of order, ever."""
+    async def broken(self) -> Broken:
+        """What viewers of all gateways were shown out of order or twice, ever."""

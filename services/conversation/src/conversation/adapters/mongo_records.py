@@ -143,11 +143,12 @@ class MongoRecords(MongoLists):
             cursor = self._database.collection(schema.MESSAGES).find(query, {"operations": 1})
             return {found["_id"]: found["operations"] for found in await cursor.to_list()}
 
-    async def note_departure(self, run_id: str, at: datetime) -> None:
+    async def note_departure(self, run_id: str, at: datetime) -> str | None:
         with translated():
-            await self._database.collection(schema.RUNS).update_one(
-                {"_id": run_id, "departed_at": {"$exists": False}}, {"$set": {"departed_at": at}}
+            found = await self._database.collection(schema.RUNS).find_one_and_update(
+                {"_id": run_id, "departed_at": {"$exists": False}}, {"$set": {"departed_at": at}}, {"path": 1}
             )
+        return None if found is None else str(found["path"])
 
     async def check_run_again(self, run: Run, check_at: datetime) -> None:
         with translated():

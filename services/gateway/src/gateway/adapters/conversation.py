@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import grpc
-from contracts.times import parse_rfc3339, rfc3339
+from contracts.times import rfc3339
 from contracts.usage import Usage
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
 from runtime.rpc import connect
 
 from gateway.adapters.calls import call
+from gateway.adapters.results import pair_of, result_of
 from gateway.domain.comparison import RunResult
 from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
+from gateway.domain.shadowing import ShadowPair
 from gateway.ports import ClientMessage, Page
 
 SERVICE: Final = "everthread.v1.ConversationService"
@@ -158,12 +160,24 @@ class GrpcConversation:
         answer = await self._call(self._stub.GetRun, request)
         return _run(answer.run), _message(answer.message) if answer.HasField("message") else None
 
-    async def list_run_results(self, *, since: datetime, limit: int) -> Sequence[RunResult]:
+    async def list_run_results(
+        self, *, since: datetime, limit: int, with_operations: bool = False
+    ) -> Sequence[RunResult]:
         """See ports.RunResults."""
-        request = pb.ListRunResultsRequest(since=rfc3339(since), limit=limit)
+        request = pb.ListRunResultsRequest(since=rfc3339(since), limit=limit, with_operations=with_operations)
         answer = await self._call(self._stub.ListRunResults, request)
         now = datetime.now(UTC)
-        return [_result(item, now) for item in answer.items]
+        return [result_of(item, now) for item in answer.items]
+
+    async def list_shadows(self, *, since: datetime, limit: int) -> Sequence[ShadowPair]:
+        """See rollout_ports.Shadows."""
+        answer = await self._call(self._stub.ListShadows, pb.ListShadowsRequest(since=rfc3339(since), limit=limit))
+        now = datetime.now(UTC)
+        return [pair_of(item, now) for item in answer.items]
+
+    async def note_departure(self, run_id: str) -> None:
+        """Nobody watches the run any more. Idempotent; raises Refusal."""
+        await self._call(self._stub.NoteDeparture, pb.NoteDepartureRequest(run_id=run_id))
 
     async def get_user(self, user_id: str) -> User:
         """See ports.Conversation."""
@@ -171,10 +185,12 @@ class GrpcConversation:
         return User(id=answer.user_id, preferences=_preferences(answer.preferences), created_at=answer.created_at)
 
     async def update_preferences(
-        self, user_id: str, *, system_prompt: str | None, default_model: str | None
+        self, user_id: str, *, system_prompt: str | None, default_model: str | None, path: str | None = None
     ) -> Preferences:
         """See ports.Conversation."""
-        request = pb.UpdatePreferencesRequest(user_id=user_id, system_prompt=system_prompt, default_model=default_model)
+        request = pb.UpdatePreferencesRequest(
+            user_id=user_id, system_prompt=system_prompt, default_model=default_model, path=path
+        )
         return _preferences((await self._call(self._stub.UpdatePreferences, request)).preferences)
 
     async def _call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q) -> A:
@@ -254,19 +270,5 @@ def _run(item: pb.Run) -> Run:
     )
 
 
-def _result(item: pb.RunResult, now: datetime) -> RunResult:
-    return RunResult(
-        path=item.path,
-        status=item.status,
-        error_code=item.error_code,
-        age=(now - parse_rfc3339(item.accepted_at)).total_seconds(),
-        first_text_ms=item.first_text_ms if item.HasField("first_text_ms") else None,
-        duration_ms=item.duration_ms if item.HasField("duration_ms") else None,
-        cost_microusd=item.cost_microusd if item.HasField("cost_microusd") else None,
-        output_tokens=item.output_tokens,
-        attempts=item.attempts,
-    )
-
-
 def _preferences(item: pb.Preferences) -> Preferences:
-    return Preferences(system_prompt=item.system_prompt, default_model=item.default_model)
+    return Preferences(system_prompt=item.system_prompt, default_model=item.default_model, path=item.path)

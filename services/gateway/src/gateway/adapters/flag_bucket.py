@@ -15,7 +15,7 @@ from contracts.subjects import flag_subject
 
 from gateway.adapters.flagd import FlagdPathFlag, check_by_evaluating
 from gateway.domain.flag_mistakes import DefinitionError, Mistake, read_definition
-from gateway.domain.path_flag import FLAG, Definition, PathContext, PathDecision, standard_definition
+from gateway.domain.path_flag import FLAG, Definition, PathContext, PathDecision, share_of, standard_definition
 from gateway.ports import FlagState
 
 logger = structlog.get_logger()
@@ -85,12 +85,12 @@ class FlagBucket:
         self._take(Entry(SUBJECT, data, revision))
         return revision
 
-    async def history(self, limit: int) -> list[tuple[int, dict[str, Any]]]:
+    async def history(self, limit: int, *, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """See ports.Flags."""
         found = [
-            (entry.stream_sequence, _metadata(entry.data)) async for entry in self._bus.read_stream(STREAM, SUBJECT)
+            (entry.stream_sequence, entry.data) async for entry in self._bus.read_stream(STREAM, SUBJECT, after=after)
         ]
-        return found[: -limit - 1 : -1]
+        return [(revision, _metadata(data) | _share(data)) for revision, data in found[: -limit - 1 : -1]]
 
     async def _look(self) -> None:
         last = await self._bus.last_of(STREAM, SUBJECT)
@@ -162,4 +162,11 @@ def _metadata(data: bytes) -> dict[str, Any]:
         found = document.get("metadata", {}) if isinstance(document, dict) else {}
     except ValueError:
         return {}
-    return {name: found[name] for name in ("changed_by", "changed_at", "why") if name in found}
+    return {name: found[name] for name in ("changed_by", "changed_at", "why", "change") if name in found}
+
+
+def _share(data: bytes) -> dict[str, Any]:
+    try:
+        return {"share": share_of(read_definition(data))}
+    except DefinitionError:
+        return {}

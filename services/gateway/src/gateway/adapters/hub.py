@@ -52,7 +52,8 @@ class Hub:
         self._bus: Final = bus
         self._watches: dict[str, Watch] = {}
         self.gaps_shown = 0
-        """Must stay 0 for ever; the guard of the rollout looks at it."""
+        self.doubles_shown = 0
+        """Both must stay 0 for ever; the guard of the rollout looks at them."""
 
     def of_log(self, subject_filter: str, *, after: int, until_terminal: bool) -> "RingViewer":
         """See ports.Viewers."""
@@ -171,10 +172,14 @@ class Watch:
         """The promise that everything else is for, looked at where it would be broken: it costs one look-up an entry."""
         for entry, (_, sequence, _, terminal) in zip(entries, frames, strict=True):
             before = self._sequences.get(entry.subject)
-            if before is not None and sequence != before + 1:
+            if before is not None and sequence > before + 1:
                 metrics.add(Metric.GAPS_SHOWN)
                 self._hub.gaps_shown += 1
                 logger.critical("hub.gap_shown", subject=entry.subject, before=before, sequence=sequence)
+            elif before is not None and sequence <= before:
+                metrics.add(Metric.DOUBLES_SHOWN)
+                self._hub.doubles_shown += 1
+                logger.critical("hub.double_shown", subject=entry.subject, before=before, sequence=sequence)
             if terminal:
                 self._sequences.pop(entry.subject, None)
             else:

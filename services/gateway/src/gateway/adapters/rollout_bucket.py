@@ -11,7 +11,7 @@ from bus.key_values import KeyValues
 from contracts import topology
 from contracts.subjects import ROLLOUT_VALUES, rollout_subject
 
-from gateway.domain.guard import GuardState
+from gateway.domain.guard import Broken, GuardState
 
 logger = structlog.get_logger()
 
@@ -19,6 +19,7 @@ STREAM: Final = topology.ROLLOUT.name
 STATE: Final = rollout_subject("guard")
 LEASE: Final = rollout_subject("lease")
 GAPS: Final = "gaps-"
+DOUBLES: Final = "doubles-"
 
 _state = msgspec.json.Decoder(GuardState)
 _count = msgspec.json.Decoder(int)
@@ -29,8 +30,8 @@ class RolloutBucket:
 
     def __init__(self, bus: KeyValues, *, instance: str) -> None:
         self._bus: Final = bus
-        self._gaps_subject: Final = rollout_subject(f"{GAPS}{instance}")
-        self._told = 0
+        self._instance: Final = instance
+        self._told = {GAPS: 0, DOUBLES: 0}
 
     async def load(self) -> tuple[GuardState, int]:
         """See ports.RolloutStore."""
@@ -47,25 +48,32 @@ class RolloutBucket:
         """See ports.RolloutStore."""
         return await self._bus.compare_and_set(STREAM, STATE, msgspec.json.encode(asdict(state)), expected=expected)
 
-    async def gaps(self) -> int:
+    async def broken(self) -> Broken:
         """See ports.RolloutStore."""
-        total = 0
+        total = {GAPS: 0, DOUBLES: 0}
         async for entry in self._bus.read_stream(STREAM, ROLLOUT_VALUES):
-            if entry.subject.rpartition(".")[2].startswith(GAPS):
-                total += _count.decode(entry.data)
-        return total
+            key = entry.subject.rpartition(".")[2]
+            for kind in total:
+                if key.startswith(kind):
+                    total[kind] += _count.decode(entry.data)
+        return Broken(gaps=total[GAPS], doubles=total[DOUBLES])
 
-    async def tell_gaps(self, count: int) -> None:
-        """Let the guard know how many this gateway has shown; costs nothing while there are none. Counts of a process before
-        this one of the same name are added to."""
-        if count <= self._told:
+    async def tell(self, shown: Broken) -> None:
+        """Let the guard know what this gateway has shown; costs nothing while there is nothing. Counts of a process before this
+        one of the same name are added to."""
+        await self._tell(GAPS, shown.gaps)
+        await self._tell(DOUBLES, shown.doubles)
+
+    async def _tell(self, kind: str, count: int) -> None:
+        if count <= self._told[kind]:
             return
-        last = await self._bus.last_of(STREAM, self._gaps_subject)
+        subject = rollout_subject(f"{kind}{self._instance}")
+        last = await self._bus.last_of(STREAM, subject)
         before = 0 if last is None else _count.decode(last.data)
         expected = 0 if last is None else last.stream_sequence
-        value = msgspec.json.encode(before + count - self._told)
-        await self._bus.compare_and_set(STREAM, self._gaps_subject, value, expected=expected)
-        self._told = count
+        value = msgspec.json.encode(before + count - self._told[kind])
+        await self._bus.compare_and_set(STREAM, subject, value, expected=expected)
+        self._told[kind] = count
 
 
 class Lease:

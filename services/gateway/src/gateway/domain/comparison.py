@@ -19,7 +19,8 @@ CONFIDENCE: Final = 0.95
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """How one run went. Times are milliseconds since its acceptance, None where there is no text or no end yet; `age` is how
-    long ago it was accepted, in seconds."""
+    long ago it was accepted, in seconds. `operations` are the database's, None where they are not known; `departed`: nobody
+    watched it any more before its end; `overdue`: it is long past its deadline and has none."""
 
     path: str
     status: str
@@ -28,14 +29,19 @@ class RunResult:
     first_text_ms: int | None = None
     duration_ms: int | None = None
     cost_microusd: int | None = None
+    input_tokens: int = 0
     output_tokens: int = 0
     attempts: int = 1
+    operations: int | None = None
+    departed: bool = False
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathFigures:
     """What is known of one path. `errors` counts failed runs by code, `stalled` open ones that should have said something
-    long ago; times are sorted milliseconds."""
+    long ago, `orphans` those that were given up or are overdue; times are sorted milliseconds. Of the runs that have ended,
+    `departed` were watched by nobody any more, of which `survived` were completed all the same."""
 
     path: str
     runs: int = 0
@@ -45,9 +51,12 @@ class PathFigures:
     failed: int = 0
     stalled: int = 0
     orphans: int = 0
+    departed: int = 0
+    survived: int = 0
     attempts: int = 0
     cost_microusd: int = 0
     output_tokens: int = 0
+    operations: tuple[int, ...] = ()
     errors: dict[str, int] = field(default_factory=dict)
     first_text_ms: tuple[int, ...] = ()
     duration_ms: tuple[int, ...] = ()
@@ -56,6 +65,16 @@ class PathFigures:
     def judged(self) -> int:
         """Runs that count: those that ended, and those that stalled."""
         return self.ended + self.stalled
+
+    @property
+    def survival(self) -> float | None:
+        """How many of the answers were completed whose client went away."""
+        return self.survived / self.departed if self.departed else None
+
+    @property
+    def operations_per_answer(self) -> float | None:
+        """Commands that the database got, on average."""
+        return sum(self.operations) / len(self.operations) if self.operations else None
 
     @property
     def bad(self) -> int:
@@ -96,10 +115,13 @@ def figures_of(path: str, results: Iterable[RunResult], *, stalled_after: float)
         cancelled=sum(result.status == "cancelled" for result in ended),
         failed=len(failed),
         stalled=len(stalled),
-        orphans=errors.get("orphaned", 0),
+        orphans=errors.get("orphaned", 0) + sum(result.overdue for result in mine),
+        departed=sum(result.departed for result in ended),
+        survived=sum(result.departed and result.status == "complete" for result in ended),
         attempts=sum(result.attempts for result in ended),
         cost_microusd=sum(result.cost_microusd or 0 for result in ended),
         output_tokens=sum(result.output_tokens for result in ended),
+        operations=tuple(sorted(r.operations for r in ended if r.operations is not None)),
         errors=dict(sorted(errors.items())),
         first_text_ms=tuple(sorted(r.first_text_ms for r in mine if r.first_text_ms is not None)),
         duration_ms=tuple(sorted(r.duration_ms for r in ended if r.duration_ms is not None)),

@@ -47,16 +47,25 @@ class GuardState:
     rollbacks: int = 0
     reason: str = ""
     gaps: int = 0
-    """What had been counted of them, over all gateways, when the step began."""
+    doubles: int = 0
+    """What had been counted of both, over all gateways, when the step began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Events that viewers were shown out of order, and twice. Both must stay 0 for ever."""
+
+    gaps: int = 0
+    doubles: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known at one evaluation. `gaps` counts events that viewers were shown out of order since the step began."""
+    """What is known at one evaluation. `broken` is what viewers were shown since the step began."""
 
     durable: PathFigures
     legacy: PathFigures
-    gaps: int = 0
+    broken: Broken = Broken()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +91,13 @@ def decide(state: GuardState, policy: GuardPolicy, evidence: Evidence | None, *,
     state = replace(state, missing=0)
     if not _is_watched(state):
         return Decision("hold", state, state.reason or "paused")
-    breach = breach_of(evidence, policy) if state.share > 0 else ""
-    if breach:
-        return _back(state, policy, breach, now)
+    if state.share > 0:
+        promise = broken_promise(evidence)
+        if promise:
+            return _back(state, policy, promise, now, stop=True)
+        breach = breach_of(evidence, policy)
+        if breach:
+            return _back(state, policy, breach, now)
     if state.mode == "done":
         return Decision("hold", state, "everybody is on the durable path")
     return _forward(state, policy, evidence, now)
@@ -95,13 +108,19 @@ def _is_watched(state: GuardState) -> bool:
     return state.mode != "paused"
 
 
+def broken_promise(evidence: Evidence) -> str:
+    """Which promise the durable path broke, as a sentence; empty where none. One is enough: no sample makes it better."""
+    broken, orphans = evidence.broken, evidence.durable.orphans
+    if broken.gaps:
+        return f"viewers were shown {broken.gaps} events out of order"
+    if broken.doubles:
+        return f"viewers were shown {broken.doubles} events twice"
+    return f"{orphans} runs of the durable path were orphaned" if orphans else ""
+
+
 def breach_of(evidence: Evidence, policy: GuardPolicy) -> str:
     """Why the durable path is not good enough, as a sentence; empty where it is, or where too little is known."""
     ours, theirs = evidence.durable, evidence.legacy
-    if evidence.gaps:
-        return f"viewers were shown {evidence.gaps} events out of order"
-    if ours.orphans:
-        return f"{ours.orphans} runs of the durable path were orphaned"
     if ours.judged < policy.sample:
         return ""
     if theirs.judged < policy.sample:
@@ -152,14 +171,15 @@ def _forward(state: GuardState, policy: GuardPolicy, evidence: Evidence, now: fl
     return Decision("advance", after, reason)
 
 
-def _back(state: GuardState, policy: GuardPolicy, why: str, now: float) -> Decision:
+def _back(state: GuardState, policy: GuardPolicy, why: str, now: float, *, stop: bool = False) -> Decision:
+    """To the last good step. `stop`: and no further until a person says so."""
     to = (
         state.good
         if state.good < state.share
         else max((step for step in policy.steps if step < state.share), default=0)
     )
     rollbacks = state.rollbacks + 1
-    mode: Mode = "paused" if rollbacks >= policy.most_rollbacks else "cooling"
+    mode: Mode = "paused" if stop or rollbacks >= policy.most_rollbacks else "cooling"
     reason = f"{why}: back from {state.share} % to {to} %"
     before = max((step for step in policy.steps if step < to), default=0)
     after = replace(

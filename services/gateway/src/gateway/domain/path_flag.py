@@ -11,7 +11,7 @@ DURABLE: Final = "durable_event"
 SHADOW: Final = "shadow"
 VARIANTS: Final = (LEGACY, DURABLE, SHADOW)
 PATHS: Final = (LEGACY, DURABLE)
-"""What a run can be on. `shadow` is served by legacy_sync."""
+"""What a run can be on. `shadow` is served by legacy_sync, and repeated by durable_event unseen."""
 SALT: Final = "path-1:"
 """Goes into the hash before the user's id; another one deals all users anew."""
 
@@ -56,7 +56,12 @@ class PathDecision:
     @property
     def path(self) -> str:
         """The path that answers the user."""
-        return LEGACY if self.variant == SHADOW else self.variant
+        return served_by(self.variant)
+
+
+def served_by(variant: str) -> str:
+    """The path that answers the user under a variant."""
+    return LEGACY if variant == SHADOW else variant
 
 
 def standard_definition(share: int, *, salt: str = SALT) -> dict[str, Any]:
@@ -84,6 +89,13 @@ def standard_definition(share: int, *, salt: str = SALT) -> dict[str, Any]:
     }
 
 
+def shadow_share_of(definition: Definition) -> int:
+    """The percentage of the users whose answers legacy_sync gives and durable_event repeats; 0 where none decides."""
+    flag = definition["flags"][FLAG]
+    found = _splits(flag.get("targeting"))
+    return int(found[0].get(SHADOW, 0)) if flag.get("state") != "DISABLED" and len(found) == 1 else 0
+
+
 def share_of(definition: Definition) -> int | None:
     """The percentage on the durable path; 0 where the flag is off, None where no percentage decides."""
     flag = definition["flags"][FLAG]
@@ -95,17 +107,39 @@ def share_of(definition: Definition) -> int | None:
 
 def with_share(definition: Definition, share: int) -> dict[str, Any]:
     """The definition with another percentage, everything else as it was; the standard one where it has no single place for
-    it. A flag that was off is on again. `share` is from 0 to 100."""
-    if not 0 <= share <= 100:
-        raise ValueError(f"a share is 0 to 100 percent, not {share}")
+    it. A flag that was off is on again. `share` is from 0 to 100. Shadows keep their percentage as far as there is room."""
+    return _with_shares(definition, share, shadow_share_of(definition))
+
+
+def with_shadow(definition: Definition, shadow: int) -> dict[str, Any]:
+    """The definition with another percentage of shadows, of those whom durable_event does not serve. A flag that was off stays
+    off. Raises ValueError where no single percentage decides."""
+    share = share_of(definition)
+    if share is None:
+        raise ValueError(
+            "no single percentage decides, so there is no place for another one; change the definition itself"
+        )
+    changed = _with_shares(definition, share, shadow)
+    changed["flags"][FLAG]["state"] = definition["flags"][FLAG].get("state", "ENABLED")
+    return changed
+
+
+def _with_shares(definition: Definition, share: int, shadow: int) -> dict[str, Any]:
+    for percent in (share, shadow):
+        if not 0 <= percent <= 100:
+            raise ValueError(f"a share is 0 to 100 percent, not {percent}")
+    shadow = min(shadow, 100 - share)
     changed: dict[str, Any] = deepcopy(dict(definition))
     flag = changed["flags"][FLAG]
     flag["state"] = "ENABLED"
     arguments = _fractionals(flag.get("targeting"))
-    if len(arguments) != 1 or {pair[0] for pair in _pairs(arguments[0])} != {DURABLE, LEGACY}:
-        return standard_definition(share)
-    for pair in _pairs(arguments[0]):
-        pair[1] = share if pair[0] == DURABLE else 100 - share
+    if len(arguments) != 1 or not {DURABLE, LEGACY} <= {pair[0] for pair in _pairs(arguments[0])} <= set(VARIANTS):
+        changed = standard_definition(share)
+        arguments = _fractionals(changed["flags"][FLAG]["targeting"])
+    # The durable path first, so that its border alone moves and nobody who had it loses it; shadows are next to it.
+    by_user = [argument for argument in arguments[0] if not isinstance(argument, list)]
+    shadows = [[SHADOW, shadow]] if shadow else []
+    arguments[0][:] = [*by_user, [DURABLE, share], *shadows, [LEGACY, 100 - share - shadow]]
     return changed
 
 

@@ -102,6 +102,7 @@ class Preferences:
 
     system_prompt: str
     default_model: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

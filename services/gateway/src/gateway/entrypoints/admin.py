@@ -12,6 +12,7 @@ from gateway.domain.path_flag import FLAG, share_of
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.wiring import Wiring, principal_of, wiring_of
 from gateway.handlers.change_flag import change_flag, definition_in, expected_revision
+from gateway.handlers.tell_changes import tell_soon
 from gateway.ports import Flags
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -91,6 +92,7 @@ async def get_flag(_: Admin, flags: Named, response: Response) -> FlagView:
 async def put_flag(
     caller: Admin,
     flags: Named,
+    wiring: Annotated[Wiring, Depends(wiring_of)],
     request: Request,
     response: Response,
     why: Annotated[str, Query(description="Why it is changed; kept with the change.")] = "",
@@ -101,4 +103,6 @@ async def put_flag(
     definition = definition_in(await request.body())
     expected = expected_revision(if_match)
     await change_flag(flags, definition, by=caller.user_id, why=why, expected=expected, now=datetime.now(UTC))
+    if wiring.rollout is not None:
+        await tell_soon(flags, wiring.rollout.audit)
     return await _view(flags, response)

@@ -11,6 +11,7 @@ from contracts.codes import Code
 from starlette.types import Receive, Scope, Send
 
 from gateway.domain.identity import Principal
+from gateway.domain.path_flag import served_by
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.bodies import read_body
 from gateway.entrypoints.callers import caller_of
@@ -74,7 +75,7 @@ class Request:
             model=wanted.model,
             asked=self.headers.get(HEADER, ""),
         )
-        self.scope[ANSWERING_PATH] = path
+        self.scope[ANSWERING_PATH] = served_by(path)
         return replace(wanted, path=path)
 
     def timeout(self, seconds: float) -> asyncio.Timeout:

@@ -1,8 +1,10 @@
 """The rollout for administrators: both paths side by side, and what can be done."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
+from contracts.audit import RolloutChanged
 from contracts.codes import Code
 from contracts.times import rfc3339
 from fastapi import APIRouter, Depends, Query
@@ -10,16 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.domain.comparison import Interval, PathFigures, both, difference, over_time, quantile
 from gateway.domain.guard import GuardState
-from gateway.domain.path_flag import DURABLE, LEGACY, PATHS, share_of
+from gateway.domain.path_flag import DURABLE, LEGACY, PATHS, shadow_share_of, share_of
 from gateway.domain.problems import Refusal
+from gateway.domain.shadowing import ShadowFigures, ShadowPair, Side, shadow_figures
 from gateway.entrypoints.admin import Admin
 from gateway.entrypoints.wiring import Rollout, Wiring, wiring_of
 from gateway.handlers.guard_rollout import MOST_RUNS
 from gateway.handlers.steer_rollout import steer_rollout
+from gateway.handlers.tell_changes import tell_soon
 from gateway.ports import Flags
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 PIECES = 30
+CHANGES = 20
 
 
 class Percentiles(BaseModel):
@@ -31,8 +36,9 @@ class Percentiles(BaseModel):
 
 
 class PathView(BaseModel):
-    """One path over the window. `runs` were accepted, `ended` of them ended; `stalled` have said nothing for too long. `errors`
-    counts failed runs by code. Costs are in millionths of a dollar."""
+    """One path over the window. `runs` were accepted, `ended` of them ended; `stalled` have said nothing for too long, `orphans`
+    were given up or are overdue. `errors` counts failed runs by code. Of `departed` nobody watched the end any more, `survival`
+    is the share of those that were completed all the same. Costs are in millionths of a dollar."""
 
     runs: int
     ended: int
@@ -40,8 +46,12 @@ class PathView(BaseModel):
     cancelled: int
     failed: int
     stalled: int
+    orphans: int
     errors: dict[str, int]
     attempts: int
+    departed: int
+    survived: int
+    survival: float | None
     completion_rate: float | None
     error_rate: float | None
     first_text_ms: Percentiles
@@ -49,9 +59,12 @@ class PathView(BaseModel):
     cost_microusd: int
     cost_per_answer_microusd: float | None
     output_tokens: int
+    database_operations_per_answer: float | None
     runs_over_time: list[int] = Field(description="Accepted runs in equal pieces of the window, oldest first.")
     errors_over_time: list[int]
     first_text_p95_over_time: list[int | None]
+    survival_over_time: list[float | None]
+    database_operations_over_time: list[float | None]
 
 
 class IntervalView(BaseModel):
@@ -60,6 +73,51 @@ class IntervalView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     low: float
     high: float
+
+
+class SideView(BaseModel):
+    """One side of the pairs whose shadow has ended. Costs are in millionths of a dollar."""
+
+    failed: int
+    errors: dict[str, int]
+    first_text_ms: Percentiles
+    duration_ms: Percentiles
+    input_tokens: int
+    output_tokens: int
+    cost_microusd: int
+    database_operations_per_answer: float | None
+
+
+class ShadowView(BaseModel):
+    """What legacy_sync served and durable_event repeated unseen. Of `pairs`, `ended` have both ends, `compared` both whole
+    answers, `equal` the same text; `similarity` is the mean of how alike the texts are, from 0 to 1."""
+
+    share: int
+    pairs: int
+    ended: int
+    compared: int
+    equal: int
+    similarity: float | None
+    served: SideView
+    shadow: SideView
+
+
+class ChangeView(BaseModel):
+    """A change of the rollout, by the guard or a person."""
+
+    change: str
+    by: str
+    at: str
+    why: str
+    revision: int
+    share: int | None
+
+
+class BrokenView(BaseModel):
+    """What viewers were ever shown out of order, or twice. Both must be 0."""
+
+    gaps: int
+    doubles: int
 
 
 class RolloutView(BaseModel):
@@ -78,13 +136,16 @@ class RolloutView(BaseModel):
     paths: dict[str, PathView]
     error_difference: IntervalView | None
     completion_difference: IntervalView | None
+    shadows: ShadowView
+    broken_promises: BrokenView
+    changes: list[ChangeView]
 
 
 class Steer(BaseModel):
-    """What to do; a share, in percent, goes with `set` only."""
+    """What to do; a share, in percent, goes with `set` and `shadow` only."""
 
     model_config = ConfigDict(extra="forbid")
-    action: Literal["set", "pause", "resume", "kill"]
+    action: Literal["set", "shadow", "pause", "resume", "kill"]
     share: int | None = Field(default=None, ge=0, le=100)
 
 
@@ -115,7 +176,7 @@ async def put_rollout(
     why: Annotated[str, Query(description="Why; kept with the change.")] = "",
     window: Window = 3600,
 ) -> RolloutView:
-    """Set another share, pause or resume the guard, or kill: everybody on legacy_sync at once."""
+    """Set another share, or another share of shadows; pause or resume the guard; or kill: everybody on legacy_sync at once."""
     flags, rollout = behind
     if not why.strip():
         raise Refusal(Code.QUERY_INVALID, "Say why the rollout is changed: ?why=….")
@@ -127,14 +188,17 @@ async def put_rollout(
         by=caller.user_id,
         why=why.strip(),
         now=datetime.now(UTC),
+        audit=rollout.audit,
     )
+    await tell_soon(flags, rollout.audit)
     return await _view(flags, rollout, state, window)
 
 
 async def _view(flags: Flags, rollout: Rollout, state: GuardState, window: int) -> RolloutView:
-    results = await rollout.results.list_run_results(
-        since=datetime.now(UTC) - timedelta(seconds=window), limit=MOST_RUNS
-    )
+    since = datetime.now(UTC) - timedelta(seconds=window)
+    results = await rollout.results.list_run_results(since=since, limit=MOST_RUNS, with_operations=True)
+    pairs = await rollout.shadows.list_shadows(since=since, limit=MOST_RUNS)
+    broken = await rollout.store.broken()
     figures = both(results, stalled_after=rollout.policy.stalled_after)
     ours, theirs = figures[DURABLE], figures[LEGACY]
     compared = bool(ours.judged and theirs.judged)
@@ -154,6 +218,42 @@ async def _view(flags: Flags, rollout: Rollout, state: GuardState, window: int) 
         completion_difference=_interval(
             difference((ours.completed, ours.judged), (theirs.completed, theirs.judged)), compared
         ),
+        shadows=_shadows(pairs, shadow_share_of(flags.state.definition)),
+        broken_promises=BrokenView(gaps=broken.gaps, doubles=broken.doubles),
+        changes=[_change(change) for change in await rollout.audit.newest(CHANGES)],
+    )
+
+
+def _change(change: RolloutChanged) -> ChangeView:
+    return ChangeView(
+        change=change.change, by=change.by, at=change.at, why=change.why, revision=change.revision, share=change.share
+    )
+
+
+def _shadows(pairs: Sequence[ShadowPair], share: int) -> ShadowView:
+    figures: ShadowFigures = shadow_figures(pairs)
+    return ShadowView(
+        share=share,
+        pairs=figures.pairs,
+        ended=figures.ended,
+        compared=figures.compared,
+        equal=figures.equal,
+        similarity=figures.similarity,
+        served=_side(figures.served),
+        shadow=_side(figures.shadow),
+    )
+
+
+def _side(side: Side) -> SideView:
+    return SideView(
+        failed=side.failed,
+        errors=side.errors,
+        first_text_ms=_percentiles(side.first_text_ms),
+        duration_ms=_percentiles(side.duration_ms),
+        input_tokens=side.input_tokens,
+        output_tokens=side.output_tokens,
+        cost_microusd=side.cost_microusd,
+        database_operations_per_answer=sum(side.operations) / len(side.operations) if side.operations else None,
     )
 
 
@@ -170,8 +270,12 @@ def _path(figures: PathFigures, pieces: list[PathFigures]) -> PathView:
         cancelled=figures.cancelled,
         failed=figures.failed,
         stalled=figures.stalled,
+        orphans=figures.orphans,
         errors=figures.errors,
         attempts=figures.attempts,
+        departed=figures.departed,
+        survived=figures.survived,
+        survival=figures.survival,
         completion_rate=figures.completed / judged if judged else None,
         error_rate=figures.bad / judged if judged else None,
         first_text_ms=_percentiles(figures.first_text_ms),
@@ -179,9 +283,12 @@ def _path(figures: PathFigures, pieces: list[PathFigures]) -> PathView:
         cost_microusd=figures.cost_microusd,
         cost_per_answer_microusd=figures.cost_microusd / figures.ended if figures.ended else None,
         output_tokens=figures.output_tokens,
+        database_operations_per_answer=figures.operations_per_answer,
         runs_over_time=[piece.runs for piece in pieces],
         errors_over_time=[piece.failed for piece in pieces],
         first_text_p95_over_time=[quantile(piece.first_text_ms, 0.95) for piece in pieces],
+        survival_over_time=[piece.survival for piece in pieces],
+        database_operations_over_time=[piece.operations_per_answer for piece in pieces],
     )
 
 

@@ -246,8 +246,10 @@ async def change_preferences(caller: Caller, wiring: Behind, body: views.ChangeP
     """Change the caller's preferences."""
     check_model(body.default_model or "", wiring.models)
     changed = await wiring.conversation.update_preferences(
-        caller.user_id, system_prompt=body.system_prompt, default_model=body.default_model
+        caller.user_id, system_prompt=body.system_prompt, default_model=body.default_model, path=body.path
     )
+    if wiring.wishes is not None:
+        wiring.wishes.remember(caller.user_id, changed.path)
     return views.PreferencesView.model_validate(changed, from_attributes=True)
 
 

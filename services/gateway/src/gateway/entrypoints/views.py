@@ -64,6 +64,9 @@ class ChangePreferences(Body):
 
     system_prompt: Annotated[str, StringConstraints(max_length=20_000)] | None = None
     default_model: ModelId | None = None
+    path: Literal["", "legacy_sync", "durable_event"] | None = Field(
+        default=None, description="The path that the user would like, where the rollout allows it."
+    )
 
 
 class ThreadView(BaseModel):
@@ -191,6 +194,7 @@ class PreferencesView(BaseModel):
 
     system_prompt: str
     default_model: str
+    path: str
 
 
 class MeView(BaseModel):

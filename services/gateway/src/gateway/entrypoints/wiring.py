@@ -32,6 +32,7 @@ from gateway.ports import (
     SessionKey,
     Viewers,
 )
+from gateway.rollout_ports import Audit, Shadows, Wishes
 from gateway.sharing_ports import Presences, Sharing
 
 PRINCIPAL = "everthread.principal"
@@ -70,6 +71,8 @@ class Wiring:
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""
     rollout: "Rollout | None" = None
+    wishes: Wishes | None = None
+    """Without them nobody's preference is asked for."""
     notices: Notices | None = None
     page: PageFiles | None = None
     """The built page; without it `/` says that there is none."""
@@ -79,7 +82,7 @@ class Wiring:
     demo: DemoWorkers | None = None
 
     async def choose_path(self, principal: Principal, *, thread_id: str, model: str, asked: str) -> str:
-        """The path that answers a message; see handlers.choose_path. Raises Refusal."""
+        """What to accept a message with: a path, or `shadow`; see handlers.choose_path. Raises Refusal."""
         if self.flags is None:
             return DURABLE
         return await choose_path(
@@ -90,6 +93,7 @@ class Wiring:
             thread_id=thread_id,
             model=model,
             asked=asked,
+            wishes=self.wishes,
         )
 
 
@@ -100,6 +104,8 @@ class Rollout:
     store: RolloutStore
     results: RunResults
     policy: GuardPolicy
+    shadows: Shadows
+    audit: Audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

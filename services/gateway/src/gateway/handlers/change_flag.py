@@ -18,9 +18,12 @@ logger = structlog.get_logger()
 MOST_WHY: Final = 500
 
 
-async def change_flag(flags: Flags, definition: Definition, *, by: str, why: str, expected: int, now: datetime) -> int:
-    """Put a definition in force; returns its revision. Raises Refusal: a mistake (with its place), somebody else was first,
-    or no reason was given. UnavailableError: it may be stored; look again."""
+async def change_flag(
+    flags: Flags, definition: Definition, *, by: str, why: str, expected: int, now: datetime, change: str = "edited"
+) -> int:
+    """Put a definition in force; returns its revision. Who, why and what kind of change is part of the definition, so that no
+    change is without them. Raises Refusal: a mistake (with its place), somebody else was first, or no reason was given.
+    UnavailableError: it may be stored; look again."""
     why = why.strip()
     if not why or len(why) > MOST_WHY:
         raise Refusal(Code.QUERY_INVALID, f"Say why the flag is changed, in 1 to {MOST_WHY} characters: ?why=….")
@@ -28,7 +31,7 @@ async def change_flag(flags: Flags, definition: Definition, *, by: str, why: str
     metadata = {name: value for name, value in definition.get("metadata", {}).items() if name not in _AUDIT}
     audited: dict[str, Any] = {
         **definition,
-        "metadata": {**metadata, "changed_by": by, "changed_at": rfc3339(now), "why": why},
+        "metadata": {**metadata, "changed_by": by, "changed_at": rfc3339(now), "why": why, "change": change},
     }
     try:
         revision = await flags.publish(audited, expected=expected)
@@ -55,7 +58,7 @@ async def change_flag(flags: Flags, definition: Definition, *, by: str, why: str
     return revision
 
 
-_AUDIT: Final = ("changed_by", "changed_at", "why")
+_AUDIT: Final = ("changed_by", "changed_at", "why", "change")
 
 
 def definition_in(body: bytes) -> Definition:

@@ -7,6 +7,7 @@ from gateway.domain.identity import Principal
 from gateway.domain.path_flag import PATHS, PathContext
 from gateway.domain.problems import Refusal
 from gateway.ports import Conversation, PathFlag
+from gateway.rollout_ports import Wishes
 
 HEADER = "x-everthread-path"
 
@@ -20,13 +21,18 @@ async def choose_path(
     thread_id: str,
     model: str,
     asked: str,
+    wishes: Wishes | None = None,
 ) -> str:
-    """`legacy_sync` or `durable_event`. `asked` is the request's x-everthread-path: an administrator's order, anybody else's
-    wish, which the flag may follow. Reads the thread only where the flag decides by model or agent. Raises Refusal."""
+    """What to accept the message with: `legacy_sync`, `durable_event`, or `shadow` (legacy_sync, repeated unseen). `asked` is the
+    request's x-everthread-path: an administrator's order, anybody else's wish; without one, the user's preference is the wish.
+    The flag may follow a wish. Reads the thread, or the user, only where the flag decides by them. Raises Refusal."""
     if asked and asked not in PATHS:
         raise Refusal(Code.QUERY_INVALID, f"The header {HEADER} is {asked[:40]!r}; it may be {' or '.join(PATHS)}.")
     if asked and principal.role == "admin":
         return asked
+    wish = asked
+    if not wish and wishes is not None and "wish" in flag.reads:
+        wish = await wishes.of(principal.user_id)
     agent = ""
     if flag.reads & {"model", "agent", "tools"}:
         try:
@@ -45,8 +51,8 @@ async def choose_path(
             role=principal.role,
             plan=principal.plan,
             test_account=principal.test_account,
-            wish=asked,
+            wish=wish,
             model=model,
             agent=agent,
         )
-    ).path
+    ).variant

@@ -10,7 +10,7 @@ from runtime import metrics
 from runtime.names import Metric
 
 from gateway.domain.comparison import both
-from gateway.domain.guard import Decision, Evidence, GuardPolicy, GuardState, decide
+from gateway.domain.guard import Broken, Decision, Evidence, GuardPolicy, GuardState, decide
 from gateway.domain.path_flag import DURABLE, LEGACY, share_of, with_share
 from gateway.domain.problems import Refusal
 from gateway.handlers.change_flag import change_flag
@@ -22,6 +22,7 @@ GUARD: Final = "guard"
 MOST_RUNS: Final = 2_000
 """Of each path, the newest: enough for any interval, and little to read."""
 LONGEST_WINDOW: Final = 3600.0
+_CHANGES: Final = {"advance": "advanced", "roll_back": "rolled_back"}
 
 
 async def guard_rollout(
@@ -48,8 +49,10 @@ async def guard_rollout(
                 why=decision.reason,
                 expected=flags.state.revision,
                 now=now,
+                change=_CHANGES[decision.action],
             )
-            after = replace(after, gaps=await store.gaps())
+            broken = await store.broken()
+            after = replace(after, gaps=broken.gaps, doubles=broken.doubles)
         if after != state or decision.action != "hold":
             await store.save(after, expected=revision)
     except (Refusal, BusError) as error:
@@ -57,7 +60,7 @@ async def guard_rollout(
         logger.warning("rollout.undecided", action=decision.action, error=str(error))
         return None
     if decision.action != "hold":
-        action = "advanced" if decision.action == "advance" else "rolled_back"
+        action = _CHANGES[decision.action]
         metrics.add(Metric.ROLLOUT_CHANGES, change=action)
         level = logger.info if decision.action == "advance" else logger.critical
         level(f"rollout.{action}", share=after.share, before=state.share, reason=decision.reason, mode=after.mode)
@@ -82,9 +85,10 @@ async def _evidence(
     begin = max(state.since, now.timestamp() - LONGEST_WINDOW)
     try:
         found = await results.list_run_results(since=datetime.fromtimestamp(begin, UTC), limit=MOST_RUNS)
-        gaps = await store.gaps()
+        broken = await store.broken()
     except (Refusal, BusError) as error:
         logger.warning("rollout.no_figures", error=str(error))
         return None
     figures = both(found, stalled_after=policy.stalled_after)
-    return Evidence(durable=figures[DURABLE], legacy=figures[LEGACY], gaps=max(0, gaps - state.gaps))
+    since = Broken(max(0, broken.gaps - state.gaps), max(0, broken.doubles - state.doubles))
+    return Evidence(durable=figures[DURABLE], legacy=figures[LEGACY], broken=since)

@@ -25,7 +25,7 @@ _NEEDED_BY: Final[Mapping[str, str]] = {MONGODB_URI: "conversation"} | dict.from
 class Wiring:
     """What the services must know of each other. `nats` is the address per service; `model_url` is None without a model;
     `page_folder` is where the page is (or will be) built; with `demo_state` the page may kill workers;
-    `dev_key` is None where a JWKS URL is set; `nats_monitor` is None where the broker is not the embedded one."""
+    `dev_key` and `vapid_key` are None where a JWKS URL is set; `nats_monitor` is None where the broker is not the embedded one."""
 
     nats: Mapping[str, str]
     mongodb_uri: str
@@ -36,6 +36,7 @@ class Wiring:
     inference_ports: tuple[int, ...] = ()
     page_folder: str | None = None
     demo_state: str | None = None
+    vapid_key: str | None = None
 
 
 def service_environment(
@@ -75,6 +76,12 @@ def service_environment(
         environment.setdefault(PAGE_FOLDER, wiring.page_folder)
     if service == "notifier" and wiring.nats_monitor is not None:
         environment["EVERTHREAD_NATS_MONITOR_URL"] = wiring.nats_monitor
+    if service == "notifier" and wiring.vapid_key is not None:
+        environment.setdefault("EVERTHREAD_VAPID_KEY_FILE", wiring.vapid_key)
+    if service in ("gateway", "notifier") and wiring.dev_key is not None:
+        # Development: a webhook's receiver is most likely a program on this machine.
+        environment.setdefault("EVERTHREAD_INSECURE_RECEIVERS", "true")
+        environment.setdefault("EVERTHREAD_RECEIVER_NETWORKS", "127.0.0.0/8,::1/128")
     if wiring.model_url is not None:
         environment["EVERTHREAD_EMBEDDED_MODEL_URL"] = wiring.model_url
     return environment

@@ -26,6 +26,7 @@ class Home:
         self.mongo = self.root / "mongo"
         self.secrets = self.root / "secrets.json"
         self.dev_key = self.root / "dev-key.json"
+        self.vapid_key = self.root / "vapid-key.pem"
         self.last_run = self.root / "chat.json"
 
     def prepare(self) -> None:

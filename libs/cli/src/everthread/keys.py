@@ -26,6 +26,15 @@ def ensure_key(file: Path) -> None:
     write_private(file, json.dumps(key.as_dict(private=True)))
 
 
+def ensure_vapid_key(file: Path) -> None:
+    """Make the key once that browsers know this mesh by: a private P-256 key in PEM that only its owner may read."""
+    if file.exists():
+        return
+    from joserfc.jwk import ECKey
+
+    write_private(file, ECKey.generate_key("P-256", private=True).as_pem(private=True).decode())
+
+
 def mint(file: Path, *, user: str, role: str, lifetime: int) -> str:
     """A signed token for `user`, valid from now for `lifetime` seconds. Raises RefusedError when there is no usable key."""
     from joserfc import jwt

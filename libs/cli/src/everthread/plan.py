@@ -22,7 +22,7 @@ from everthread.environment import (
 )
 from everthread.errors import RefusedError
 from everthread.home import Home, kept_passwords
-from everthread.keys import ensure_key
+from everthread.keys import ensure_key, ensure_vapid_key
 from everthread.ports import LOOPBACK, free_port, is_free, next_free
 from everthread.probes import http_status
 from everthread.scale import SERVICES
@@ -121,6 +121,7 @@ def make_plan(
         uses["identity"] = f"{environment[JWKS_URL]} ({JWKS_URL})"
     else:
         ensure_key(home.dev_key)
+        ensure_vapid_key(home.vapid_key)
         dev_key = str(home.dev_key)
         uses["identity"] = "development key; tokens by `everthread token`"
     conversation_ports = tuple(ports.next() for _ in range(counts["conversation"]))
@@ -130,6 +131,7 @@ def make_plan(
         mongodb_uri=mongodb_uri,
         model_url=model_url,
         dev_key=dev_key,
+        vapid_key=str(home.vapid_key) if dev_key is not None else None,
         conversation_ports=conversation_ports,
         nats_monitor=nats_monitor,
         inference_ports=inference_ports,

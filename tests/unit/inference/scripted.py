@@ -145,6 +145,7 @@ class ToolsByHand:
 def agents_of(**texts: str) -> Agents:
     """Agents by name, each the rest of its TOML; the default one has every tool."""
     files: Mapping[str, str] = {
-        f"{name}.toml": f'name = "{name}"\nsystem_prompt = "I am {name}."\n{text}' for name, text in texts.items()
+        f"{name}.toml": f'name = "{name}"\n' + ("" if "[panel]" in text else f'system_prompt = "I am {name}."\n') + text
+        for name, text in texts.items()
     }
     return read_agents({"default.toml": 'name = "default"\ntools = ["*"]', **files})

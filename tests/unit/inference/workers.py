@@ -384,7 +384,11 @@ class World:
 
     async def kill_last(self) -> None:
         """The newest worker is gone."""
-        await self._stack[-1][0].kill()
+        await self.kill(-1)
+
+    async def kill(self, number: int) -> None:
+        """A worker is gone, counted from 0."""
+        await self._stack[number][0].kill()
 
     async def close(self) -> None:
         for bus, task in self._stack:

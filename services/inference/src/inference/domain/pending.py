@@ -1,6 +1,7 @@
 """What waits to be appended: control events in order, and deltas that join while an append is in flight."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts.events import RunEvent
@@ -17,6 +18,7 @@ class JoinedDelta:
     part: int
     pieces: list[str]
     size: int
+    agent: str | None = None
 
     @property
     def text(self) -> str:
@@ -27,41 +29,47 @@ class Checkpoint:
     """Asks for a snapshot at this place of the log."""
 
 
-Item = JoinedDelta | RunEvent | Checkpoint
+@dataclass(slots=True)
+class Barrier:
+    """Somebody waits until everything before it is stored, and is told then."""
+
+    tell: Callable[[], None]
+
+
+Item = JoinedDelta | RunEvent | Checkpoint | Barrier
 
 
 class Pending:
-    """First in, first out; a delta joins the one before it when nothing stands between them and both are of one part."""
+    """First in, first out; a delta joins the one of its part that waits, unless anything but deltas has come since: several
+    agents may write at once, each its own part."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
+        self._open: dict[int, JoinedDelta] = {}
         self.size = 0
         """Characters of text that wait."""
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, item: RunEvent | Checkpoint) -> None:
-        """Queue an event or a snapshot."""
+    def add(self, item: RunEvent | Checkpoint | Barrier) -> None:
+        """Queue an event, a snapshot, or somebody who waits."""
+        self._open.clear()
         self._items.append(item)
 
-    def add_delta(self, part: int, delta: str, *, reasoning: bool) -> None:
-        """Queue text."""
+    def add_delta(self, part: int, delta: str, *, reasoning: bool, agent: str | None = None) -> None:
+        """Queue text that `agent` has written."""
         size = len(delta)
         self.size += size
-        last = self._items[-1] if self._items else None
-        if (
-            isinstance(last, JoinedDelta)
-            and last.part == part
-            and last.reasoning == reasoning
-            and last.size + size <= MAX_JOINED
-        ):
+        last = self._open.get(part)
+        if last is not None and last.reasoning == reasoning and last.size + size <= MAX_JOINED:
             last.pieces.append(delta)
             last.size += size
             return
         for start in range(0, size, MAX_JOINED):
             piece = delta if size <= MAX_JOINED else delta[start : start + MAX_JOINED]
-            self._items.append(JoinedDelta(reasoning, part, [piece], len(piece)))
+            self._open[part] = JoinedDelta(reasoning, part, [piece], len(piece), agent)
+            self._items.append(self._open[part])
 
     def take(self) -> Item | None:
         """The next thing to append, None when nothing waits."""
@@ -70,4 +78,6 @@ class Pending:
         item = self._items.popleft()
         if isinstance(item, JoinedDelta):
             self.size -= item.size
+            if self._open.get(item.part) is item:
+                del self._open[item.part]
         return item

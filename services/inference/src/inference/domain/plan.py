@@ -27,9 +27,12 @@ DEADLINE_SENTENCE = "The answer was not finished in time. What is shown is store
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One line of work in a run: all of its steps, or in a panel those of the agent `member`."""
+    """One line of work in a run: all of its steps, or in a panel those of the agent `member`. `hears`: what the members
+    before it have said is part of its context. `reopens`: what the user says after its answer is answered, too."""
 
     member: str | None = None
+    hears: bool = False
+    reopens: bool = True
 
     def has(self, agent: str | None) -> bool:
         """Whether what is tagged with `agent` belongs to it."""
@@ -131,7 +134,7 @@ def plan_next(state: RunState, lane: Lane, *, continuation: Callable[[str], Cont
     if last is None or any(part.step == last.step for part in tool_parts(state, lane)):
         return CallModel()
     # What the user said after the model had begun its last answer has not been answered.
-    if any(steer.after_step >= last.step for steer in state.steers):
+    if lane.reopens and any(steer.after_step >= last.step for steer in state.steers):
         return CallModel()
     return Answered(failure_of(finish_reason=last.finish_reason or "", refusal="", asked_for_tools=False))
 

@@ -100,7 +100,7 @@ def turn_of(state: RunState, lane: Lane, question: Entry, *, without_step: int |
     """The message to answer and what the lane has done since. `without_step`: the step that is being made, of which an
     earlier attempt may have written something.
 
-    Who takes over from another agent gets what that one said and the task, not its tool calls: it may not have those tools.
+    A member of a panel hears what others have said as somebody else's words, not as its own. Who takes over from another agent gets what that one said and the task, not its tool calls: it may not have those tools.
     """
     handed = last_hand_over(state) if lane.member is None else None
     writing = _Writing()
@@ -109,7 +109,11 @@ def turn_of(state: RunState, lane: Lane, question: Entry, *, without_step: int |
         part = state.parts[number]
         while steers and steers[0].before_part <= number:
             writing.say(steers.pop(0).text)
-        if not lane.has(part.agent) or (without_step is not None and part.step == without_step):
+        if without_step is not None and part.step == without_step:
+            continue
+        if not lane.has(part.agent):
+            if lane.hears and isinstance(part.value, TextPart):
+                writing.say(f"{part.agent} said: {part.value.text}")
             continue
         if handed is None or number > handed[0] or isinstance(part.value, TextPart):
             writing.add(part.value, part.step)

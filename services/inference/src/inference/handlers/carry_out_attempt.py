@@ -24,7 +24,7 @@ from inference.handlers.read_log import History
 from inference.handlers.running import RunningRun
 from inference.handlers.suspend_run import awaited, forget_timer, let_go, write_wait
 from inference.handlers.take_model_step import Work, book_interrupted
-from inference.handlers.work_lane import work_lane
+from inference.handlers.work_lane import work_lane, work_panel
 from inference.handlers.write_log import RunWriter
 from inference.ports import Parts, RunGoneError
 
@@ -153,6 +153,7 @@ class Attempt:
             is_first=history.snapshot_sequence == 0,
             inputs={wait_id: given.value for wait_id, given in history.commands.inputs.items()},
             notes={wait_id: decided.note for wait_id, decided in history.commands.decisions.items()},
+            joined=len(history.state.steers),
             cited={part.source_id for part in history.state.message_parts if isinstance(part, SourcePart)},
         )
         config = self._parts.agents.find(self._work.agent)
@@ -161,7 +162,10 @@ class Attempt:
         return await self._steps(self._work)
 
     async def _steps(self, work: Work) -> Ending | Wait:
-        stopped = await work_lane(work, WHOLE_RUN, self._history.commands.steers)
+        root = self._parts.agents.find(work.agent)
+        panel = root.panel if root is not None else None
+        steers = self._history.commands.steers
+        stopped = await work_lane(work, WHOLE_RUN, steers) if panel is None else await work_panel(work, panel, steers)
         return stopped or Completed()
 
     async def _resume(self) -> None:

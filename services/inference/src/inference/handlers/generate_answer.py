@@ -31,9 +31,11 @@ class Answer:
     the money and tokens there are.
     """
 
-    def __init__(self, journal: Journal, *, part: int | None, allowance: Allowance | None = None) -> None:
+    def __init__(
+        self, journal: Journal, *, part: int | None, agent: str | None, allowance: Allowance | None = None
+    ) -> None:
         self._journal, self._writer, self._allowance = journal, journal.writer, allowance
-        self._part = part
+        self._part, self._agent = part, agent
         self._in_reasoning = False
         self.text_bytes = 0
         self.reasoning_bytes = 0
@@ -49,7 +51,7 @@ class Answer:
             self._open(reasoning=False)
         self.text_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
         self._journal.take_room(encoded_size(delta) - QUOTES)
-        self._writer.text(self._part or 0, delta)
+        self._writer.text(self._part or 0, delta, self._agent)
 
     def reasoning(self, delta: str) -> None:
         """Sink.reasoning."""
@@ -57,7 +59,7 @@ class Answer:
             self._open(reasoning=True)
         self.reasoning_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
         self._journal.take_room(encoded_size(delta) - QUOTES)
-        self._writer.reasoning(self._part or 0, delta)
+        self._writer.reasoning(self._part or 0, delta, self._agent)
 
     def _open(self, *, reasoning: bool) -> None:
         self._part, self._in_reasoning = self._journal.new_part(), reasoning
@@ -89,8 +91,8 @@ class Generation:
     """One model call of one attempt and its place in the ledger. `usage` may be asked at any time: after an interruption
     it is estimated from what was written."""
 
-    def __init__(self, call: ModelCall, answer: Answer, *, input_tokens: int, agent: str | None) -> None:
-        self.call, self.answer, self.input_tokens, self.agent = call, answer, input_tokens, agent
+    def __init__(self, call: ModelCall, answer: Answer, *, input_tokens: int) -> None:
+        self.call, self.answer, self.input_tokens = call, answer, input_tokens
         self.result: Generated | None = None
         self.is_billed = False
         """The provider was asked and has not refused: what it used belongs in the ledger."""

@@ -80,6 +80,8 @@ class Work:
     """What they said when they refused a call, by `wait_id`."""
     generations: dict[int, Generation] = field(default_factory=dict)
     cited: set[str] = field(default_factory=set)
+    joined: int = 0
+    """How many of the user's words in between have joined the answer, or are about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +197,10 @@ class _ModelStep:
             prefix=prefix.text if prefix is not None else "",
             tools=prepared.tools,
         )
-        answer = Answer(self._journal, part=prefix.part if prefix is not None else None, allowance=allowance)
-        generation = Generation(call, answer, input_tokens=input_tokens, agent=self._acting.tag)
+        answer = Answer(
+            self._journal, part=prefix.part if prefix is not None else None, agent=self._acting.tag, allowance=allowance
+        )
+        generation = Generation(call, answer, input_tokens=input_tokens)
         self._work.generations[self._step] = generation
         policy = self._parts.retry
         if not is_last:
@@ -369,7 +373,9 @@ async def offer_tools(work: Work, lane: Lane, acting: Acting, *, model_has_tools
     def found(passage: Passage, quote: str) -> None:
         cite(work, passage, quote, acting.tag)
 
-    return await work.parts.tools.offer(acting.config, situation, found)
+    # A panel goes on with all its members; none of them can give the whole run away.
+    config = acting.config if lane.member is None else replace(acting.config, hand_off=())
+    return await work.parts.tools.offer(config, situation, found)
 
 
 async def _has_documents(work: Work, config: AgentConfig) -> bool:

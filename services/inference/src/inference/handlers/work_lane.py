@@ -1,10 +1,13 @@
 """The loop of a run: plan, take the step, plan again, until the model has had the last word or something ends it."""
 
+import asyncio
+
 from contracts import events as e
 from contracts.codes import RunFailure
 from contracts.commands import SteerRun
 from contracts.registry import Continuation
 
+from inference.agents.domain.config import Panel
 from inference.domain.endings import Failed
 from inference.domain.hand_overs import last_hand_over
 from inference.domain.limits import limit_reached, spent_by
@@ -33,6 +36,36 @@ async def work_lane(work: Work, lane: Lane, steers: list[SteerRun]) -> Failed | 
         stopped = _limit(work, acting, plan) or await _take(work, plan, lane, acting)
         if stopped is not None:
             return stopped
+
+
+async def work_panel(work: Work, panel: Panel, steers: list[SteerRun]) -> Failed | Wait | None:
+    """Let every member answer: one after the other, or at once. Of several at once, the others are let finish where one fails
+    or has to wait."""
+    if not panel.at_once:
+        for member in panel.members:
+            lane = Lane(member, hears=True, reopens=member == panel.members[-1])
+            stopped = await work_lane(work, lane, steers)
+            if stopped is not None:
+                return stopped
+        return None
+    lanes = [Lane(member) for member in panel.members]
+    while True:
+        stopped_by = await _at_once(work, lanes, steers)
+        if stopped_by:
+            return next((stopped for stopped in stopped_by if isinstance(stopped, Failed)), stopped_by[0])
+        if all(isinstance(next_step(work, lane), Answered) for lane in lanes):
+            return None
+
+
+async def _at_once(work: Work, lanes: list[Lane], steers: list[SteerRun]) -> list[Failed | Wait]:
+    tasks = [asyncio.create_task(work_lane(work, lane, steers)) for lane in lanes]
+    try:
+        ends = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return [end for end in ends if end is not None]
 
 
 def next_step(work: Work, lane: Lane) -> Plan:
@@ -80,8 +113,8 @@ def _end_step(work: Work, plan: EndStep) -> None:
 
 async def _join(work: Work, steers: list[SteerRun]) -> None:
     """Let what the user has said since join the answer. Steers are counted: the log has as many as have joined."""
-    joined = len(work.journal.state.steers)
-    for steer in steers[joined:]:
+    new, work.joined = steers[work.joined :], max(work.joined, len(steers))
+    for steer in new:
         work.journal.take_room(encoded_size(steer.text))
         work.journal.put(e.RunSteered, text=steer.text, by=steer.by, message_id=steer.message_id)
     await work.journal.stored()

@@ -9,7 +9,7 @@ from contracts.events import ReasoningDelta, RunEvent, TextDelta, encode_event
 from contracts.run_state import RunState, Snapshot, encode_snapshot
 
 from inference.domain.checkpoints import CheckpointSchedule
-from inference.domain.pending import Checkpoint, Item, JoinedDelta, Pending
+from inference.domain.pending import Barrier, Checkpoint, Item, JoinedDelta, Pending
 from inference.ports import Clock
 
 logger = structlog.get_logger()
@@ -49,6 +49,7 @@ class RunWriter:
         self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
+        self._is_over = False
         self.failure: Exception | None = None
 
     @property
@@ -56,14 +57,14 @@ class RunWriter:
         """Where the last stored event is."""
         return self._stream_sequence
 
-    def text(self, part: int, delta: str) -> None:
+    def text(self, part: int, delta: str, agent: str | None = None) -> None:
         """Queue text of the answer."""
-        self._pending.add_delta(part, delta, reasoning=False)
+        self._pending.add_delta(part, delta, reasoning=False, agent=agent)
         self._nudge()
 
-    def reasoning(self, part: int, delta: str) -> None:
+    def reasoning(self, part: int, delta: str, agent: str | None = None) -> None:
         """Queue reasoning."""
-        self._pending.add_delta(part, delta, reasoning=True)
+        self._pending.add_delta(part, delta, reasoning=True, agent=agent)
         self._nudge()
 
     def event(self, event: RunEvent) -> None:
@@ -88,8 +89,12 @@ class RunWriter:
             await self._room.wait()
 
     async def stored(self) -> None:
-        """Return when everything queued so far is stored; raises the log's error when it will not be."""
-        await self._idle.wait()
+        """Return when everything queued so far is stored, whatever is queued meanwhile; raises the log's error when it will not
+        be."""
+        if not self._idle.is_set():
+            passed = asyncio.Event()
+            self._pending.add(Barrier(passed.set))
+            await passed.wait()
         if self.failure is not None:
             raise self.failure
 
@@ -110,11 +115,15 @@ class RunWriter:
             self.failure = error
             self._on_failure(error)
         finally:
+            self._is_over = True
             self._idle.set()
             self._room.set()
+            while (item := self._pending.take()) is not None:
+                if isinstance(item, Barrier):
+                    item.tell()
 
     def _nudge(self) -> None:
-        if self.failure is None:
+        if not self._is_over:
             self._idle.clear()
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -122,6 +131,9 @@ class RunWriter:
     async def _store(self, item: Item) -> None:
         if isinstance(item, Checkpoint):
             await self._snapshot()
+            return
+        if isinstance(item, Barrier):
+            item.tell()
             return
         event = self._delta(item) if isinstance(item, JoinedDelta) else self._stamped(item)
         stored_at = await self._log.append(self._claim, event.sequence, encode_event(event))
@@ -144,6 +156,7 @@ class RunWriter:
             at=self._clock.stamp(),
             part=item.part,
             delta=item.text,
+            agent=item.agent,
         )
 
     def _stamped(self, event: RunEvent) -> RunEvent:

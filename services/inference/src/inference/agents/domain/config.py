@@ -13,6 +13,7 @@ from inference.agents.domain.checked_table import AgentConfigError, CheckedTable
 DEFAULT_AGENT: Final = "default"
 OWN_CORPUS: Final = "user"
 MCP_TIMEOUT: Final = 60.0
+MOST_MEMBERS: Final = 8
 PROMPT_VARIABLES: Final = frozenset({"agent", "date", "language", "user_name"})
 
 
@@ -55,11 +56,20 @@ class McpServer:
     timeout: float = MCP_TIMEOUT
 
 
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Agents that answer the same message in one run: one after the other, each hearing those before it, or `at_once`, each
+    for itself. Every member has its own steps and limits."""
+
+    members: tuple[str, ...]
+    at_once: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
     """One agent. `model` empty: the thread's, else the user's, else the registry's. `fallbacks` are tried in order. `tools`
     are patterns: a built-in tool's or function's name, `mesh:…`, `mcp:…`, with `*` and `?`. `hand_off` names the agents it
-    may hand over to."""
+    may hand over to. With a `panel` it says nothing itself: its members do, and of its limits `seconds` counts."""
 
     name: str
     description: str
@@ -71,6 +81,7 @@ class AgentConfig:
     limits: Limits = Limits()
     retrieval: RetrievalConfig = RetrievalConfig()
     mcp_servers: tuple[McpServer, ...] = ()
+    panel: Panel | None = None
 
     def prompt(self, values: Mapping[str, str]) -> str:
         """The system prompt with `$date`, `$user_name`, `$language` and `$agent` filled in; what is not known is left empty."""
@@ -122,12 +133,31 @@ def read_agents(files: Mapping[str, str], *, models: Collection[str] | None = No
             if other not in agents or other == agent.name:
                 expected = ", ".join(sorted(agents.keys() - {agent.name})) or "no other agent exists"
                 problems.append(f"{written_in[agent.name]}: hand_off has {other!r}, expected one of: {expected}.")
+    _check_panels(agents, written_in, problems)
     _check_servers(agents, written_in, problems)
     if DEFAULT_AGENT not in agents and not problems:
         problems.append(f"No file has the agent {DEFAULT_AGENT!r}.")
     if problems:
         raise AgentConfigError(problems)
     return Agents(agents)
+
+
+def _check_panels(agents: Mapping[str, AgentConfig], written_in: Mapping[str, str], problems: list[str]) -> None:
+    panels = {agent.name for agent in agents.values() if agent.panel is not None}
+    alone = ", ".join(sorted(agents.keys() - panels)) or "no other agent exists"
+    for agent in agents.values():
+        file = written_in[agent.name]
+        for other in sorted(panels.intersection(agent.hand_off)):
+            problems.append(f"{file}: hand_off has {other!r}, which is a panel, expected one of: {alone}.")
+        if agent.panel is None:
+            continue
+        for member in agent.panel.members:
+            if member not in agents or member in panels:
+                problems.append(f"{file}: panel.members has {member!r}, expected some of: {alone}.")
+        own = ("system_prompt", "model", "fallbacks", "tools", "hand_off", "mcp_servers")
+        problems += [
+            f"{file}: {key} is set, but the members of a panel have their own." for key in own if getattr(agent, key)
+        ]
 
 
 def _check_servers(agents: Mapping[str, AgentConfig], written_in: Mapping[str, str], problems: list[str]) -> None:
@@ -150,7 +180,7 @@ def _read_agent(file: str, text: str, models: Collection[str] | None, problems: 
         return None
     before = len(problems)
     top = CheckedTable(file, "", data, problems)
-    limits, retrieval = top.table("limits"), top.table("retrieval")
+    limits, retrieval, panel = top.table("limits"), top.table("retrieval"), top.table("panel")
     agent = AgentConfig(
         name=top.text("name", form=r"[a-z0-9][a-z0-9_-]{0,39}", expected="1 to 40 of a-z, 0-9, _ and -"),
         description=top.text("description", default=""),
@@ -171,11 +201,20 @@ def _read_agent(file: str, text: str, models: Collection[str] | None, problems: 
             corpora=retrieval.texts("corpora", default=(OWN_CORPUS,), check=_corpus_problem),
         ),
         mcp_servers=tuple(_read_server(name, table) for name, table in top.tables("mcp")),
+        panel=_read_panel(panel) if "panel" in data else None,
     )
     limits.nothing_else()
     retrieval.nothing_else()
+    panel.nothing_else()
     top.nothing_else()
     return agent if len(problems) == before else None
+
+
+def _read_panel(table: CheckedTable) -> Panel:
+    members = table.texts("members")
+    if not 2 <= len(members) <= MOST_MEMBERS:
+        table.wrong("members", list(members), f"the names of 2 to {MOST_MEMBERS} agents")
+    return Panel(members=members, at_once=table.yes_or_no("at_once", default=False))
 
 
 def _read_server(name: str, table: CheckedTable) -> McpServer:
@@ -242,4 +281,6 @@ def as_data(agent: AgentConfig) -> dict[str, Any]:
         "description": agent.description,
         "model": agent.model or None,
         "tools": list(agent.tools),
+        "hand_off": list(agent.hand_off),
+        "panel": list(agent.panel.members) if agent.panel is not None else [],
     }

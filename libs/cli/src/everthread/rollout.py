@@ -17,6 +17,7 @@ from everthread.state import read_state
 _TOKEN_SECONDS: Final = 300
 _TICKS: Final = "▁▂▃▄▅▆▇█"
 _WIDTH: Final = 30
+_CHANGES: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,8 @@ def lines_of(rollout: dict[str, Any], *, colour: bool = False) -> list[str]:
             for words, key in (("first text", "first_text_ms"), ("duration", "duration_ms"))
             for name in ("p50", "p95", "p99")
         ),
+        ("survived", _survival(ours), _survival(theirs)),
+        ("database operations", *(_number(path["database_operations_per_answer"]) for path in (ours, theirs))),
         ("cost per answer", _money(ours["cost_per_answer_microusd"]), _money(theirs["cost_per_answer_microusd"])),
     ]
     width = max(len(row[0]) for row in rows)
@@ -122,20 +125,67 @@ def lines_of(rollout: dict[str, Any], *, colour: bool = False) -> list[str]:
         ("runs", "runs_over_time"),
         ("errors", "errors_over_time"),
         ("first text", "first_text_p95_over_time"),
+        ("survival", "survival_over_time"),
+        ("database", "database_operations_over_time"),
     ):
         # Of one kind for both: what looks alike is alike.
         top = max([value or 0 for path in (ours, theirs) for value in path[key]])
-        lines.append(f"{name:<{width}}  {spark(ours[key], top):>{_WIDTH}}  {spark(theirs[key], top):>{_WIDTH}}")
+        lines.append(
+            f"{name:<{width}}  {spark(ours[key], top):>{_WIDTH}}  {spark(theirs[key], top):>{_WIDTH}}".rstrip()
+        )
     for path, view in (("durable_event", ours), ("legacy_sync", theirs)):
         if view["errors"]:
             lines.append(f"{path} failed: " + ", ".join(f"{code} {count}" for code, count in view["errors"].items()))
     if rollout["error_difference"]:
         low, high = rollout["error_difference"]["low"], rollout["error_difference"]["high"]
         lines.append(f"durable_event has {low:+.1%} to {high:+.1%} errors more than legacy_sync (95 % interval)")
-    return lines
+    broken = rollout["broken_promises"]
+    if broken["gaps"] or broken["doubles"]:
+        lines.append(f"promises broken: {broken['gaps']} events shown out of order, {broken['doubles']} shown twice")
+    return [*lines, *_shadows(rollout["shadows"]), *_changes(rollout["changes"])]
 
 
-def spark(values: list[int | None], top: float) -> str:
+def _shadows(shadows: dict[str, Any]) -> list[str]:
+    """What the shadows say; nothing where there are none."""
+    if not shadows["pairs"]:
+        return []
+    served, shadow = shadows["served"], shadows["shadow"]
+    alike = "-" if shadows["similarity"] is None else f"{shadows['similarity']:.1%}"
+    rows = [
+        ("", "shadow (durable_event)", "served (legacy_sync)"),
+        ("failed", str(shadow["failed"]), str(served["failed"])),
+        *(
+            (f"{words} {name}", _time(shadow[key][name]), _time(served[key][name]))
+            for words, key in (("first text", "first_text_ms"), ("duration", "duration_ms"))
+            for name in ("p50", "p95")
+        ),
+        ("tokens in", str(shadow["input_tokens"]), str(served["input_tokens"])),
+        ("tokens out", str(shadow["output_tokens"]), str(served["output_tokens"])),
+        ("cost", _money(shadow["cost_microusd"]), _money(served["cost_microusd"])),
+        ("database operations", *(_number(side["database_operations_per_answer"]) for side in (shadow, served))),
+    ]
+    width = max(len(row[0]) for row in rows)
+    return [
+        "",
+        f"{shadows['pairs']} answers of legacy_sync were repeated unseen by durable_event ({shadows['share']} % of the users now):",
+        f"of {shadows['compared']} whole pairs {shadows['equal']} have the same text, {alike} alike on average",
+        *(f"{name:<{width}}  {one:>{_WIDTH}}  {other:>{_WIDTH}}".rstrip() for name, one, other in rows),
+    ]
+
+
+def _changes(changes: list[dict[str, Any]]) -> list[str]:
+    """The latest ones, newest first."""
+    if not changes:
+        return []
+    shown = [
+        f"  {change['at']}  {change['change']:<11}  {'' if change['share'] is None else str(change['share']) + ' %':>5}  "
+        f"{change['by']}: {change['why']}"
+        for change in changes[:_CHANGES]
+    ]
+    return ["", "the latest changes:", *shown]
+
+
+def spark(values: list[float | None], top: float) -> str:
     """One character per value, as high as its share of `top`; a space where there is none or nothing."""
     return "".join(
         " " if not value else _TICKS[min(len(_TICKS) - 1, int(value / top * (len(_TICKS) - 1) + 0.5))]
@@ -145,6 +195,15 @@ def spark(values: list[int | None], top: float) -> str:
 
 def _counts(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[str, str, str]:
     return name, str(ours[name]), str(theirs[name])
+
+
+def _survival(path: dict[str, Any]) -> str:
+    """Of the answers whose client went away."""
+    return f"{path['survived']} of {path['departed']}, {path['survival']:.1%}" if path["departed"] else "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _percent(share: float | None) -> str:

@@ -50,6 +50,19 @@ def set_share(
     _steer("set", share, why, user, token_file, home, as_json)
 
 
+@app.command(name="shadow")
+def set_shadows(
+    share: Annotated[int, typer.Argument(metavar="PERCENT", min=0, max=100, help="Of the users.")],
+    why: WhyOption = "set by hand",
+    user: UserOption = "operator",
+    token_file: TokenOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have the durable path repeat unseen what legacy_sync answers to so many percent of the users; 0 ends it."""
+    _steer("shadow", share, why, user, token_file, home, as_json)
+
+
 @app.command()
 def pause(
     why: WhyOption = "paused by hand",

@@ -20,6 +20,9 @@ class Burial(Protocol):
     async def open_run_ids(self, thread_id: str) -> tuple[str, ...]:
         """The thread's runs that have not ended."""
 
+    async def schedule_ids(self, thread_id: str) -> tuple[str, ...]:
+        """The thread's schedules."""
+
     async def bury(self, thread: Thread, deletion: Deletion) -> None:
         """Delete the thread with as much as fits into a transaction, and write down what is left to do."""
 

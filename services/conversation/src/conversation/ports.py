@@ -83,6 +83,9 @@ class Writes(Lists, Protocol):
     async def open_run_ids(self, thread_id: str) -> tuple[str, ...]:
         """The thread's runs that have not ended."""
 
+    async def schedule_ids(self, thread_id: str) -> tuple[str, ...]:
+        """The thread's schedules."""
+
     async def bury(self, thread: Thread, deletion: Deletion) -> None:
         """Delete a thread with as much as fits into a transaction, and write down what is left to do. The ledger stays: what
         was spent was spent."""

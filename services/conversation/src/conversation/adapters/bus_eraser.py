@@ -5,6 +5,7 @@ from typing import Final
 from bus.erasing import Erasing
 from contracts.facts import ThreadDeleted
 from contracts.subjects import (
+    append_subject,
     due_subject,
     execute_subject,
     fact_subject,
@@ -34,7 +35,11 @@ class BusEraser:
         # The commands before the logs: a worker that is handed one now finds no run, and writes nothing.
         for run_id in deletion.run_ids:
             count += await self._bus.purge(COMMANDS.name, execute_subject(run_id))
-            for subject in (timer_subject("run", run_id), due_subject("run", run_id)):
+        count += await self._bus.purge(COMMANDS.name, append_subject(thread_id))
+        timers = [("run", run_id) for run_id in deletion.run_ids]
+        timers += [("schedule", schedule_id) for schedule_id in deletion.schedule_ids]
+        for timer in timers:
+            for subject in (timer_subject(*timer), due_subject(*timer)):
                 count += await self._bus.purge(TIMERS.name, subject)
         count += await self._bus.purge(RUNS.name, thread_subjects(thread_id))
         kept = fact_subject(thread_id, _DELETED)

@@ -77,6 +77,7 @@ class MongoGraves:
 def _rows_of(deletion: Deletion) -> d.Document:
     """What waits to be told of the thread, but that it was deleted."""
     facts = fact_subjects(deletion.thread_id).removesuffix(">")
+    timers = [timer_subject("schedule", schedule_id) for schedule_id in deletion.schedule_ids]
     runs = [
         subject for run_id in deletion.run_ids for subject in (execute_subject(run_id), timer_subject("run", run_id))
     ]
@@ -84,6 +85,6 @@ def _rows_of(deletion: Deletion) -> d.Document:
         "$or": [
             # A range and no pattern: the slash is what comes behind the dot.
             {"subject": {"$gte": facts, "$lt": facts.removesuffix(".") + "/", "$ne": facts + "thread.deleted"}},
-            {"subject": {"$in": runs}},
+            {"subject": {"$in": runs + timers}},
         ]
     }

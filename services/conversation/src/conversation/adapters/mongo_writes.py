@@ -104,9 +104,10 @@ class MongoWrites(MongoLists):
         await self._set(schema.THREADS, thread.id, {**values, "updated_at": thread.updated_at})
 
     async def open_run_ids(self, thread_id: str) -> tuple[str, ...]:
-        query = {"thread_id": thread_id, "status": {"$in": list(OPEN)}}
-        found = self._database.collection(schema.RUNS).find(query, {"_id": 1}, session=self._session)
-        return tuple(run["_id"] for run in await found.to_list())
+        return await self._ids(schema.RUNS, {"thread_id": thread_id, "status": {"$in": list(OPEN)}})
+
+    async def schedule_ids(self, thread_id: str) -> tuple[str, ...]:
+        return await self._ids(schema.SCHEDULES, {"thread_id": thread_id})
 
     async def bury(self, thread: Thread, deletion: Deletion) -> None:
         await self._database.collection(schema.THREADS).delete_one({"_id": thread.id}, session=self._session)
@@ -204,6 +205,10 @@ class MongoWrites(MongoLists):
     def say(self, outgoing: Outgoing) -> None:
         headers = headers_of(outgoing)
         self._transaction.emit(outgoing.subject, outgoing.payload, message_id=outgoing.message_id, headers=headers)
+
+    async def _ids(self, collection: str, query: d.Document) -> tuple[str, ...]:
+        found = self._database.collection(collection).find(query, {"_id": 1}, session=self._session)
+        return tuple(one["_id"] for one in await found.to_list())
 
     async def _find(self, collection: str, query: d.Document) -> d.Document | None:
         return await self._database.collection(collection).find_one(query, session=self._session)

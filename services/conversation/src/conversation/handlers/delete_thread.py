@@ -16,7 +16,8 @@ async def delete_thread(parts: Parts, user_id: str, thread_id: str) -> None:
     async def body(writes: Writes) -> None:
         thread = await access_thread(writes, user_id, thread_id, "own")
         now = parts.now()
-        await writes.bury(thread, deletion_of(thread, await writes.open_run_ids(thread.id), now))
+        run_ids, schedule_ids = await writes.open_run_ids(thread.id), await writes.schedule_ids(thread.id)
+        await writes.bury(thread, deletion_of(thread, run_ids, schedule_ids, now))
         writes.say(thread_deleted(thread, parts.new_id(FACT), now))
 
     await parts.records.transaction(body)

@@ -42,7 +42,7 @@ async def _delete(parts: LifetimeParts, thread_id: str) -> bool:
         if thread is None or not _is_over(parts, thread) or await writes.open_run_ids(thread_id):
             return False
         now = parts.now()
-        await writes.bury(thread, deletion_of(thread, (), now))
+        await writes.bury(thread, deletion_of(thread, (), await writes.schedule_ids(thread_id), now))
         writes.say(thread_deleted(thread, parts.new_id(FACT), now))
         return True
 

@@ -19,6 +19,7 @@ from contracts.usage import Usage
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.hub import Hub
 from gateway.adapters.run_feeds import Feeds
+from gateway.adapters.thread_tools import GrpcThreadTools
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.identity import Principal, bearer_token
 from gateway.entrypoints.app import build
@@ -33,10 +34,11 @@ Script = Callable[[ExecuteRun], list[Any]]
 
 
 class Anybody:
-    """Whoever says who he is, is believed."""
+    """Whoever says who he is, is believed; root is an administrator."""
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        return Principal(user_id_of("test", bearer_token(authorization)), "user", 4_000_000_000.0)
+        user = bearer_token(authorization)
+        return Principal(user_id_of("test", user), "admin" if user == "root" else "user", 4_000_000_000.0)
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Gateway:
     serving: "asyncio.Task[None]"
     drain: Callable[[], None]
     streams: Any
+    tools: GrpcThreadTools
 
     async def kill(self) -> None:
         """Gone in the middle of everything."""
@@ -65,11 +68,13 @@ class Gateway:
         await self.feeds.close()
         await self.hub.close()
         await self.conversation.close()
+        await self.tools.close()
 
 
 async def start_gateway(service: Service, broker: Broker, name: str, *, heartbeat: float = 10.0) -> Gateway:
     bus = MemoryBus(name, broker)
     conversation = GrpcConversation(f"127.0.0.1:{service.port}", deadline=10)
+    tools = GrpcThreadTools(f"127.0.0.1:{service.port}", deadline=10)
     hub = Hub(bus, ring_bytes=262_144, piece_bytes=65_536)
     feeds = Feeds(bus.run_log, piece_bytes=65_536)
 
@@ -85,6 +90,7 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         readiness=ready,
         messages=MessageBudget(per_second=1000, burst=1000),
         streams=StreamBudget(per_user=100),
+        tools=tools,
     )
     doors, streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds), heartbeat=heartbeat)
     app, native = build(wiring, version="0", client_doors=doors)
@@ -97,7 +103,7 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         native.drain()
         streams.drain()
 
-    return Gateway(f"http://127.0.0.1:{port}", server, feeds, hub, conversation, serving, drain, streams)
+    return Gateway(f"http://127.0.0.1:{port}", server, feeds, hub, conversation, serving, drain, streams, tools)
 
 
 @dataclass

@@ -17,8 +17,8 @@ from runtime.names import Metric
 from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
-from gateway.adapters.browser_registry import BrowserRegistry
 from gateway.adapters.audit_stream import AuditStream
+from gateway.adapters.browser_registry import BrowserRegistry
 from gateway.adapters.budget_bucket import BudgetBucket
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.demo_workers import WorkersOfThisMachine
@@ -37,6 +37,7 @@ from gateway.adapters.presence_bucket import PresenceBucket
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.sharing import GrpcSharing
+from gateway.adapters.thread_tools import GrpcThreadTools
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
 from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
@@ -78,6 +79,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     await notices_of_members.start()
     presences = PresenceBucket(bus, attendance, place=bus.name, seconds=settings.presence_seconds)
     presences.start()
+    tools = GrpcThreadTools(settings.conversation_address, deadline=settings.conversation_deadline)
     sharing = GrpcSharing(settings.conversation_address, deadline=settings.conversation_deadline)
     log = LegacyLog(bus.run_log, legacy, strict=False)
     watched = WatchedLog(LegacyLog(bus.run_log, legacy, strict=True), conversation.note_departure)
@@ -95,6 +97,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         documents=documents,
         attendance=attendance,
         sharing=sharing,
+        tools=tools,
         presences=presences,
         spending=usage,
         budgets=BudgetBucket(bus),
@@ -152,6 +155,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await feeds.close()
         await authenticator.close()
         await conversation.close()
+        await tools.close()
         await documents.close()
         await usage.close()
         await bus.drain()

@@ -15,7 +15,7 @@ from gateway.domain.guard import Broken, GuardState
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import Definition, PathContext, PathDecision
 from gateway.domain.protocols.frame import FramePlace, Mapping, ResumableMapping
-from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
+from gateway.domain.records import PLAIN, Accepted, Message, Preferences, Run, SendOptions, Thread, ThreadChange, User
 
 __all__ = ["Authenticator", "BusError", "Conversation", "Entry", "LogReader", "LogViewer", "Page", "Viewer", "Viewers"]
 
@@ -82,11 +82,12 @@ class Conversation(Protocol):
         idempotency_key: str,
         body_hash: bytes,
         parent_message_id: str,
+        options: SendOptions = PLAIN,
     ) -> Accepted:
         """Store message, pending answer and run in one transaction. Idempotent by key."""
 
-    async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int) -> Page:
-        """Oldest first."""
+    async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int, branch: str = "") -> Page:
+        """Oldest first; with `branch` only those along it."""
 
     async def get_run(self, user_id: str, run_id: str, *, commanding: bool = False) -> tuple[Run, Message | None]:
         """The run, and its stored answer once it has ended. `commanding`: the caller is about to stop, steer or answer it, which

@@ -14,7 +14,7 @@ from runtime.rpc import connect
 from gateway.adapters.calls import call
 from gateway.adapters.results import pair_of, result_of
 from gateway.domain.comparison import RunResult
-from gateway.domain.records import Accepted, Message, Preferences, Run, Thread, ThreadChange, User
+from gateway.domain.records import PLAIN, Accepted, Message, Preferences, Run, SendOptions, Thread, ThreadChange, User
 from gateway.domain.shadowing import ShadowPair
 from gateway.ports import ClientMessage, Page
 
@@ -49,18 +49,18 @@ class GrpcConversation:
     ) -> Thread:
         """See ports.Conversation."""
         request = pb.CreateThreadRequest(user_id=user_id, title=title, model=model, tags=tags, kind=kind)
-        return _thread((await self._call(self._stub.CreateThread, request)).thread)
+        return thread_of((await self._call(self._stub.CreateThread, request)).thread)
 
     async def get_thread(self, user_id: str, thread_id: str) -> Thread:
         """See ports.Conversation."""
         request = pb.GetThreadRequest(user_id=user_id, thread_id=thread_id)
-        return _thread((await self._call(self._stub.GetThread, request)).thread)
+        return thread_of((await self._call(self._stub.GetThread, request)).thread)
 
     async def list_threads(self, user_id: str, *, archived: bool | None, cursor: str, limit: int) -> Page:
         """See ports.Conversation."""
         request = pb.ListThreadsRequest(user_id=user_id, archived=archived, cursor=cursor, limit=limit)
         answer = await self._call(self._stub.ListThreads, request)
-        return Page(threads=[_thread(item) for item in answer.items], messages=(), next_cursor=answer.next_cursor)
+        return Page(threads=[thread_of(item) for item in answer.items], messages=(), next_cursor=answer.next_cursor)
 
     async def update_thread(self, user_id: str, thread_id: str, change: ThreadChange) -> Thread:
         """See ports.Conversation."""
@@ -73,8 +73,11 @@ class GrpcConversation:
             pinned=change.pinned,
             starred=change.starred,
             tags=None if change.tags is None else pb.UpdateThreadRequest.Tags(values=change.tags),
+            agent=change.agent,
+            on_busy=change.on_busy,
+            branch=change.branch,
         )
-        return _thread((await self._call(self._stub.UpdateThread, request)).thread)
+        return thread_of((await self._call(self._stub.UpdateThread, request)).thread)
 
     async def delete_thread(self, user_id: str, thread_id: str) -> None:
         """See ports.Conversation."""
@@ -91,6 +94,7 @@ class GrpcConversation:
         idempotency_key: str,
         body_hash: bytes,
         parent_message_id: str,
+        options: SendOptions = PLAIN,
     ) -> Accepted:
         """See ports.Conversation."""
         request = pb.AcceptMessageRequest(
@@ -102,6 +106,14 @@ class GrpcConversation:
             idempotency_key=idempotency_key,
             body_hash=body_hash,
             parent_message_id=parent_message_id,
+            agent=options.agent,
+            on_busy=options.on_busy,
+            run_at=options.run_at,
+            roles=options.roles,
+            steer_run_id=options.steer_run_id,
+            answers_message_id=options.answers_message_id,
+            replaces_message_id=options.replaces_message_id,
+            branch_label=options.branch_label,
         )
         answer = await self._call(self._stub.AcceptMessage, request)
         return Accepted(
@@ -109,13 +121,15 @@ class GrpcConversation:
             assistant_message_id=answer.assistant_message_id,
             run_id=answer.run_id,
             path=answer.path,
+            steered=answer.steered,
+            queued=answer.queued,
             command=answer.command,
         )
 
     async def open_thread(self, user_id: str, thread_id: str, *, tags: Sequence[str]) -> Thread:
         """See ports.ClientThreads."""
         request = pb.CreateThreadRequest(user_id=user_id, thread_id=thread_id, tags=tags)
-        return _thread((await self._call(self._stub.CreateThread, request)).thread)
+        return thread_of((await self._call(self._stub.CreateThread, request)).thread)
 
     async def accept(self, user_id: str, thread_id: str, message: ClientMessage) -> Accepted:
         """See ports.ClientThreads."""
@@ -148,9 +162,11 @@ class GrpcConversation:
         answer = await self._call(self._stub.ListMessages, request)
         return [_message(item) for item in answer.items]
 
-    async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int) -> Page:
+    async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int, branch: str = "") -> Page:
         """See ports.Conversation."""
-        request = pb.ListMessagesRequest(user_id=user_id, thread_id=thread_id, cursor=cursor, limit=limit)
+        request = pb.ListMessagesRequest(
+            user_id=user_id, thread_id=thread_id, cursor=cursor, limit=limit, branch=branch
+        )
         answer = await self._call(self._stub.ListMessages, request)
         return Page(threads=(), messages=[_message(item) for item in answer.items], next_cursor=answer.next_cursor)
 
@@ -158,7 +174,7 @@ class GrpcConversation:
         """See ports.Conversation."""
         request = pb.GetRunRequest(user_id=user_id, run_id=run_id, commanding=commanding)
         answer = await self._call(self._stub.GetRun, request)
-        return _run(answer.run), _message(answer.message) if answer.HasField("message") else None
+        return run_of(answer.run), _message(answer.message) if answer.HasField("message") else None
 
     async def list_run_results(
         self, *, since: datetime, limit: int, with_operations: bool = False
@@ -197,7 +213,8 @@ class GrpcConversation:
         return await call(method, request, self._deadline)
 
 
-def _thread(item: pb.Thread) -> Thread:
+def thread_of(item: pb.Thread) -> Thread:
+    """A thread as it came."""
     return Thread(
         id=item.id,
         title=item.title,
@@ -213,6 +230,8 @@ def _thread(item: pb.Thread) -> Thread:
         owner_id=item.owner_id,
         members=item.members or 1,
         kind=item.kind or "normal",
+        on_busy=item.on_busy,
+        branch=item.branch,
     )
 
 
@@ -247,7 +266,8 @@ def _message(item: pb.Message) -> Message:
     )
 
 
-def _run(item: pb.Run) -> Run:
+def run_of(item: pb.Run) -> Run:
+    """A run as it came."""
     return Run(
         id=item.id,
         thread_id=item.thread_id,
@@ -267,6 +287,8 @@ def _run(item: pb.Run) -> Run:
         client=item.client,
         author=item.author,
         cancelled_by=item.cancelled_by,
+        agent=item.agent,
+        run_at=item.run_at,
     )
 
 

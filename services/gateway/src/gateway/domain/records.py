@@ -92,6 +92,10 @@ class Accepted:
     run_id: str
     path: str
     repeated: bool = False
+    steered: bool = False
+    """The message joins a run that goes on."""
+    queued: bool = False
+    """Its answer has not begun: others of the thread go first, or its time has not come."""
     command: bytes = field(default=b"", repr=False)
     """On the legacy path: the command to execute the run, which nobody has queued."""
 

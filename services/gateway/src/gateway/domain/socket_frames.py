@@ -1,6 +1,6 @@
 """The WebSocket's messages, both ways. An event's JSON is the log's own bytes, unchanged."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from contracts.codes import Code
@@ -48,6 +48,37 @@ class Send(_Command, frozen=True, tag="send"):
     model: Annotated[str, msgspec.Meta(max_length=100)] = ""
     parent_message_id: Annotated[str, msgspec.Meta(max_length=64)] = ""
     idempotency_key: str | None = None
+    agent: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    on_busy: Literal["", "reject", "enqueue", "interrupt", "steer"] = ""
+    run_at: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class Input(_Command, frozen=True, tag="input"):
+    """What a run waits for: any JSON that fits its schema. Without a `wait_id`: whatever it waits for now."""
+
+    id: Id
+    run: str
+    value: Any
+    wait_id: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class Approve(_Command, frozen=True, tag="approve"):
+    """Whether the tool call that a run waits with may be carried out."""
+
+    id: Id
+    run: str
+    approved: bool
+    wait_id: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    note: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+
+
+class Steer(_Command, frozen=True, tag="steer"):
+    """A message that joins a run's answer at its next step."""
+
+    id: Id
+    run: str
+    content: str
+    idempotency_key: str = ""
 
 
 class Cancel(_Command, frozen=True, tag="cancel"):
@@ -57,7 +88,7 @@ class Cancel(_Command, frozen=True, tag="cancel"):
     run: str
 
 
-Command = Auth | Subscribe | Unsubscribe | Send | Cancel
+Command = Auth | Subscribe | Unsubscribe | Send | Cancel | Input | Approve | Steer
 
 _commands: Final = msgspec.json.Decoder(Command)
 

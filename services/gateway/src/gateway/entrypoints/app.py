@@ -19,7 +19,9 @@ from gateway.entrypoints import (
     reference,
     refusing,
     rollout,
+    run_commands,
     sessions,
+    thread_tools,
     tickets,
     usage,
     webhooks,
@@ -39,6 +41,11 @@ _STREAMS: Final = {
         "watch_thread",
         "The events of all runs of a thread, as they come.",
         "thread_id",
+    ),
+    "/v1/runs/{run_id}/replay": (
+        "replay_run",
+        "The recorded events at their own pace, times `speed` (0: without pauses), without the model.",
+        "run_id",
     ),
     "/v1/me/events": ("watch_feed", "What happens to the caller's threads, for all devices.", ""),
 }
@@ -61,6 +68,8 @@ def build(
     app.add_api_route("/readyz", _readyz, include_in_schema=False)
     # The door has verified the token before; this is what OpenAPI says about it.
     app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(run_commands.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(thread_tools.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(people.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(export.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(tickets.router, dependencies=[Depends(HTTPBearer(auto_error=False))])

@@ -15,6 +15,7 @@ from gateway.domain.frames import HEADERS, HEARTBEAT, end_frame, opening
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.wiring import BEGAN, PRINCIPAL, Wiring
+from gateway.handlers.replay_run import check_speed, replay_run
 from gateway.handlers.watch import Attachment, Place, check_place, watch_feed, watch_run, watch_thread
 from gateway.handlers.watch_presence import with_presence
 
@@ -27,7 +28,9 @@ ATTACH_SECONDS: Final = 15.0
 CUT_SECONDS: Final = 5.0
 """How long a client that does not read may keep a stream which should have ended."""
 
-_PATHS: Final = re.compile(r"/v1/(?:(?P<kind>threads|runs)/(?P<id>[^/]+)|(?P<me>me))/events")
+_PATHS: Final = re.compile(
+    r"/v1/(?:(?P<kind>threads|runs)/(?P<id>[^/]+)|(?P<me>me))/events|/v1/runs/(?P<replay>[^/]+)/replay"
+)
 
 
 def is_event_stream(path: str) -> bool:
@@ -40,6 +43,8 @@ def route_of(path: str) -> str:
     found = _PATHS.fullmatch(path)
     if found is None or found["me"]:
         return "/v1/me/events"
+    if found["replay"]:
+        return "/v1/runs/{run_id}/replay"
     return "/v1/threads/{thread_id}/events" if found["kind"] == "threads" else "/v1/runs/{run_id}/events"
 
 
@@ -75,7 +80,7 @@ class EventStreams:
         try:
             place = _place_of(scope)
             async with asyncio.timeout(ATTACH_SECONDS):
-                attachment = await self._attach(scope["path"], principal, place)
+                attachment = await self._attach(scope, principal, place)
             await receive()
             if attachment is None:
                 await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -104,8 +109,8 @@ class EventStreams:
         if self._draining:
             stream.end("draining")
 
-    async def _attach(self, path: str, principal: Principal, place: Place) -> Attachment | None:
-        found = _PATHS.fullmatch(path)
+    async def _attach(self, scope: Scope, principal: Principal, place: Place) -> Attachment | None:
+        found = _PATHS.fullmatch(scope["path"])
         behind = self._wiring
         if found is None or found["me"]:
             return await watch_feed(behind.viewers, principal.user_id, place)
@@ -116,11 +121,14 @@ class EventStreams:
                     behind.conversation, behind.log, behind.viewers, principal.user_id, thread_id, place
                 )
                 return with_presence(behind.presences, attachment)
-            run_id = check_id(RUN, found["id"])
+            run_id = check_id(RUN, found["replay"] or found["id"])
         except InvalidIdError as error:
             thread = found["kind"] == "threads"
             code = Code.THREAD_NOT_FOUND if thread else Code.RUN_NOT_FOUND
             raise Refusal(code, f"There is no such {'thread' if thread else 'run'}.") from error
+        if found["replay"]:
+            speed = check_speed(parse_qs(scope["query_string"].decode("latin-1")).get("speed", [""])[0])
+            return await replay_run(behind.conversation, behind.log, principal.user_id, run_id, speed=speed)
         return await watch_run(behind.conversation, behind.log, behind.viewers, principal.user_id, run_id, place)
 
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
-from gateway.domain.records import ENDED, ThreadChange
+from gateway.domain.records import ENDED, SendOptions, ThreadChange
 from gateway.entrypoints import views
 from gateway.entrypoints.timeline_view import TimelineView, timeline_view
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, principal_of, wiring_of
@@ -106,6 +106,9 @@ async def change_thread(
         pinned=body.pinned,
         starred=body.starred,
         tags=None if body.tags is None else tuple(body.tags),
+        agent=body.agent,
+        on_busy=body.on_busy,
+        branch=body.branch,
     )
     thread = await wiring.conversation.update_thread(caller.user_id, thread_id, change)
     return views.thread_view(thread, unread=(await _unread(wiring, caller)).get(thread_id, 0))
@@ -140,25 +143,33 @@ async def post_message(
         model=body.model,
         parent_message_id=body.parent_message_id,
         idempotency_key=idempotency_key or "",
+        options=SendOptions(
+            agent=body.agent,
+            on_busy=body.on_busy,
+            run_at=body.run_at,
+            branch_label=body.branch_label,
+            roles=(caller.role,),
+        ),
     )
     path = await wiring.choose_path(caller, thread_id=thread_id, model=body.model, asked=x_everthread_path)
     accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread_id, message, path=path)
     request.scope[ANSWERING_PATH] = accepted.path
-    return views.AcceptedView(
-        message_id=accepted.message_id,
-        assistant_message_id=accepted.assistant_message_id,
-        run_id=accepted.run_id,
-        path=accepted.path,
-        cursor=str(START),
-    )
+    return views.accepted_view(accepted, str(START))
 
 
 @router.get("/threads/{thread_id}/messages", tags=["messages"])
 async def list_messages(
-    caller: Caller, wiring: Behind, thread_id: ThreadId, cursor: PageCursor = "", limit: Limit = 100
+    caller: Caller,
+    wiring: Behind,
+    thread_id: ThreadId,
+    cursor: PageCursor = "",
+    limit: Limit = 100,
+    branch: Annotated[str, Query(max_length=64, description="A message of the branch, or `active`; else all.")] = "",
 ) -> views.MessagePage:
     """The stored view, oldest first; a running answer shows its text so far."""
-    page = await read_messages(wiring.conversation, wiring.log, caller.user_id, thread_id, cursor=cursor, limit=limit)
+    page = await read_messages(
+        wiring.conversation, wiring.log, caller.user_id, thread_id, cursor=cursor, limit=limit, branch=branch
+    )
     return views.MessagePage(
         items=[views.message_view(message) for message in page.messages], next_cursor=page.next_cursor or None
     )

@@ -15,12 +15,16 @@ from gateway.domain import socket_frames as frames
 from gateway.domain.dismissals import dismissal
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
+from gateway.domain.records import SendOptions
 from gateway.entrypoints import views
 from gateway.entrypoints.refusing import fault, refusal_of
 from gateway.entrypoints.routes import run_id_of, thread_id_of
+from gateway.entrypoints.schemas import check_value
 from gateway.entrypoints.wiring import Wiring
+from gateway.handlers.answer_wait import decide_approval, provide_input
 from gateway.handlers.cancel_run import cancel_run
 from gateway.handlers.send_message import MessageToSend, send_message
+from gateway.handlers.steer_run import steer_run
 from gateway.handlers.watch import Attachment, check_place, watch_feed, watch_run, watch_thread
 from gateway.handlers.watch_presence import with_presence
 from gateway.ports import Viewer
@@ -93,8 +97,59 @@ class Session:
                     wiring.conversation, wiring.log, self._principal.user_id, run_id, now=datetime.now(UTC)
                 )
                 await self._say([frames.answer("cancelling", name, run_id=run_id)])
+            case frames.Input(id=name, run=run):
+                run_id = run_id_of(run)
+                wait_id = await self._input(command, run_id)
+                await self._say([frames.answer("answered", name, run_id=run_id, wait_id=wait_id)])
+            case frames.Approve(id=name, run=run):
+                run_id = run_id_of(run)
+                wait_id = await self._approve(command, run_id)
+                await self._say([frames.answer("answered", name, run_id=run_id, wait_id=wait_id)])
+            case frames.Steer():
+                await self._steer(command)
             case frames.Auth():
                 raise Refusal(Code.BODY_INVALID, "This connection is authenticated already; open another one.")
+
+    async def _input(self, command: frames.Input, run_id: str) -> str:
+        wiring = self._wiring
+        return await provide_input(
+            wiring.conversation,
+            wiring.log,
+            self._principal.user_id,
+            run_id,
+            wait_id=command.wait_id,
+            value=command.value,
+            check=check_value,
+            now=datetime.now(UTC),
+        )
+
+    async def _approve(self, command: frames.Approve, run_id: str) -> str:
+        wiring = self._wiring
+        return await decide_approval(
+            wiring.conversation,
+            wiring.log,
+            self._principal.user_id,
+            run_id,
+            wait_id=command.wait_id,
+            approved=command.approved,
+            note=command.note,
+            now=datetime.now(UTC),
+        )
+
+    async def _steer(self, command: frames.Steer) -> None:
+        caller, wiring = self._principal, self._wiring
+        accepted = await steer_run(
+            wiring.conversation,
+            wiring.models,
+            caller.user_id,
+            run_id_of(command.run),
+            command.content,
+            roles=(caller.role,),
+            idempotency_key=command.idempotency_key,
+        )
+        await self._say(
+            [frames.answer("accepted", command.id, **views.accepted_view(accepted, str(START)).model_dump())]
+        )
 
     async def _subscribe(self, command: frames.Subscribe) -> None:
         name, user_id = command.id, self._principal.user_id
@@ -190,14 +245,11 @@ class Session:
             model=command.model,
             parent_message_id=command.parent_message_id,
             idempotency_key=key or "",
+            options=SendOptions(
+                agent=command.agent, on_busy=command.on_busy, run_at=command.run_at, roles=(caller.role,)
+            ),
         )
         path = await wiring.choose_path(caller, thread_id=thread_id, model=command.model, asked="")
         accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread_id, message, path=path)
-        view = views.AcceptedView(
-            message_id=accepted.message_id,
-            assistant_message_id=accepted.assistant_message_id,
-            run_id=accepted.run_id,
-            path=accepted.path,
-            cursor=str(START),
-        )
+        view = views.accepted_view(accepted, str(START))
         await self._say([frames.answer("accepted", command.id, **view.model_dump())])

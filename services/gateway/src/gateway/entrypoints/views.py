@@ -4,16 +4,24 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from contracts.registry import Model, Registry
-from contracts.run_state import RunState
+from contracts.run_state import RunState, Waiting
 from contracts.usage import Usage
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from gateway.domain.records import ENDED, Message, Run, Thread
+from gateway.domain.records import ENDED, Accepted, Message, Run, Thread
 
 Title = Annotated[str, StringConstraints(max_length=200)]
 ModelId = Annotated[str, StringConstraints(max_length=100)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=50)]
 Tags = Annotated[list[Tag], Field(max_length=50)]
+
+
+OnBusy = Annotated[
+    Literal["", "reject", "enqueue", "interrupt", "steer"],
+    Field(description="What a message does while another answer of the thread goes on; empty: what the thread says."),
+]
+AgentName = Annotated[str, StringConstraints(max_length=64)]
+Label = Annotated[str, StringConstraints(max_length=100)]
 
 
 class Body(BaseModel):
@@ -49,6 +57,11 @@ class ChangeThread(Body):
     pinned: bool | None = None
     starred: bool | None = None
     tags: Tags | None = None
+    agent: AgentName | None = None
+    on_busy: OnBusy | None = None
+    branch: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        default=None, description="A message of the branch that goes on from now on."
+    )
 
 
 class SendMessage(Body):
@@ -57,6 +70,12 @@ class SendMessage(Body):
     content: str
     model: ModelId = ""
     parent_message_id: Annotated[str, StringConstraints(max_length=64)] = ""
+    agent: AgentName = ""
+    on_busy: OnBusy = ""
+    run_at: Annotated[str, StringConstraints(max_length=64)] = Field(
+        default="", description="RFC 3339 with its offset: answered then and not now."
+    )
+    branch_label: Label = ""
 
 
 class ChangePreferences(Body):
@@ -76,6 +95,8 @@ class ThreadView(BaseModel):
     title: str
     model: str
     agent: str
+    on_busy: str
+    branch: str
     archived: bool
     pinned: bool
     starred: bool
@@ -143,13 +164,27 @@ class MessagePage(BaseModel):
 
 
 class AcceptedView(BaseModel):
-    """The message is stored and its answer will finish. Watch from `cursor`."""
+    """The message is stored and its answer will finish. Watch from `cursor`. `steered`: it joins a run that goes on already;
+    `queued`: its answer begins later, after those before it or at its time."""
 
     message_id: str
     assistant_message_id: str
     run_id: str
     path: str
     cursor: str
+    steered: bool
+    queued: bool
+
+
+class WaitingView(BaseModel):
+    """What a run waits for. `reason` is timer, input (POST …/input, any JSON that fits `schema`) or approval (POST …/approve)."""
+
+    reason: str
+    wait_id: str
+    prompt: str
+    input_schema: Any
+    expires_at: str | None
+    tool_call_id: str | None
 
 
 class RunView(BaseModel):
@@ -170,6 +205,9 @@ class RunView(BaseModel):
     ended_at: str | None
     author: str | None
     cancelled_by: str | None
+    agent: str
+    run_at: str | None
+    waiting: WaitingView | None
 
 
 class CancellingView(BaseModel):
@@ -272,6 +310,33 @@ def run_view(run: Run, state: RunState | None) -> RunView:
         ended_at=(live.ended_at if live else run.ended_at) or None,
         author=run.author or None,
         cancelled_by=(live.cancelled_by if live else run.cancelled_by) or None,
+        agent=run.agent,
+        run_at=run.run_at or None,
+        waiting=_waiting(live.waiting) if live and live.waiting else None,
+    )
+
+
+def accepted_view(accepted: Accepted, cursor: str) -> AcceptedView:
+    """As clients get it."""
+    return AcceptedView(
+        message_id=accepted.message_id,
+        assistant_message_id=accepted.assistant_message_id,
+        run_id=accepted.run_id,
+        path=accepted.path,
+        cursor=cursor,
+        steered=accepted.steered,
+        queued=accepted.queued,
+    )
+
+
+def _waiting(waiting: Waiting) -> WaitingView:
+    return WaitingView(
+        reason=waiting.reason,
+        wait_id=waiting.wait_id,
+        prompt=waiting.prompt,
+        input_schema=waiting.schema,
+        expires_at=waiting.expires_at,
+        tool_call_id=waiting.tool_call_id or None,
     )
 
 

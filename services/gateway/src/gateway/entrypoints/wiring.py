@@ -34,6 +34,7 @@ from gateway.ports import (
 )
 from gateway.rollout_ports import Audit, Shadows, Wishes
 from gateway.sharing_ports import Presences, Sharing
+from gateway.thread_ports import ThreadTools
 
 PRINCIPAL = "everthread.principal"
 ANSWERING_PATH = "everthread.path"
@@ -67,6 +68,7 @@ class Wiring:
     document_bytes: int = 10 * 1024 * 1024
     attendance: Attendance = field(default_factory=Attendance)
     sharing: Sharing | None = None
+    tools: ThreadTools | None = None
     presences: Presences | None = None
     flags: Flags | None = None
     """Without them every message is answered by the durable path."""

@@ -1,7 +1,7 @@
 """Send a message: check what can be checked here, have it accepted, say where to watch."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -11,7 +11,7 @@ from contracts.registry import Registry
 
 from gateway.domain.path_flag import DURABLE
 from gateway.domain.problems import Refusal
-from gateway.domain.records import Accepted
+from gateway.domain.records import PLAIN, Accepted, SendOptions
 from gateway.ports import Conversation
 
 MAX_CHARACTERS: Final = 200_000
@@ -26,11 +26,13 @@ class MessageToSend:
     model: str = ""
     parent_message_id: str = ""
     idempotency_key: str = ""
+    options: SendOptions = PLAIN
 
 
 def check_message(message: MessageToSend, models: Registry) -> None:
     """Everything that can be wrong with a message before anybody is asked; raises Refusal."""
-    if not message.content.strip():
+    anew = bool(message.options.answers_message_id)
+    if not message.content.strip() and not anew:
         raise Refusal(Code.MESSAGE_EMPTY, "The message has no text.")
     if len(message.content) > MAX_CHARACTERS:
         raise Refusal(
@@ -69,7 +71,11 @@ async def send_message(
 ) -> Accepted:
     """Accept a message, to be answered by `path`. With an idempotency key, the same request gives the same answer; raises Refusal."""
     check_message(message, models)
-    body = msgspec.json.encode([thread_id, message.content, message.model, message.parent_message_id])
+    asked: list[object] = [thread_id, message.content, message.model, message.parent_message_id]
+    if message.options != PLAIN:
+        # What the author may do is not what they asked for.
+        asked.append(replace(message.options, roles=()))
+    body = msgspec.json.encode(asked)
     return await conversation.accept_message(
         user_id,
         thread_id,
@@ -79,4 +85,5 @@ async def send_message(
         idempotency_key=message.idempotency_key,
         body_hash=hashlib.sha256(body).digest(),
         parent_message_id=message.parent_message_id,
+        options=message.options,
     )

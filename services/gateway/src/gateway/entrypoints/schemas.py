@@ -1,0 +1,31 @@
+"""Values against the JSON schema that a wait names."""
+
+from typing import Any, Final
+
+import jsonschema_rs
+
+LONGEST: Final = 300
+BACKTRACKING: Final = 100_000
+
+
+def check_value(schema: Any, value: Any) -> str:
+    """Why the value does not fit, as a sentence; empty where it does, or where there is no schema. The schema was written by a
+    tool, so it may fetch nothing and its patterns may not take for ever."""
+    if schema is None:
+        return ""
+    try:
+        validator = jsonschema_rs.Draft202012Validator(
+            schema,
+            retriever=_refuse,
+            pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACKING),
+        )
+    except jsonschema_rs.ValidationError as error:
+        return f"The run's own schema cannot be used: {error.message[:LONGEST]}."
+    for problem in validator.iter_errors(value):
+        place = "/".join(str(step) for step in problem.instance_path)
+        return f"{f'At {place}: ' if place else ''}{problem.message[:LONGEST]}."
+    return ""
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"a schema must stand by itself; {uri[:200]} is not fetched")

@@ -1,0 +1,271 @@
+"""Branches, forks and schedules of a thread."""
+
+import asyncio
+from typing import Annotated
+
+from contracts.codes import Code
+from contracts.cursor import START
+from contracts.ids import MESSAGE, InvalidIdError, check_id
+from fastapi import APIRouter, Depends, Header, Path, Request
+from pydantic import BaseModel, StringConstraints
+
+from gateway.domain.problems import Refusal
+from gateway.domain.records import Branch, Schedule, SendOptions
+from gateway.entrypoints import views
+from gateway.entrypoints.routes import Behind, Caller, ThreadId
+from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, wiring_of
+from gateway.handlers.send_message import MessageToSend, check_model, send_message
+from gateway.thread_ports import ThreadTools as Tools
+
+router = APIRouter(prefix="/v1")
+
+Key = Annotated[str, Header(description="The same key gives the same answer.")]
+
+
+def tools_of(request: Request) -> Tools:
+    """What is behind these routes; a gateway without it has none of them."""
+    tools = wiring_of(request).tools
+    if tools is None:
+        raise Refusal(Code.NOT_FOUND, "This gateway has no such thing.")
+    return tools
+
+
+def message_id_of(message_id: Annotated[str, Path()]) -> str:
+    """The message's id out of the path; what cannot be an id names no message."""
+    try:
+        return check_id(MESSAGE, message_id)
+    except InvalidIdError as error:
+        raise Refusal(Code.MESSAGE_NOT_FOUND, "There is no such message in this thread.") from error
+
+
+Using = Annotated[Tools, Depends(tools_of)]
+MessageId = Annotated[str, Depends(message_id_of)]
+
+
+class Regenerate(views.Body):
+    """How the new answer is made; what is left out is as for a message."""
+
+    model: views.ModelId = ""
+    agent: views.AgentName = ""
+    on_busy: views.OnBusy = ""
+    branch_label: views.Label = ""
+
+
+class EditMessage(views.Body):
+    """What the message should have said."""
+
+    content: str
+    model: views.ModelId = ""
+    agent: views.AgentName = ""
+    on_busy: views.OnBusy = ""
+    branch_label: views.Label = ""
+
+
+class ForkThread(views.Body):
+    """The last message that the new thread has. Without a title: the thread's."""
+
+    message_id: Annotated[str, StringConstraints(max_length=64)]
+    title: views.Title = ""
+
+
+class LabelBranch(views.Body):
+    """What people call the branch; an empty text takes the name away."""
+
+    label: views.Label
+
+
+class CreateSchedule(views.Body):
+    """A message to send again and again. `cron`: minute, hour, day of the month, month, day of the week, in `time_zone`."""
+
+    cron: Annotated[str, StringConstraints(max_length=100)]
+    content: str
+    time_zone: Annotated[str, StringConstraints(max_length=64)] = "UTC"
+    model: views.ModelId = ""
+    agent: views.AgentName = ""
+    on_busy: views.OnBusy = ""
+
+
+class BranchView(BaseModel):
+    """A branch. `parent_message_id` is where it departs from an older one, `length` counts from the thread's beginning."""
+
+    id: str
+    label: str
+    parent_message_id: str | None
+    head: str
+    length: int
+    active: bool
+    created_at: str
+
+
+class BranchList(BaseModel):
+    """Oldest first."""
+
+    items: list[BranchView]
+
+
+class ScheduleView(BaseModel):
+    """A schedule. `last_refusal` says why the message was not accepted the last time."""
+
+    id: str
+    thread_id: str
+    cron: str
+    time_zone: str
+    content: str
+    model: str
+    agent: str
+    on_busy: str
+    created_at: str
+    next_at: str | None
+    last_run_id: str | None
+    last_refusal: str | None
+
+
+class ScheduleList(BaseModel):
+    """Oldest first."""
+
+    items: list[ScheduleView]
+
+
+@router.post("/threads/{thread_id}/messages/{message_id}/regenerate", status_code=202, tags=["messages"])
+async def post_regenerate(
+    caller: Caller,
+    wiring: Behind,
+    thread_id: ThreadId,
+    message_id: MessageId,
+    request: Request,
+    body: Regenerate | None = None,
+    idempotency_key: Key = "",
+) -> views.AcceptedView:
+    """Have a message, or the question of an answer, answered anew, on a branch of its own."""
+    wanted = body or Regenerate()
+    options = SendOptions(
+        agent=wanted.agent,
+        on_busy=wanted.on_busy,
+        branch_label=wanted.branch_label,
+        answers_message_id=message_id,
+        roles=(caller.role,),
+    )
+    message = MessageToSend(content="", model=wanted.model, idempotency_key=idempotency_key, options=options)
+    return await _send(wiring, caller, thread_id, message, request)
+
+
+@router.post("/threads/{thread_id}/messages/{message_id}/edit", status_code=202, tags=["messages"])
+async def post_edit(
+    caller: Caller,
+    wiring: Behind,
+    thread_id: ThreadId,
+    message_id: MessageId,
+    body: EditMessage,
+    request: Request,
+    idempotency_key: Key = "",
+) -> views.AcceptedView:
+    """Say something else in the place of a message, on a branch of its own; the old one stays."""
+    options = SendOptions(
+        agent=body.agent,
+        on_busy=body.on_busy,
+        branch_label=body.branch_label,
+        replaces_message_id=message_id,
+        roles=(caller.role,),
+    )
+    message = MessageToSend(content=body.content, model=body.model, idempotency_key=idempotency_key, options=options)
+    return await _send(wiring, caller, thread_id, message, request)
+
+
+@router.get("/threads/{thread_id}/branches", tags=["threads"])
+async def list_branches(caller: Caller, tools: Using, thread_id: ThreadId) -> BranchList:
+    """The branches of a thread. `PATCH /v1/threads/{thread_id}` with `branch` switches."""
+    return BranchList(items=[_branch_view(branch) for branch in await tools.list_branches(caller.user_id, thread_id)])
+
+
+@router.patch("/threads/{thread_id}/branches/{message_id}", tags=["threads"])
+async def label_branch(
+    caller: Caller, tools: Using, thread_id: ThreadId, message_id: MessageId, body: LabelBranch
+) -> BranchView:
+    """Name a branch, by any message of it."""
+    return _branch_view(await tools.label_branch(caller.user_id, thread_id, message_id, body.label))
+
+
+@router.post("/threads/{thread_id}/fork", status_code=201, tags=["threads"])
+async def post_fork(caller: Caller, tools: Using, thread_id: ThreadId, body: ForkThread) -> views.ThreadView:
+    """A new thread of the caller's with copies of the messages up to one of them."""
+    message_id = message_id_of(body.message_id)
+    return views.thread_view(await tools.fork_thread(caller.user_id, thread_id, message_id, body.title))
+
+
+@router.post("/threads/{thread_id}/schedules", status_code=201, tags=["schedules"])
+async def create_schedule(
+    caller: Caller, wiring: Behind, tools: Using, thread_id: ThreadId, body: CreateSchedule
+) -> ScheduleView:
+    """Send a message again and again, each time once."""
+    check_model(body.model, wiring.models)
+    wanted = Schedule(
+        id="",
+        thread_id=thread_id,
+        cron=body.cron,
+        time_zone=body.time_zone,
+        content=body.content,
+        model=body.model,
+        agent=body.agent,
+        on_busy=body.on_busy,
+        created_at="",
+        next_at="",
+        last_run_id="",
+        last_refusal="",
+    )
+    return _schedule_view(await tools.create_schedule(caller.user_id, wanted, (caller.role,)))
+
+
+@router.get("/threads/{thread_id}/schedules", tags=["schedules"])
+async def list_schedules(caller: Caller, tools: Using, thread_id: ThreadId) -> ScheduleList:
+    """The schedules of a thread."""
+    found = await tools.list_schedules(caller.user_id, thread_id)
+    return ScheduleList(items=[_schedule_view(schedule) for schedule in found])
+
+
+@router.delete("/threads/{thread_id}/schedules/{schedule_id}", status_code=204, tags=["schedules"])
+async def delete_schedule(
+    caller: Caller, tools: Using, thread_id: ThreadId, schedule_id: Annotated[str, Path(max_length=64)]
+) -> None:
+    """Send it no more."""
+    await tools.delete_schedule(caller.user_id, thread_id, schedule_id)
+
+
+async def _send(
+    wiring: Wiring, caller: Caller, thread_id: str, message: MessageToSend, request: Request
+) -> views.AcceptedView:
+    wait = wiring.messages.take(caller.user_id, asyncio.get_running_loop().time())
+    if wait:
+        raise Refusal(Code.LIMIT_REACHED, "Too many messages at once; wait a moment.", retry_after=wait)
+    path = await wiring.choose_path(caller, thread_id=thread_id, model=message.model, asked="")
+    accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread_id, message, path=path)
+    request.scope[ANSWERING_PATH] = accepted.path
+    return views.accepted_view(accepted, str(START))
+
+
+def _branch_view(branch: Branch) -> BranchView:
+    return BranchView(
+        id=branch.id,
+        label=branch.label,
+        parent_message_id=branch.parent_message_id or None,
+        head=branch.head,
+        length=branch.length,
+        active=branch.active,
+        created_at=branch.created_at,
+    )
+
+
+def _schedule_view(schedule: Schedule) -> ScheduleView:
+    return ScheduleView(
+        id=schedule.id,
+        thread_id=schedule.thread_id,
+        cron=schedule.cron,
+        time_zone=schedule.time_zone,
+        content=schedule.content,
+        model=schedule.model,
+        agent=schedule.agent,
+        on_busy=schedule.on_busy,
+        created_at=schedule.created_at,
+        next_at=schedule.next_at or None,
+        last_run_id=schedule.last_run_id or None,
+        last_refusal=schedule.last_refusal or None,
+    )

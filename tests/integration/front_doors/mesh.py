@@ -18,8 +18,10 @@ from contracts.topology import EXECUTE
 from contracts.usage import Usage
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.hub import Hub
+from gateway.adapters.member_notices import MemberNotices
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.thread_tools import GrpcThreadTools
+from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.identity import Principal, bearer_token
 from gateway.entrypoints.app import build
@@ -54,6 +56,7 @@ class Gateway:
     drain: Callable[[], None]
     streams: Any
     tools: GrpcThreadTools
+    members: MemberNotices
 
     async def kill(self) -> None:
         """Gone in the middle of everything."""
@@ -69,6 +72,7 @@ class Gateway:
         await self.hub.close()
         await self.conversation.close()
         await self.tools.close()
+        await self.members.close()
 
 
 async def start_gateway(service: Service, broker: Broker, name: str, *, heartbeat: float = 10.0) -> Gateway:
@@ -77,6 +81,10 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
     tools = GrpcThreadTools(f"127.0.0.1:{service.port}", deadline=10)
     hub = Hub(bus, ring_bytes=262_144, piece_bytes=65_536)
     feeds = Feeds(bus.run_log, piece_bytes=65_536)
+
+    attendance = Attendance()
+    members = MemberNotices(bus, attendance)
+    await members.start()
 
     async def ready() -> tuple[bool, dict[str, bool]]:
         return True, {}
@@ -91,6 +99,7 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         messages=MessageBudget(per_second=1000, burst=1000),
         streams=StreamBudget(per_user=100),
         tools=tools,
+        attendance=attendance,
     )
     doors, streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds), heartbeat=heartbeat)
     app, native = build(wiring, version="0", client_doors=doors)
@@ -103,7 +112,7 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         native.drain()
         streams.drain()
 
-    return Gateway(f"http://127.0.0.1:{port}", server, feeds, hub, conversation, serving, drain, streams, tools)
+    return Gateway(f"http://127.0.0.1:{port}", server, feeds, hub, conversation, serving, drain, streams, tools, members)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from contracts.codes import Code
 from contracts.ids import RUN, InvalidIdError, check_id
 from starlette.types import Send
 
+from gateway.domain.dismissals import dismissal
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols import durable_stream as ds
 from gateway.domain.protocols.frame import FramePlace
@@ -18,7 +19,7 @@ from gateway.domain.records import Message, Run
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.durable_reading import Asked, ControlledViewer, Reading, is_stored
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer, answer_json, wait_for_leaving
-from gateway.entrypoints.wiring import Doors, Wiring
+from gateway.entrypoints.wiring import BEGAN, Doors, Wiring
 from gateway.ports import FrameViewer
 
 PROTOCOL: Final = "durable_stream"
@@ -123,16 +124,29 @@ class DurableStreamsDoor:
         await answer(request.send, 200, ds.array(body), ds.CONTENT_TYPE, headers)
 
     async def _wait(self, request: Request, reading: Reading) -> bytes:
-        """What comes next; empty where nothing came in time, the client has left or this process stops."""
+        """What comes next; empty where nothing came in time, the client has left or this process stops. Raises Refusal where the
+        caller may no longer see it."""
+        gone = asyncio.Event()
+        attendance = self._wiring.attendance
+        seat = attendance.take(
+            reading.run.thread_id,
+            request.principal.user_id,
+            lambda _: gone.set(),
+            since=request.scope[BEGAN],
+        )
         waited = asyncio.create_task(reading.next(), name="long poll")
         others = [
+            asyncio.create_task(_set(gone), name="watch for dismissal"),
             asyncio.create_task(wait_for_leaving(request.receive), name="watch for disconnect"),
             asyncio.create_task(_set(self._streams.drained), name="watch for drain"),
         ]
         try:
             await asyncio.wait([waited, *others], timeout=self._long_poll, return_when=asyncio.FIRST_COMPLETED)
+            if seat.ended:
+                raise dismissal(seat.ended)
             return waited.result() if waited.done() else b""
         finally:
+            attendance.leave(seat)
             for task in (waited, *others):
                 task.cancel()
             await asyncio.wait([waited, *others])

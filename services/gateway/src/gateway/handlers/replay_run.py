@@ -54,7 +54,7 @@ async def replay_run(
         frames = deque((0.0, event_frame(None, event)) for event in stored_events(run, message))
     if not frames:
         return Attachment(b"", None)
-    return Attachment(b"", ReplayViewer(frames, asyncio.get_running_loop().time))
+    return Attachment(b"", ReplayViewer(frames, asyncio.get_running_loop().time), run.thread_id)
 
 
 class ReplayViewer:

@@ -151,6 +151,9 @@ async def test_a_viewers_commands_are_refused_at_every_door(mesh: SmallMesh, hel
             await bob.post(f"/api/chat/{run}/stop"),
             await bob.post("/agui/run", json=agui),
             await bob.post(f"/openai/v1/responses/resp_{run.removeprefix('run_')}/cancel"),
+            await bob.post(f"/v1/runs/{run}/input", json={"value": 1}),
+            await bob.post(f"/v1/runs/{run}/approve", json={"approved": True}),
+            await bob.post(f"/v1/runs/{run}/steer", json={"content": "hi"}),
             await bob.patch(f"/v1/threads/{thread}", json={"title": "Mine"}),
             await bob.delete(f"/v1/threads/{thread}"),
         ]

@@ -21,6 +21,7 @@ _STATUSES: Final = {
     Code.MESSAGE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Code.RUN_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Code.DOCUMENT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Code.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Code.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     Code.INVITATION_INVALID: grpc.StatusCode.FAILED_PRECONDITION,
     Code.SCHEDULE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,

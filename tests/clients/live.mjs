@@ -64,7 +64,7 @@ function summary(chat, seen) {
 
 const chats = new Map();
 
-// useChat's Chat. `do`: "send" { text }, "resume", "regenerate" { messageId? }, "stop" (the server's), "new" (a page reload
+// useChat's Chat. `do`: "send" { text }, "resume", "approve" { approval }, "regenerate" { messageId? }, "stop" (the server's), "new" (a page reload
 // without its messages), each on the chat named `id`; `transport`: "default" | "workflow".
 async function chat(request) {
   const { id, token, transport = "default", what, text } = request;
@@ -93,7 +93,10 @@ async function chat(request) {
   holder.fetch = lossy(request, seen);
   if (what === "send") await holder.chat.sendMessage({ text });
   else if (what === "resume") await holder.chat.resumeStream();
-  else if (what === "regenerate") await holder.chat.regenerate({ messageId: request.messageId });
+  else if (what === "approve") {
+    await holder.chat.addToolApprovalResponse(request.approval);
+    await holder.chat.sendMessage();
+  } else if (what === "regenerate") await holder.chat.regenerate({ messageId: request.messageId });
   return summary(holder.chat, seen);
 }
 
@@ -152,7 +155,7 @@ async function responses(request) {
 
 const agents = new Map();
 
-// An AG-UI agent: "run" { text, threadId } or "resume" { run } by GET, keeping its messages between.
+// An AG-UI agent: "run" { text, threadId }, "answer" { resume } to interrupts, or "resume" { run } by GET, keeping its messages.
 async function agui(request) {
   const seen = [];
   const headers = { authorization: `Bearer ${request.token}` };
@@ -164,12 +167,12 @@ async function agui(request) {
   if (request.what === "resume") {
     agent.fetch = (_, init) =>
       fetch(`http://gateway/agui/runs/${request.run}/events`, { method: "GET", headers: init.headers, signal: init.signal });
-  } else {
+  } else if (request.what === "run") {
     agent.addMessage({ id: crypto.randomUUID(), role: "user", content: request.text });
   }
-  const outcome = { error: null, runError: null, outcome: null, run: null };
+  const outcome = { error: null, runError: null, outcome: null, run: null, interrupts: [] };
   try {
-    await agent.runAgent({}, {
+    await agent.runAgent(request.what === "answer" ? { resume: request.resume } : {}, {
       onRunStartedEvent: ({ event }) => {
         outcome.run = event.metadata?.everthread?.run_id ?? null;
       },
@@ -178,6 +181,7 @@ async function agui(request) {
       },
       onRunFinishedEvent: ({ event }) => {
         outcome.outcome = event.outcome?.type ?? null;
+        outcome.interrupts = event.outcome?.interrupts ?? [];
       },
     });
   } catch (error) {

@@ -9,7 +9,7 @@ import msgspec
 from bus.api import Delivery, Done, Outcome
 from bus.memory import Broker, MemoryBus
 from contracts import events as e
-from contracts.commands import CancelRun, ExecuteRun
+from contracts.commands import CancelRun, DecideApproval, ExecuteRun, ProvideInput, RunCommand
 from contracts.events import RunEvent, encode_event
 from contracts.ids import user_id_of
 from contracts.run_state import RunState, Snapshot, encode_snapshot
@@ -32,7 +32,7 @@ from gateway.entrypoints.wiring import Doors, Wiring
 from tests.integration.conversation.replica import REGISTRY, Service
 
 Script = Callable[[ExecuteRun], list[Any]]
-"""What a worker does for a run: events without their head as (kind, fields), seconds to wait, or an asyncio.Event to wait for."""
+"""What a worker does for a run: events without their head as (kind, fields), seconds to wait, an asyncio.Event or an Answer to wait for."""
 
 
 class Anybody:
@@ -112,7 +112,17 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         native.drain()
         streams.drain()
 
-    return Gateway(f"http://127.0.0.1:{port}", server, feeds, hub, conversation, serving, drain, streams, tools, members)
+    return Gateway(
+        f"http://127.0.0.1:{port}", server, feeds, hub, conversation, serving, drain, streams, tools, members
+    )
+
+
+@dataclass
+class Answer:
+    """A step of a script: wait for a person's answer; `command` is what came."""
+
+    wait_id: str
+    command: RunCommand | None = None
 
 
 @dataclass
@@ -153,10 +163,15 @@ class Worker:
             if await log.last(run_subject(thread, run, "command")) is not None:
                 entry = await log.last(run_subject(thread, run, "command"))
                 assert entry is not None
-                by = msgspec.json.decode(entry.data, type=CancelRun).by
-                await write(e.RunCancelled, message_id=command.message_id, by=by, usage=state.usage, cost_microusd=None)
-                break
+                told = msgspec.json.decode(entry.data, type=RunCommand)
+                if isinstance(told, CancelRun):
+                    await write(
+                        e.RunCancelled, message_id=command.message_id, by=told.by, usage=state.usage, cost_microusd=None
+                    )
+                    break
             match step:
+                case Answer():
+                    step.command = await self._answer(thread, run, step.wait_id)
                 case asyncio.Event():
                     await step.wait()
                 case float():
@@ -174,6 +189,14 @@ class Worker:
         await log.snapshot(claim, state.sequence, encode_snapshot(snapshot))
         await log.release(claim)
         return Done()
+
+    async def _answer(self, thread: str, run: str, wait_id: str) -> RunCommand:
+        while True:
+            async for entry in self.bus.run_log.read(run_subject(thread, run, "command")):
+                told = msgspec.json.decode(entry.data, type=RunCommand)
+                if isinstance(told, DecideApproval | ProvideInput) and told.wait_id == wait_id:
+                    return told
+            await asyncio.sleep(0.01)
 
     async def run(self) -> None:
         await self.bus.consume(EXECUTE, self, concurrency=32)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 from contracts.codes import Code
+from contracts.commands import CancelRun, DecideApproval, ProvideInput
 from contracts.ids import RUN, InvalidIdError, check_id
 from starlette.types import Send
 
@@ -22,6 +23,7 @@ from gateway.domain.protocols.frame import FramePlace
 from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import parts_of
 from gateway.entrypoints.doors import Request
+from gateway.entrypoints.protocol_answers import answer_wait
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.send_from_client import Earlier, FromClient, send_from_client
@@ -49,6 +51,14 @@ class AguiMessage(msgspec.Struct, rename="camel"):
         return "".join(str(part.get("text", "")) for part in self.content if isinstance(part, dict))
 
 
+class ResumeEntry(msgspec.Struct, rename="camel"):
+    """What became of an interrupt: an approval's payload is `{"approved": …, "reason": …}`, an input's whatever was asked for."""
+
+    interrupt_id: str
+    status: str = "resolved"
+    payload: Any = None
+
+
 class RunAgentInput(msgspec.Struct, rename="camel"):
     """A request to run an agent. `state` and `forwardedProps` are the client's own; nothing here reads them."""
 
@@ -57,7 +67,7 @@ class RunAgentInput(msgspec.Struct, rename="camel"):
     messages: list[msgspec.Raw]
     tools: list[Any] = []
     context: list[Any] = []
-    resume: list[Any] = []
+    resume: list[ResumeEntry] = []
 
 
 class _Kept(msgspec.Struct):
@@ -112,6 +122,9 @@ class AguiDoor:
     async def _run(self, request: Request) -> None:
         asked = _read(request.body)
         messages = _messages(asked)
+        if asked.resume:
+            await self._answer(request, asked)
+            return
         wanted = _wanted(asked, messages, request.principal.user_id)
         history = [msgspec.json.decode(message) for message in asked.messages]
         request.take_message()
@@ -133,19 +146,55 @@ class AguiDoor:
         finally:
             self._streams.leave(request.principal)
 
+    async def _answer(self, request: Request, asked: RunAgentInput) -> None:
+        """Answer the interrupts of the thread's last run; its next segment is this AG-UI run."""
+        _check(asked)
+        user_id = request.principal.user_id
+        thread_id = thread_of_chat(user_id, PROTOCOL, asked.thread_id)
+        last = await self._doors.threads.last_messages(user_id, thread_id, limit=2)
+        run_id = next((message.run_id for message in reversed(last) if message.run_id), "")
+        if not run_id:
+            raise Refusal(Code.RUN_NOT_WAITING, "Nothing waits for an answer in this thread.")
+        run, stored = await self._wiring.conversation.get_run(user_id, run_id)
+        history = await self._history(user_id, run, _kept_of(run).agui_ids)
+        self._streams.enter(request.principal)
+        try:
+
+            def make() -> AguiMapping:
+                return AguiMapping(thread_id=asked.thread_id, run_id=asked.run_id, history=history)
+
+            protocol, feeds = (PROTOCOL, asked.run_id, request.body), self._doors.feeds
+            async with request.timeout(ATTACH_SECONDS):
+                before = await feeds.counted(run, stored, protocol, make, FramePlace())
+            try:
+                mapping = before.mapping
+                waits = mapping.answered_in if isinstance(mapping, AguiMapping) else {}
+                state = before.state
+                given = [entry for entry in asked.resume if entry.interrupt_id in waits]
+                if not given:
+                    raise Refusal(
+                        Code.RUN_NOT_WAITING, "The thread's last run was not interrupted by what this resumes."
+                    )
+                for entry in given:
+                    reason = "" if state.waiting is None else state.waiting.reason
+                    await answer_wait(self._wiring, user_id, run, _command_of(entry, reason, user_id))
+                segment = max(waits[entry.interrupt_id] for entry in given)
+                run, stored = await self._wiring.conversation.get_run(user_id, run_id)
+                async with request.timeout(ATTACH_SECONDS):
+                    viewer = await feeds.counted(run, stored, protocol, make, FramePlace(segment))
+                await self._stream(request, run, viewer)
+            finally:
+                await before.close()
+        finally:
+            self._streams.leave(request.principal)
+
     async def _events(self, request: Request, name: str) -> None:
         user_id = request.principal.user_id
         try:
             run, stored = await self._wiring.conversation.get_run(user_id, check_id(RUN, name))
         except InvalidIdError as error:
             raise Refusal(Code.RUN_NOT_FOUND, "There is no such run.") from error
-        kept = _Kept(run.thread_id, run.id)
-        if run.client:
-            try:
-                kept = msgspec.json.decode(run.client, type=_Kept)
-            except msgspec.DecodeError:
-                # Another door's run, seen through this one.
-                kept = _Kept(run.thread_id, run.id)
+        kept = _kept_of(run)
         history = await self._history(user_id, run, kept.agui_ids)
         self._streams.enter(request.principal)
         try:
@@ -204,6 +253,31 @@ class AguiDoor:
         return history
 
 
+def _kept_of(run: Run) -> _Kept:
+    """What was kept with the run; its own ids where another door made it."""
+    try:
+        return msgspec.json.decode(run.client or "{}", type=_Kept)
+    except msgspec.DecodeError:
+        return _Kept(run.thread_id, run.id)
+
+
+def _command_of(entry: ResumeEntry, reason: str, user_id: str) -> ProvideInput | DecideApproval | CancelRun:
+    """The command that an answer stands for. Who abandons an approval denies it; who abandons anything else stops the run."""
+    resolved = entry.status == "resolved"
+    if reason == "input":
+        if not resolved:
+            return CancelRun(by=user_id, at="")
+        return ProvideInput(wait_id=entry.interrupt_id, value=entry.payload, by=user_id, at="")
+    payload = entry.payload if isinstance(entry.payload, dict) else {}
+    return DecideApproval(
+        wait_id=entry.interrupt_id,
+        approved=resolved and payload.get("approved", True) is True,
+        note=str(payload.get("reason") or "")[:2000],
+        by=user_id,
+        at="",
+    )
+
+
 def _read(body: bytes) -> RunAgentInput:
     try:
         return _decoder.decode(body)
@@ -218,14 +292,18 @@ def _messages(asked: RunAgentInput) -> list[AguiMessage]:
         raise Refusal(Code.BODY_INVALID, f"A message is not one of AG-UI's: {error}.") from error
 
 
-def _wanted(asked: RunAgentInput, messages: list[AguiMessage], user_id: str) -> FromClient:
-    for name, value in (("tools", asked.tools), ("context", asked.context), ("resume", asked.resume)):
+def _check(asked: RunAgentInput) -> None:
+    for name, value in (("tools", asked.tools), ("context", asked.context)):
         if value:
             raise Refusal(Code.BODY_INVALID, f"`{name}` is not supported by this door yet; leave it empty.")
-    if not messages or messages[-1].role != "user":
-        raise Refusal(Code.MESSAGE_EMPTY, "The last message must be a user's.")
     if not asked.thread_id or not asked.run_id or len(asked.thread_id) > 500 or len(asked.run_id) > 500:
         raise Refusal(Code.BODY_INVALID, "threadId and runId are texts of 1 to 500 characters.")
+
+
+def _wanted(asked: RunAgentInput, messages: list[AguiMessage], user_id: str) -> FromClient:
+    _check(asked)
+    if not messages or messages[-1].role != "user":
+        raise Refusal(Code.MESSAGE_EMPTY, "The last message must be a user's.")
     last = messages[-1]
     kept = _Kept(asked.thread_id, asked.run_id, _newest(messages))
     return FromClient(

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 from contracts.codes import Code
+from contracts.commands import DecideApproval
 from contracts.times import parse_rfc3339
 from starlette.types import Send
 
@@ -23,6 +24,7 @@ from gateway.domain.protocols.ai_sdk import AiSdkMapping
 from gateway.domain.protocols.frame import DONE, FramePlace
 from gateway.domain.records import ENDED, Message, Run
 from gateway.entrypoints.doors import Request
+from gateway.entrypoints.protocol_answers import answer_wait
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
@@ -32,12 +34,21 @@ HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 PROTOCOL: Final = "ai_sdk"
 
 
+class UiApproval(msgspec.Struct):
+    """What a person said about a tool call. `id` is the wait's, as the request for it named it."""
+
+    id: str
+    approved: bool | None = None
+    reason: str | None = None
+
+
 class UiPart(msgspec.Struct):
-    """A part of a UI message; only texts are read."""
+    """A part of a UI message; only texts and answered approvals are read."""
 
     type: str
     text: str = ""
     state: str = ""
+    approval: UiApproval | None = None
 
 
 class UiMessage(msgspec.Struct):
@@ -106,6 +117,9 @@ class AiSdkDoor:
 
     async def _send(self, request: Request) -> None:
         asked = _read(request.body)
+        if answered := _answered(asked):
+            await self._answer(request, asked.id, answered)
+            return
         wanted = _wanted(asked, request.principal)
         request.take_message()
         wanted = await request.with_path(wanted)
@@ -117,6 +131,37 @@ class AiSdkDoor:
             )
             run, message = await wiring.conversation.get_run(request.principal.user_id, accepted.run_id)
             await self._stream(request, run, message, FramePlace())
+        finally:
+            self._streams.leave(request.principal)
+
+    async def _answer(self, request: Request, chat_id: str, answered: list[UiApproval]) -> None:
+        """Decide what the run waits for, and stream what follows: the same message goes on in the client."""
+        user_id = request.principal.user_id
+        found = await self._last_run(user_id, chat_id)
+        if found is None:
+            raise Refusal(Code.RUN_NOT_WAITING, "Nothing waits for an approval in this chat.")
+        run, message = found
+        self._streams.enter(request.principal)
+        try:
+            feeds = self._doors.feeds
+            async with request.timeout(ATTACH_SECONDS):
+                before = await feeds.counted(run, message, PROTOCOL, AiSdkMapping, FramePlace())
+            try:
+                mapping = before.mapping
+                waits = mapping.answered_in if isinstance(mapping, AiSdkMapping) else {}
+                asked = [one for one in answered if one.id in waits]
+                if not asked:
+                    raise Refusal(Code.RUN_NOT_WAITING, "The run does not wait for this approval.")
+                for one in asked:
+                    decided = DecideApproval(
+                        wait_id=one.id, approved=bool(one.approved), note=one.reason or "", by=user_id, at=""
+                    )
+                    await answer_wait(self._wiring, user_id, run, decided)
+                segment = max(waits[one.id] for one in asked)
+                run, message = await self._wiring.conversation.get_run(user_id, run.id)
+                await self._stream(request, run, message, FramePlace(segment))
+            finally:
+                await before.close()
         finally:
             self._streams.leave(request.principal)
 
@@ -216,6 +261,15 @@ def _read(body: bytes) -> ChatRequest:
         raise Refusal(Code.BODY_INVALID, f"The body is not a chat request: {error}.") from error
 
 
+def _answered(asked: ChatRequest) -> list[UiApproval]:
+    """The approvals that the last message, the assistant's, has answers to."""
+    last = asked.message or (asked.messages[-1] if asked.messages else None)
+    if last is None or last.role != "assistant":
+        return []
+    answered = [part.approval for part in last.parts if part.state == "approval-responded"]
+    return [approval for approval in answered if approval is not None and approval.approved is not None]
+
+
 def _wanted(asked: ChatRequest, principal: Principal) -> FromClient:
     messages: Sequence[UiMessage] = [*asked.messages, *([asked.message] if asked.message is not None else [])]
     if not messages:
@@ -226,7 +280,7 @@ def _wanted(asked: ChatRequest, principal: Principal) -> FromClient:
     if last.role != "user":
         raise Refusal(
             Code.BODY_INVALID,
-            "The last message is not a user's. Answering an approval or a tool call goes to the run: POST /v1/runs/{id}/input.",
+            "The last message is not a user's and answers no approval. Other answers go to the run: POST /v1/runs/{id}/input.",
         )
     if odd := next((part.type for part in last.parts if part.type != "text"), ""):
         raise Refusal(Code.BODY_INVALID, f"Parts of type {odd[:40]!r} are not accepted yet; send text.")

@@ -13,13 +13,14 @@ from typing import Any
 
 from contracts import events as e
 from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart
-from contracts.run_state import RunState
+from contracts.run_state import RunState, Waiting
 from contracts.usage import Usage
 
 from gateway.domain.protocols.agui_messages import Placement, part_id, result_id, run_messages, tool_content
 from gateway.domain.protocols.frame import Frame, frame
 from gateway.domain.protocols.json_text import json_text
 from gateway.domain.protocols.terminal import terminal_event
+from gateway.domain.protocols.waits import asked_calls
 
 
 def waits_for_person(reason: str) -> bool:
@@ -62,6 +63,8 @@ class AguiMapping:
         self._agents: list[str] = []
         self._placement = Placement("")
         self._emptied: list[str] = []
+        self.answered_in: dict[str, int] = {}
+        """Interrupts so far, and the segment that follows the answer to each."""
 
     @property
     def ended(self) -> bool:
@@ -96,8 +99,7 @@ class AguiMapping:
         if self.ended:
             events += [_left(agent, "suspended" if state.waiting is not None else "success") for agent in agents]
         if state.waiting is not None:
-            waiting = state.waiting
-            events += self._waiting(waiting.reason, waiting.schema, waiting.expires_at)
+            events += self._waiting(state.waiting)
         end = terminal_event(state)
         if end is not None:
             events += self._terminal(end)
@@ -304,21 +306,27 @@ class AguiMapping:
 
     def _wait(self, event: e.RunWaiting) -> list[dict[str, Any]]:
         closed = self._finish("suspended") if waits_for_person(event.reason) else []
-        return closed + self._waiting(event.reason, event.schema, event.expires_at)
+        told = closed + self._waiting(event)
+        if waits_for_person(event.reason):
+            asked = told[-1]["outcome"]["interrupts"]
+            self.answered_in |= {interrupt["id"]: self.segment for interrupt in asked}
+        return told
 
-    def _waiting(self, reason: str, schema: object, expires_at: str | None) -> list[dict[str, Any]]:
-        if not waits_for_person(reason):
-            value = {"reason": reason} | ({} if expires_at is None else {"expires_at": expires_at})
+    def _waiting(self, wait: e.RunWaiting | Waiting) -> list[dict[str, Any]]:
+        if not waits_for_person(wait.reason):
+            value = {"reason": wait.reason} | ({} if wait.expires_at is None else {"expires_at": wait.expires_at})
             return [_custom("run.waiting", value)]
-        asked = [call for call in self._calls.values() if call.state == "pending"] if reason == "approval" else []
-        interrupt: dict[str, Any] = {"id": reason, "reason": reason}
-        if isinstance(schema, dict):
-            interrupt["responseSchema"] = schema
-        if expires_at is not None:
-            interrupt["expiresAt"] = expires_at
-        interrupts = [interrupt | {"id": call.tool_call_id, "toolCallId": call.tool_call_id} for call in asked] or [
-            interrupt
-        ]
+        interrupt: dict[str, Any] = {"id": wait.wait_id or wait.reason, "reason": wait.reason}
+        if wait.prompt:
+            interrupt["message"] = wait.prompt
+        if isinstance(wait.schema, dict):
+            interrupt["responseSchema"] = wait.schema
+        if wait.expires_at is not None:
+            interrupt["expiresAt"] = wait.expires_at
+        interrupts = [
+            interrupt | {"id": wait.wait_id or call, "toolCallId": call}
+            for call in asked_calls(wait, self._calls.values())
+        ] or [interrupt]
         return [self._finished({"type": "interrupt", "interrupts": interrupts})]
 
     def _end(self, event: e.Terminal) -> list[dict[str, Any]]:

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from contracts import events as e
 from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart
-from contracts.run_state import RunState
+from contracts.run_state import RunState, Waiting
 
 from gateway.domain.protocols.frame import Frame, frame
 from gateway.domain.protocols.terminal import terminal_event
+from gateway.domain.protocols.waits import asked_calls
 
 FINISH_REASONS: Final = {
     "stop": "stop",
@@ -56,6 +57,8 @@ class AiSdkMapping:
         self._finish_reason = "stop"
         self._attempt = 1
         self._waiting_shown = False
+        self.answered_in: dict[str, int] = {}
+        """Approvals asked for so far, and the segment that follows the answer to each."""
 
     @property
     def ended(self) -> bool:
@@ -99,9 +102,9 @@ class AiSdkMapping:
         if state.waiting is not None:
             calls = [part.value for _, part in parts if isinstance(part.value, ToolCallPart)]
             waiting = state.waiting
-            asked, waits = _waiting_chunks(waiting.reason, waiting.schema, waiting.expires_at, calls)
+            asked, answers = _waiting_chunks(waiting, calls)
             chunks += asked
-            if waits:
+            if answers:
                 chunks.append({"type": "finish", "finishReason": "tool-calls"})
         end = terminal_event(state)
         if end is not None:
@@ -276,12 +279,13 @@ class AiSdkMapping:
         return _result_chunks(call)
 
     def _wait(self, event: e.RunWaiting) -> list[dict[str, Any]]:
-        chunks, waits = _waiting_chunks(event.reason, event.schema, event.expires_at, self._calls.values())
-        if not waits:
+        chunks, answers = _waiting_chunks(event, self._calls.values())
+        if not answers:
             self._waiting_shown = True
             return chunks
         chunks += [*self._finish_step(), {"type": "finish", "finishReason": "tool-calls"}]
         self._close()
+        self.answered_in |= dict.fromkeys(answers, self.segment)
         return chunks
 
     def _resumed(self, reason: str) -> list[dict[str, Any]]:
@@ -316,18 +320,23 @@ def _part_chunks(value: Part, agent: str | None, identity: str, *, still_open: b
 
 
 def _waiting_chunks(
-    reason: str, schema: object, expires_at: str | None, calls: Iterable[ToolCallPart]
-) -> tuple[list[dict[str, Any]], bool]:
-    """What a wait looks like, and whether it ends the response: an approval is answered by a new one."""
-    asked = [call.tool_call_id for call in calls if call.state == "pending"] if reason == "approval" else []
-    if asked:
-        return [{"type": "tool-approval-request", "approvalId": call, "toolCallId": call} for call in asked], True
-    data: dict[str, Any] = {"reason": reason}
-    if schema is not None:
-        data["schema"] = schema
-    if expires_at is not None:
-        data["expires_at"] = expires_at
-    return [_waiting_data(data)], False
+    wait: e.RunWaiting | Waiting, calls: Iterable[ToolCallPart]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What a wait looks like, and the approvals that it asks for: they end the response, and are answered by a new one."""
+    if asked := asked_calls(wait, calls):
+        return [
+            {"type": "tool-approval-request", "approvalId": wait.wait_id or call, "toolCallId": call} for call in asked
+        ], [wait.wait_id or call for call in asked]
+    data: dict[str, Any] = {"reason": wait.reason}
+    if wait.schema is not None:
+        data["schema"] = wait.schema
+    if wait.expires_at is not None:
+        data["expires_at"] = wait.expires_at
+    if wait.wait_id:
+        data["wait_id"] = wait.wait_id
+    if wait.prompt:
+        data["prompt"] = wait.prompt
+    return [_waiting_data(data)], []
 
 
 def _end_chunks(event: e.Terminal, finish_reason: str) -> list[dict[str, Any]]:

@@ -17,10 +17,10 @@ import msgspec
 import structlog
 from bus.api import Claim, Delivery, Entry, Holder, RunLog
 from bus.claims import encode_claim
-from contracts.codes import Code
+from contracts.codes import Code, RunFailure
 from contracts.commands import ExecuteRun
 from contracts.ids import MESSAGE, RUN, THREAD, check_id
-from contracts.run_state import decode_snapshot
+from contracts.run_state import decode_snapshot, encode_snapshot
 from contracts.subjects import run_subject
 from rpc.v1 import conversation_pb2, inference_pb2
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
@@ -41,6 +41,7 @@ WAITING: Final = 64
 RECORD_SECONDS: Final = 60.0
 RECORD_CALL_SECONDS: Final = 5.0
 RECORD_RETRY_SECONDS: Final = 0.5
+DIED_SENTENCE: Final = "The answer was lost: the gateway that passed it on died. What is shown is stored; ask again."
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Record = Callable[[bytes], Awaitable[None]]
@@ -71,7 +72,8 @@ class LegacySync(InferenceServiceServicer):
         command = await _command_in(request, context)
         log = _CallersLog(command, self._commands, self._record)
         executor = RunExecutor(
-            replace(self._parts, log=log),
+            # Nobody would carry it on: it cannot wait for a person or a time.
+            replace(self._parts, log=log, timers=None),
             worker=self._worker,
             running=self._running,
             peers=self._peers,
@@ -82,11 +84,13 @@ class LegacySync(InferenceServiceServicer):
         working.add_done_callback(lambda _: log.end())
 
         def left(_: Any) -> None:
-            # Called at the end of every call; where the run goes on, its caller has gone, and that is the end of it.
+            # Called at the end of every call. Where the run goes on its caller has died: one whose client went away stops the
+            # run as a person would, and waits for its end.
             log.nobody_reads()
             run = self._running.find(command.run_id)
             if run is not None and not log.has_ended:
                 logger.info("legacy.left", run_id=command.run_id)
+                log.caller_died = True
                 run.interrupt(Cancelled(command.user_id))
 
         context.add_done_callback(left)  # type: ignore[arg-type]  # the stubs name a class where grpc takes any callable
@@ -141,6 +145,8 @@ class _CallersLog:
         self._is_read, self._is_over = True, False
         self.has_ended = False
         """The terminal event is written."""
+        self.caller_died = False
+        """Nobody was there for its end."""
 
     async def appended(self) -> AsyncIterator[bytes]:
         """What is appended, until `end`."""
@@ -183,8 +189,15 @@ class _CallersLog:
         return claim.fence + sequence
 
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
-        if decode_snapshot(data).state.is_terminal:
+        snapshot = decode_snapshot(data)
+        state = snapshot.state
+        if state.is_terminal:
             self.has_ended = True
+            if self.caller_died and state.status == "cancelled":
+                # Nobody stopped it: it was lost with its gateway.
+                state.status, state.cancelled_by = "error", None
+                state.error_code, state.error_message = RunFailure.ORPHANED.value, DIED_SENTENCE
+                data = encode_snapshot(snapshot)
             await self._record(data)
         return claim.fence + sequence
 

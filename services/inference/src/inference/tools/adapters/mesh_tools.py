@@ -57,10 +57,14 @@ WORTH_ANOTHER_TRY: Final = frozenset({"429", "503"})
 
 
 class MeshTools:
-    """The tools on the mesh, as `$SRV.INFO` shows them. What was found is kept for `fresh_for` seconds."""
+    """The tools on the mesh, as `$SRV.INFO` shows them. What was found is kept for `fresh_for` seconds. The first answer is
+    waited for `first_answer` seconds: where there is no service at all, the server says so at once."""
 
-    def __init__(self, client: Client, *, patience: float = 0.25, fresh_for: float = 30.0) -> None:
+    def __init__(
+        self, client: Client, *, patience: float = 0.25, first_answer: float = 2.0, fresh_for: float = 30.0
+    ) -> None:
         self._client, self._patience, self._fresh_for = client, patience, fresh_for
+        self._first_answer = first_answer
         self._found: Sequence[Tool] = ()
         self._found_at: float | None = None
         self._looking = asyncio.Lock()
@@ -107,7 +111,7 @@ class MeshTools:
             await self._client.publish(SERVICES_INFO, b"", reply=inbox)
             while True:
                 try:
-                    message = await subscription.next_msg(timeout=self._patience)
+                    message = await subscription.next_msg(timeout=self._patience if answers else self._first_answer)
                 except TimeoutError:
                     return answers
                 if _status(message) == NO_RESPONDERS:

@@ -10,11 +10,13 @@ def main() -> None:
     from everthread.commands import app
     from everthread.operations_commands import app as operations
     from everthread.rollout_commands import app as rollout
+    from everthread.run_commands import letters
     from everthread.topology_commands import app as topology
 
     app.add_typer(rollout)
     app.add_typer(topology)
     app.add_typer(operations)
+    app.add_typer(letters)
     try:
         app(prog_name="everthread")
     except RefusedError as error:

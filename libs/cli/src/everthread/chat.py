@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import httpx2
+from contracts import events as e
 from contracts.cursor import InvalidCursorError
 from contracts.ids import THREAD, InvalidIdError, check_id
 from everthread_client import BrokenStreamError, EverthreadClient, ProblemError, UnreachableError
 
+from everthread.answering import answer, can_ask
 from everthread.errors import EXIT_INTERRUPTED, EXIT_USAGE, RefusedError
 from everthread.hints import hint
 from everthread.home import Home, write_private
@@ -178,10 +180,16 @@ class _Chat:
         loop = asyncio.get_running_loop()
         kept_at = loop.time()
         code = 0
+        answering: asyncio.Task[None] | None = None
         try:
             async with aclosing(self.client.follow_with_cursors(run.run_id, run.cursor or None)) as events:
                 async for cursor, event in events:
+                    if answering is not None and isinstance(event, e.RunResumed | e.Terminal):
+                        answering.cancel()
+                        answering = None
                     ended = self._screen.show(event)
+                    if isinstance(event, e.RunWaiting) and event.reason != "timer" and can_ask():
+                        answering = asyncio.create_task(answer(self.client, self._screen, event))
                     run.cursor = cursor
                     if ended is not None:
                         run.ended, code = True, ended
@@ -191,6 +199,9 @@ class _Chat:
         except InvalidCursorError:
             raise RefusedError(f"the place in {self._home.last_run} is damaged; delete that file") from None
         finally:
+            if answering is not None:
+                answering.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
             self._keep(run)
         return code
 

@@ -1,12 +1,16 @@
 """What a run looks like in a terminal: the text on stdout, everything about it on stderr."""
 
+import json
 import os
 from decimal import Decimal
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any, Final, TextIO
 
 from contracts import events as e
 from contracts.usage import Usage
+
+LONGEST: Final = 160
+"""Characters that are shown of a tool's input or output."""
 
 
 class Screen:
@@ -21,6 +25,7 @@ class Screen:
         self._colour = self._fancy and not os.environ.get("NO_COLOR")
         self._status_shown = False
         self._line_open = False
+        self._agent: str | None = None
 
     def waiting(self, what: str) -> None:
         """A status line that the first word replaces; only on a terminal."""
@@ -36,6 +41,13 @@ class Screen:
         self._notes.write(self._dim(sentence) + "\n")
         self._notes.flush()
 
+    def prompt(self, text: str) -> None:
+        """Ask the person; their line follows."""
+        self._clear_status()
+        self._end_line()
+        self._notes.write(text)
+        self._notes.flush()
+
     def show(self, event: e.RunEvent) -> int | None:
         """Print one event. The exit code when it is the terminal one: 0 complete or cancelled, 1 failed."""
         match event:
@@ -45,8 +57,26 @@ class Screen:
                 self.note(f"[{event.worker} takes over]")
             case e.TextRetracted():
                 self.note("[the interrupted piece is taken back and written anew]")
+            case e.ToolCall():
+                self.note(f"[{_by(event)}{printable(event.name)} {_short(event.input)}]")
+            case e.ToolProgress() if event.progress is not None:
+                self.waiting(f"{printable(event.name)}: {_short(event.progress)}")
+            case e.ToolResult():
+                became = f"failed: {printable(event.error)}" if event.error else f"-> {_short(event.output)}"
+                self.note(f"[{_by(event)}{printable(event.name)} {became}]")
+            case e.Source():
+                place = f" {printable(event.url)}" if event.url else ""
+                self.note(f"[source: {printable(event.title)}{place}]")
+            case e.StepStarted() if event.agent != self._agent and event.kind == "model":
+                self._agent = event.agent
+                if event.agent:
+                    self.note(f"[{printable(event.agent)} writes]")
             case e.RunWaiting():
-                self.note(f"[waits: {printable(event.reason)}]")
+                self.note(waiting_for(event))
+            case e.RunResumed():
+                self.note(f"[goes on: {printable(event.reason)}]")
+            case e.RunSteered():
+                self.note(f"[joined: {printable(event.text)}]")
             case e.RunCompleted():
                 self.note(summary(event.usage, event.cost_microusd))
                 return 0
@@ -98,6 +128,23 @@ def printable(text: str) -> str:
 def _is_control(character: str) -> bool:
     code = ord(character)
     return code < 0x20 or 0x7F <= code < 0xA0
+
+
+def waiting_for(event: e.RunWaiting) -> str:
+    """What a run waits for, and until when."""
+    until = f", until {event.expires_at}" if event.expires_at else ""
+    asks = f" {printable(event.prompt)}" if event.prompt else ""
+    return f"[waits for {'its time' if event.reason == 'timer' else printable(event.reason)}{until}]{asks}"
+
+
+def _by(event: e.ToolCall | e.ToolResult) -> str:
+    return f"{printable(event.agent)}: " if event.agent else ""
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(printable(text).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def summary(usage: Usage, cost_microusd: int | None) -> str:

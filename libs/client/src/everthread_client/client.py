@@ -101,6 +101,48 @@ class EverthreadClient:
         answer = await self._call("GET", f"/v1/runs/{check_id(RUN, run_id)}/timeline", None, repeatable=True)
         return msgspec.json.decode(answer, type=dict[str, Any])
 
+    async def run(self, run_id: str) -> dict[str, Any]:
+        """A run as `GET /v1/runs/{id}` shows it, with what it waits for. Raises ProblemError, UnreachableError."""
+        answer = await self._call("GET", f"/v1/runs/{check_id(RUN, run_id)}", None, repeatable=True)
+        return msgspec.json.decode(answer, type=dict[str, Any])
+
+    async def runs(self, *, limit: int = 20) -> list[dict[str, Any]]:
+        """The caller's newest runs of the last week. Raises ProblemError, UnreachableError."""
+        answer = await self._call("GET", "/v1/runs", None, repeatable=True, query=f"limit={limit}")
+        items: list[dict[str, Any]] = msgspec.json.decode(answer, type=dict[str, Any])["items"]
+        return items
+
+    async def provide_input(self, run_id: str, value: Any, *, wait_id: str = "") -> None:
+        """Answer what a run waits for; of several answers the first counts. The same again is harmless. Raises ProblemError
+        (`already_answered`, `input_invalid`, `run_not_waiting`), UnreachableError."""
+        body = {"value": value, "wait_id": wait_id}
+        await self._call("POST", f"/v1/runs/{check_id(RUN, run_id)}/input", body, repeatable=True)
+
+    async def approve(self, run_id: str, approved: bool, *, wait_id: str = "", note: str = "") -> None:
+        """Decide whether a tool call may be carried out; as `provide_input`."""
+        body = {"approved": approved, "wait_id": wait_id, "note": note}
+        await self._call("POST", f"/v1/runs/{check_id(RUN, run_id)}/approve", body, repeatable=True)
+
+    async def steer(self, run_id: str, content: str, *, idempotency_key: str | None = None) -> Accepted:
+        """A message that joins the run's answer at its next step. Raises ProblemError (`run_finished`), UnreachableError."""
+        answer = await self._call(
+            "POST",
+            f"/v1/runs/{check_id(RUN, run_id)}/steer",
+            {"content": content},
+            repeatable=True,
+            headers={"idempotency-key": idempotency_key or secrets.token_hex(16)},
+        )
+        return msgspec.json.decode(answer, type=Accepted)
+
+    async def replay(self, run_id: str, *, speed: float = 1.0) -> AsyncGenerator[RunEvent, None]:
+        """The recorded events of a run at their own pace, `speed` times faster, 0 for no pauses; without the model. A replay that
+        is cut off begins again, where the events that were given already are left out. Raises as `follow`."""
+        sequel: Sequel[RunEvent] = RunSequel(None)
+        path = f"/v1/runs/{check_id(RUN, run_id)}/replay?speed={speed}"
+        async with aclosing(follow(self._transport, path, None, sequel, patience=self._patience)) as items:
+            async for _, event in items:
+                yield event
+
     async def follow(self, run_id: str, cursor: str | None = None) -> AsyncGenerator[RunEvent, None]:
         """The run's events after `cursor` (all of them without one), in order, each once, up to its terminal event.
 
@@ -135,10 +177,18 @@ class EverthreadClient:
                 yield item
 
     async def _call(
-        self, method: str, path: str, body: Any, *, repeatable: bool, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        repeatable: bool,
+        headers: dict[str, str] | None = None,
+        query: str = "",
     ) -> bytes:
+        target = f"{quote(path)}?{query}" if query else quote(path)
         return await self._transport.call(
-            method, quote(path), body=body, headers=headers or {}, repeatable=repeatable, patience=self._patience
+            method, target, body=body, headers=headers or {}, repeatable=repeatable, patience=self._patience
         )
 
 

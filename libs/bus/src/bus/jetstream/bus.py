@@ -21,6 +21,7 @@ from bus.errors import BusError, RevisionConflictError, UnavailableError
 from bus.jetstream import erasing, timers
 from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
+from bus.jetstream.dead_letter_desk import DeadLetterDesk
 from bus.jetstream.dead_letters import DeadLetters
 from bus.jetstream.direct_get import Reader
 from bus.jetstream.follow import live_entry_of
@@ -45,6 +46,8 @@ class JetStreamBus:
         self._reader = Reader(connection, self._requests)
         self._followers = Followers(connection, self._reader)
         self._dead_letters = DeadLetters(connection, self._requests, self._reader)
+        self.desk: Final = DeadLetterDesk(connection, self._requests, self._reader)
+        """Dead letters, for a person. Needs the user admin."""
         self._run_log = JetStreamRunLog(connection, self._requests, self._reader, self._followers)
         self._subscriptions: set[Subscription] = set()
         self._background: set[asyncio.Task[None]] = set()

@@ -1,4 +1,5 @@
 import { lazy, Suspense, useEffect, useMemo, useState } from "react";
+import { Boundary } from "./boundary";
 import { ChatView } from "./chat/chat-view";
 import { useConnection } from "./lib/connection";
 import { newId } from "./lib/ids";
@@ -94,7 +95,9 @@ function Shell() {
       </main>
       {panel && (
         <Suspense fallback={<aside className="panel" aria-busy="true" />}>
-          <Panel />
+          <Boundary what="The developer panel">
+            <Panel />
+          </Boundary>
         </Suspense>
       )}
       {dialog && (

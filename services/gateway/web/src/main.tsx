@@ -1,10 +1,14 @@
+import "./no-eval";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app";
+import { Boundary } from "./boundary";
 import "./page.css";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <App />
+    <Boundary what="The page">
+      <App />
+    </Boundary>
   </StrictMode>,
 );

@@ -27,7 +27,7 @@ export function Welcome({ onSend }: { onSend: (text: string) => void }) {
       </div>
       <div className="dock">
         <div className="column">
-          <Composer of="new" busy={false} stopping={false} queued={[]} onSend={onSend} onStop={() => {}} onUnqueue={() => {}} />
+          <Composer of="new" busy={false} stopping={false} onSend={onSend} onStop={() => {}} />
         </div>
       </div>
     </>

@@ -31,8 +31,11 @@ function Conversation({ thread }: { thread: ThreadChat }) {
   const { lost } = useConnection();
   const { offers } = useSession();
   const last = messages.at(-1);
-  const answer = last?.role === "assistant" ? last : undefined;
   const busy = status === "submitted" || status === "streaming";
+  // The answer that is looked after: being written, or waiting for somebody. Others may be queued behind it.
+  const asked = messages.find((message) => message.role === "assistant" && (message.metadata?.status === "waiting" || (message === last && waitsIn(message))));
+  const current = (busy && view.target && messages.find((message) => message.id === view.target)) || (!busy && asked) || last;
+  const answer = current?.role === "assistant" ? current : undefined;
   const waits = !busy && !!answer?.metadata?.run_id && (answer.metadata.status === "waiting" || waitsIn(answer));
   const scroller = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
@@ -76,11 +79,11 @@ function Conversation({ thread }: { thread: ThreadChat }) {
           {view.state === "loading" && <Skeleton />}
           {view.state === "away" && <p className="notice">The server cannot be reached. This chat is safe there, and opens as soon as it answers.</p>}
           <Virtualizer ref={list} scrollRef={scroller} bufferSize={800}>
-            {messages.map((message, index) => (
+            {messages.map((message) => (
               <MessageView
                 key={message.id}
                 message={message}
-                growing={busy && index === messages.length - 1 && message.role === "assistant"}
+                growing={busy && message === answer}
                 busy={busy}
                 versions={view.tree.versions(message.id).map((version) => version.id)}
                 actions={actions}
@@ -112,11 +115,11 @@ function Conversation({ thread }: { thread: ThreadChat }) {
           </button>
         )}
         <div className="column">
-          <StatusLine message={last} status={status} view={view} lost={lost && busy}>
+          <StatusLine message={current} status={status} view={view} lost={lost && busy}>
             {busy && answer?.metadata?.run_id && offers.has("POST /v1/demo/runs/{run_id}/kill") && <KillButton run={answer.metadata.run_id} />}
           </StatusLine>
-          <Announcer message={last} busy={busy} />
-          <Composer of={thread.id} busy={busy} stopping={view.stopping} queued={view.queued} onSend={send} onStop={() => void thread.stop()} onUnqueue={(id) => thread.unqueue(id)} />
+          <Announcer message={current} busy={busy} />
+          <Composer of={thread.id} busy={busy} stopping={view.stopping} onSend={send} onStop={() => void thread.stop()} />
         </div>
       </div>
     </>

@@ -3,21 +3,19 @@ import { Icon } from "../lib/icons";
 import { offers } from "../lib/session";
 import { useStore } from "../lib/store";
 import { Picker } from "./picker";
-import { drafts, type Queued } from "./thread-chat";
+import { drafts } from "./thread-chat";
 
 interface Props {
   /** Whose draft it is: a thread's id, or `new`. */
   of: string;
   busy: boolean;
   stopping: boolean;
-  queued: readonly Queued[];
   onSend: (text: string, how: "enqueue" | "steer") => void;
   onStop: () => void;
-  onUnqueue: (id: string) => void;
 }
 
 /** Where messages are written. Drafts are kept per thread; Enter sends, except while a word is being composed. */
-export function Composer({ of, busy, stopping, queued, onSend, onStop, onUnqueue }: Props) {
+export function Composer({ of, busy, stopping, onSend, onStop }: Props) {
   const changed = useStore(drafts.changed);
   const [text, setText] = useState(() => drafts.get(of));
   const area = useRef<HTMLTextAreaElement>(null);
@@ -50,25 +48,13 @@ export function Composer({ of, busy, stopping, queued, onSend, onStop, onUnqueue
         send();
       }}
     >
-      {queued.length > 0 && (
-        <ul className="queued" aria-label="Sent when this answer has ended">
-          {queued.map((item) => (
-            <li key={item.id}>
-              <Icon name="clock" size={14} /> <span>{item.text}</span>
-              <button type="button" className="icon" aria-label={`Take back: ${item.text.slice(0, 40)}`} onClick={() => onUnqueue(item.id)}>
-                <Icon name="close" size={14} />
-              </button>
-            </li>
-          ))}
-        </ul>
-      )}
       <textarea
         ref={area}
         id="composer"
         rows={1}
         dir="auto"
         value={text}
-        placeholder={busy ? "Write the next message; it waits for this answer" : "Write a message"}
+        placeholder={busy ? "Write the next message; it is answered after this one" : "Write a message"}
         aria-label="Message"
         enterKeyHint="send"
         onChange={(event) => write(event.target.value)}

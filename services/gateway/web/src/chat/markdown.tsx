@@ -11,6 +11,11 @@ const marked = new Marked({
   gfm: true,
   breaks: true,
   renderer: {
+    // HTML is shown as it was written, but for tags without attributes: reading a handler or a style, even in a document that
+    // nobody sees, breaks this page's policy.
+    html({ text }) {
+      return text.replace(/<[^>]*>|[<>&]/g, (piece) => (PLAIN.test(piece) ? piece : escape(piece)));
+    },
     image({ href, text }) {
       const shown = escape(text || href);
       return /^https?:/i.test(href) ? `<a href="${escape(href)}">${shown} (image)</a>` : shown;
@@ -18,11 +23,13 @@ const marked = new Marked({
   },
 });
 
+const PLAIN = /^<\/?(?:br|sub|sup|kbd|b|i|u|s|em|strong|code)\s*\/?>$/i;
+
 function escape(text: string): string {
   return text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
 }
 
-const TAGS = "a p br strong em del code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 hr table thead tbody tr th td input sup sub kbd span div".split(" ");
+const TAGS = "a p br strong em b i u s del code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 hr table thead tbody tr th td input sup sub kbd span div".split(" ");
 const ATTRIBUTES = ["href", "title", "start", "align", "checked", "class", "type"];
 const ADDRESS = /^(?:https?:|mailto:|#)/i;
 

@@ -4,6 +4,7 @@ import { CopyButton } from "../lib/copy";
 import { count, dollars, modelName } from "../lib/format";
 import { isStoredMessage } from "../lib/ids";
 import { Icon } from "../lib/icons";
+import { session } from "../lib/session";
 import { useSmooth } from "../lib/smooth";
 import { Markdown } from "./markdown";
 import { type Message, type Part, textOf } from "./messages";
@@ -75,6 +76,7 @@ export const MessageView = memo(
 
 function Answer({ message, growing }: { message: Message; growing: boolean }) {
   const last = message.parts.findLastIndex((part) => part.type === "text" || part.type === "reasoning");
+  if (!growing && message.metadata?.status === "pending") return <p className="status queued">Queued: answered after what is before it</p>;
   const sources = message.parts.filter((part) => part.type === "source-url" || part.type === "source-document");
   return (
     <>
@@ -137,9 +139,9 @@ function Pager({ id, versions, onChoose, disabled }: { id: string; versions: rea
 }
 
 function Figures({ message }: { message: Message }) {
-  const { usage, cost_microusd: cost, model, attempt, status, path } = message.metadata ?? {};
+  const { usage, cost_microusd: cost, model, attempt, status, path, cancelled_by: by } = message.metadata ?? {};
   const parts = [
-    status === "cancelled" ? "Stopped" : "",
+    status === "cancelled" ? `Stopped${by && by !== session.get().userId ? ` by ${by}` : ""}` : "",
     model ? modelName(model) : "",
     usage ? `${usage.estimated ? "about " : ""}${count(usage.output_tokens)} tokens` : "",
     dollars(cost) ?? "",

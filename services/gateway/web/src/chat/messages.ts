@@ -14,6 +14,8 @@ export interface Meta {
   code?: string;
   error?: { code: string; message: string } | null;
   created_at?: string;
+  author?: string | null;
+  cancelled_by?: string | null;
   /** Start and end of tool calls, which the SDK's parts have no place for. */
   times?: Record<string, { started_at?: string; ended_at?: string }>;
 }
@@ -55,6 +57,8 @@ export function fromStored(stored: StoredMessage): Message {
       status: stored.status,
       error: stored.error,
       created_at: stored.created_at,
+      author: stored.author,
+      cancelled_by: stored.cancelled_by,
       times,
     },
   };

@@ -15,7 +15,7 @@ export function StatusLine({ message, status, view, lost, children }: { message:
   const thinking = answer ? !textOf(answer) : true;
   const key = `${answer?.id ?? ""}:${thinking}`;
   if (began.current.of !== key) began.current = { of: key, at: performance.now() };
-  const kind = !busy && !waiting ? "" : lost ? "lost" : view.unsent ? "unsent" : view.stopping ? "stopping" : waiting ? "waiting" : kindOf(answer, status);
+  const kind = !busy && !waiting ? "" : view.unsent ? "unsent" : lost ? "lost" : view.stopping ? "stopping" : waiting ? "waiting" : kindOf(answer, status);
   if (!kind) return null;
   const waited = duration(Math.max(0, now - (view.sentAt || now)));
   const attempt = answer?.metadata?.attempt ?? 1;

@@ -1,7 +1,7 @@
 /** One thread on the screen: `useChat`'s Chat against /api/chat, and what makes it outlive cuts, tabs and other devices. */
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
-import { all, ApiError, call, post, request, type StoredMessage } from "../lib/api";
+import { all, ApiError, call, get, patch, post, request, type StoredMessage, type Thread } from "../lib/api";
 import { tellConnection } from "../lib/connection";
 import { newId } from "../lib/ids";
 import { chosenAgent, chosenModel } from "../lib/models";
@@ -11,11 +11,6 @@ import { kept, Store } from "../lib/store";
 import { onEntry } from "../threads/feed";
 import { begin } from "../threads/threads";
 import { fromStored, type Message, RUNNING, Tree } from "./messages";
-
-export interface Queued {
-  id: string;
-  text: string;
-}
 
 export interface View {
   state: "loading" | "ready" | "missing" | "away";
@@ -27,7 +22,8 @@ export interface View {
   sentAt: number;
   /** Sent, and nobody has taken it yet: the network is away. */
   unsent: boolean;
-  queued: readonly Queued[];
+  /** The answer that is being followed where it is not the last one: others may be queued behind it. */
+  target: string;
   refused: { message: string; code: string } | null;
 }
 
@@ -60,7 +56,7 @@ export class ThreadChat {
       stopping: false,
       sentAt: 0,
       unsent: false,
-      queued: kept.get(`queue.${id}`, []),
+      target: "",
       refused: null,
     });
     this.chat = new Chat<Message>({
@@ -68,6 +64,7 @@ export class ThreadChat {
       generateId: () => newId("msg"),
       transport: new DefaultChatTransport<Message>({
         api: "/api/chat",
+        prepareReconnectToStreamRequest: ({ id: chat }) => ({ api: `/api/chat/${this.#resumed() ?? chat}/stream` }),
         fetch: (input, init) => this.#fetch(String(input), init ?? {}),
         prepareSendMessagesRequest: ({ messages, trigger, messageId }) => ({ body: this.#body(messages, trigger, messageId) }),
       }),
@@ -107,7 +104,9 @@ export class ThreadChat {
 
   /** The run that is on, if it is known yet. */
   get run(): string | undefined {
-    return this.chat.lastMessage?.role === "assistant" ? this.chat.lastMessage.metadata?.run_id : undefined;
+    const { target } = this.view.get();
+    const message = target ? this.chat.messages.find((item) => item.id === target) : this.chat.lastMessage;
+    return message?.role === "assistant" ? message.metadata?.run_id : undefined;
   }
 
   /** Leave the thread; its answer goes on. */
@@ -126,15 +125,16 @@ export class ThreadChat {
     try {
       for (let n = 0; !this.#closed; n++) {
         if (!(await this.#load())) return;
-        const last = this.chat.lastMessage;
-        if (!last || last.role !== "assistant" || last.metadata?.status === "waiting" || !RUNNING.has(last.metadata?.status ?? "")) break;
+        const next = this.chat.messages.find((message) => message.role === "assistant" && RUNNING.has(message.metadata?.status ?? ""));
+        if (!next || next.metadata?.status === "waiting") break;
+        this.#change({ target: next.id });
         if (n > 0) await pause(Math.min(150 * 2 ** n, 3000), this.#away.signal);
         if (await this.#drive(() => this.chat.resumeStream())) return;
       }
     } finally {
       this.#driving = false;
+      this.#change({ target: "" });
     }
-    this.#sendQueued();
   }
 
   /** Send a message behind what is shown. While an answer is being written: `how` says what becomes of it. */
@@ -147,12 +147,14 @@ export class ThreadChat {
     await this.#ask(() => this.chat.sendMessage({ text }), text);
   }
 
+  /** Say something else in the place of a message, as another branch. */
   async edit(messageId: string, text: string): Promise<void> {
-    await this.#ask(() => this.chat.sendMessage({ text, messageId }), text);
+    await this.#post(`/messages/${messageId}/edit`, { content: text });
   }
 
+  /** Another answer to the same question, as another branch. */
   async regenerate(messageId: string): Promise<void> {
-    await this.#ask(() => this.chat.regenerate({ messageId }));
+    await this.#post(`/messages/${messageId}/regenerate`, {});
   }
 
   /** Ask for the stop; the answer ends when its worker has stopped, and what was written stays. */
@@ -176,12 +178,11 @@ export class ThreadChat {
   /** Show another version of a message. */
   choose(id: string): void {
     this.#change({ branch: id });
-    this.chat.messages = this.view.get().tree.path(id).map(fromStored);
+    const path = this.view.get().tree.path(id);
+    this.chat.messages = path.map(fromStored);
+    // The same branch on every device.
+    void patch(`/v1/threads/${this.id}`, { branch: path.at(-1)?.id ?? id }).catch(() => {});
     void this.open();
-  }
-
-  unqueue(id: string): void {
-    this.#setQueue(this.view.get().queued.filter((item) => item.id !== id));
   }
 
   dismiss(): void {
@@ -241,6 +242,7 @@ export class ThreadChat {
     return this.#outcome === outcome;
   }
 
+  /** Stop listening; the answer goes on. */
   #leave(): void {
     this.#away.abort();
     if (this.busy) void this.chat.stop();
@@ -250,6 +252,10 @@ export class ThreadChat {
     for (let n = 0; !this.#closed; n++) {
       try {
         const messages = await all<StoredMessage>(`/v1/threads/${this.id}/messages`);
+        if (this.view.get().state !== "ready" && !this.view.get().branch) {
+          const { branch } = await get<Thread>(`/v1/threads/${this.id}`);
+          if (branch) this.#change({ branch });
+        }
         tellConnection("chat", true);
         this.#show(messages);
         return true;
@@ -274,10 +280,11 @@ export class ThreadChat {
     // A message that has not changed keeps its identity, so that it is not rendered again.
     this.chat.messages = path.map((stored) => {
       const known = shown.get(stored.id);
+      if (known && this.busy && stored.id === this.view.get().target) return known;
       const same = known && !RUNNING.has(stored.status) && known.metadata?.status === stored.status && known.metadata.created_at;
       return same ? known : fromStored(stored);
     });
-    if (this.chat.error) this.chat.clearError();
+    if (this.chat.error && !this.busy) this.chat.clearError();
     this.#change({ state: "ready", tree, stopping: false });
   }
 
@@ -326,30 +333,47 @@ export class ThreadChat {
   }
 
   async #sendBusy(text: string, how: "enqueue" | "steer" | "interrupt"): Promise<void> {
-    if (how !== "enqueue" && offers("message.on_busy")) {
-      const model = chosenModel.get();
-      try {
-        await post(`/v1/threads/${this.id}/messages`, { content: text, on_busy: how, ...(model ? { model } : {}) }, { "idempotency-key": newId("msg") });
-      } catch (error) {
-        this.#change({ refused: refusalOf(error as Error) });
-        drafts.put(this.id, text);
-      }
-      return;
+    try {
+      await this.#accept("/messages", { content: text, on_busy: how });
+      // It is stored behind the answer that is being written, which goes on in its place.
+      const last = this.chat.messages.findLast((message) => message.role === "assistant");
+      if (this.busy && !this.view.get().target && last) this.#change({ target: last.id });
+      await this.#load();
+    } catch (error) {
+      this.#change({ refused: refusalOf(error as Error) });
+      drafts.put(this.id, text);
     }
-    // It waits here, in this browser, until the answer has ended.
-    this.#setQueue([...this.view.get().queued, { id: newId("msg"), text }]);
   }
 
-  #sendQueued(): void {
-    const [next, ...rest] = this.view.get().queued;
-    if (!next || this.#closed || this.busy || this.#driving) return;
-    this.#setQueue(rest);
-    void this.send(next.text);
+  /** Have the server answer something on a branch of its own, and follow that. */
+  async #post(path: string, body: object): Promise<void> {
+    if (this.#driving) return;
+    this.#driving = true;
+    this.#change({ refused: null, sentAt: Date.now(), stopping: false });
+    try {
+      const accepted = await this.#accept(path, body);
+      this.#change({ branch: accepted.assistant_message_id });
+    } catch (error) {
+      this.#change({ refused: refusalOf(error as Error) });
+      return;
+    } finally {
+      this.#driving = false;
+    }
+    await this.open();
   }
 
-  #setQueue(queued: readonly Queued[]): void {
-    this.#change({ queued });
-    kept.set(`queue.${this.id}`, queued.length ? queued : undefined);
+  #accept(path: string, body: object): Promise<{ assistant_message_id: string }> {
+    const [model, agent] = [chosenModel.get(), chosenAgent.get()];
+    const choice = { ...(model ? { model } : {}), ...(agent ? { agent } : {}) };
+    return post(`/v1/threads/${this.id}${path}`, { ...body, ...choice }, { "idempotency-key": newId("msg") });
+  }
+
+  /** The run to resume by name, where it is not the thread's newest, which the thread's own address means. */
+  #resumed(): string | undefined {
+    const { target, tree } = this.view.get();
+    const newest = tree.messages.findLast((message) => message.run_id)?.run_id;
+    const run = target ? tree.byId.get(target)?.run_id : undefined;
+    return run && newest && run !== newest ? run : undefined;
   }
 
   #change(changes: Partial<View>): void {

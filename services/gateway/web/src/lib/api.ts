@@ -66,6 +66,12 @@ export interface Thread {
   title: string;
   model: string;
   agent: string;
+  /** A message of the branch that is shown. */
+  branch?: string;
+  /** How many people there are, the owner included, and what the caller may do. */
+  members?: number;
+  role?: string;
+  unread?: number;
   archived: boolean;
   pinned: boolean;
   starred: boolean;
@@ -113,6 +119,8 @@ export interface StoredMessage {
   parent_message_id: string | null;
   error: { code: string; message: string } | null;
   created_at: string;
+  author?: string | null;
+  cancelled_by?: string | null;
 }
 
 export interface Model {

@@ -1,6 +1,6 @@
 /** The user's threads, with what goes on in each. */
-import { ApiError, get, type Page, patch, remove, type Thread } from "../lib/api";
-import { session } from "../lib/session";
+import { ApiError, get, type Page, patch, post, remove, type Thread } from "../lib/api";
+import { offers, session } from "../lib/session";
 import { kept, Store, useStore } from "../lib/store";
 import { type Entry, followFeed, onEntry } from "./feed";
 
@@ -36,7 +36,10 @@ export function show(id: string | null): void {
 export function markRead(id: string | null): void {
   if (id === null || document.hidden) return;
   const now = threads.get().activity[id];
-  if (now?.unread) setActivity(id, { ...now, unread: false, state: now.state === "running" || now.state === "waiting" ? now.state : "idle" });
+  if (!now?.unread) return;
+  // The other devices are told.
+  if (offers("POST /v1/threads/{thread_id}/read")) post(`/v1/threads/${id}/read`).catch(() => {});
+  setActivity(id, { ...now, unread: false, state: now.state === "running" || now.state === "waiting" ? now.state : "idle" });
 }
 document.addEventListener("visibilitychange", () => markRead(shown));
 
@@ -87,6 +90,10 @@ export async function reload(archived = threads.get().archived): Promise<void> {
       items: new Map(page.items.map((thread) => [thread.id, thread])),
       more: page.next_cursor,
       state: "ready",
+      activity: {
+        ...Object.fromEntries(page.items.filter((thread) => thread.unread && thread.id !== shown).map((thread) => [thread.id, { state: "done", unread: true } as Activity])),
+        ...before.activity,
+      },
     }));
   } catch {
     threads.set((before) => ({ ...before, state: before.items.size ? "ready" : "failed" }));

@@ -33,6 +33,13 @@ cached_input = 0.075
 output = 0.60
 continuation = "retract"
 
+[models."openai:scripted-tools"]
+upstream_name = "scripted"
+context_window = 128000
+input = 0.15
+output = 0.60
+tools = true
+
 [models."prefix:scripted"]
 upstream_name = "scripted"
 context_window = 128000

@@ -16,8 +16,20 @@ from tests.upstream import expected_text
 
 PATHS = ("durable_event", "legacy_sync")
 DELTAS = ("text.delta", "reasoning.delta")
-OWN = {"at", "thread_id", "run_id", "message_id", "worker", "path", "published_at", "sequence"}
+OWN = {
+    "at",
+    "thread_id",
+    "run_id",
+    "message_id",
+    "worker",
+    "path",
+    "published_at",
+    "sequence",
+    "started_at",
+    "ended_at",
+}
 """What differs from run to run, or says which path it was; sequences differ as deltas are joined differently."""
+TOOLS_MODEL = "openai:scripted-tools"
 
 
 def wishing(mesh: Mesh, path: str, gateway: int = 0) -> httpx2.AsyncClient:
@@ -46,7 +58,8 @@ def comparable(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def stored(message: dict[str, Any]) -> dict[str, Any]:
     own = {"id", "thread_id", "run_id", "parent_message_id", "created_at"}
-    return {name: value for name, value in message.items() if name not in own}
+    parts = [{name: value for name, value in part.items() if name not in OWN} for part in message["parts"]]
+    return {name: value for name, value in message.items() if name not in own} | {"parts": parts}
 
 
 async def answered(
@@ -92,6 +105,64 @@ async def test_the_same_script_gives_the_same_events_and_the_same_message(mesh: 
     assert legacy[1] == durable[1]
     for name in ("status", "attempts", "usage", "cost_microusd", "error", "model"):
         assert legacy[2][name] == durable[2][name], name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'tokens=4 call=calculator:{"expression":"6*7"} then tokens=8',
+        'call=calculator:{"expression":"1+1"} then call=calculator:{"expression":"2+2"} then tokens=5 seed=4',
+        "call=calculator:{} then tokens=3",
+        'call=calculator:{"expression":"1/0"} then tokens=3',
+        "call=no_such_tool:{} then tokens=3",
+    ],
+)
+async def test_tools_give_the_same_events_and_the_same_message(mesh: Mesh, content: str) -> None:
+    durable, legacy = await asyncio.gather(*(answered(mesh, path, content, model=TOOLS_MODEL) for path in PATHS))
+    assert [event["type"] for event in durable[0]].count("tool.result") == content.count("call=")
+    assert legacy[0] == durable[0]
+    assert legacy[1] == durable[1]
+    for name in ("status", "attempts", "usage", "cost_microusd", "error", "model"):
+        assert legacy[2][name] == durable[2][name], name
+
+
+async def _thread_frames(stream: Any, ends: int) -> list[Frame]:
+    """The frames of a thread's stream until so many runs have ended."""
+    seen: list[Frame] = []
+    async with asyncio.timeout(30):
+        async for frame in stream:
+            seen.append(frame)
+            ends -= frame.event in TERMINAL
+            if ends == 0:
+                return seen
+    raise AssertionError(f"the stream ended after {[f.event for f in seen]}")
+
+
+async def test_whoever_watches_the_thread_sees_the_runs_of_either_path_as_they_go(mesh: Mesh) -> None:
+    async with wishing(mesh, "durable_event") as client:
+        thread = await create_thread(client)
+        events = f"/v1/threads/{thread}/events"
+        live: list[Frame] = []
+        async with watching(client, events) as stream:
+            for path in ("durable_event", "legacy_sync", "durable_event"):
+                client.headers["x-everthread-path"] = path
+                accepted = await send(client, thread, "tokens=20 rate=100")
+                assert accepted["path"] == path
+                frames = await _thread_frames(stream, 1)
+                shown = [frame.json for frame in frames if frame.json.get("run_id") == accepted["run_id"]]
+                assert [event["sequence"] for event in shown] == list(range(1, len(shown) + 1))
+                assert text_of(shown) == expected_text("tokens=20")
+                live += frames
+                await stored_answer(client, thread, accepted["run_id"])
+        # Whoever comes afterwards, here or elsewhere, from the beginning or with a cursor out of a legacy run, has all of them.
+        middle = next(frame for frame in live if frame.json.get("path") == "legacy_sync")
+        for gateway, cursor in ((0, ""), (1, ""), (0, middle.id), (1, middle.id)):
+            place = f"{events}?cursor={cursor}" if cursor else events
+            async with mesh.client(gateway) as later, watching(later, place) as stream:
+                again = [frame.json for frame in await _thread_frames(stream, 3)]
+            for run_id in {frame.json["run_id"] for frame in live if frame.event in TERMINAL}:
+                mine = [event for event in again if event.get("run_id") == run_id]
+                assert text_of(mine) == expected_text("tokens=20"), (gateway, cursor)
 
 
 async def test_the_second_message_of_a_thread_gets_the_first_as_its_context_on_either_path(mesh: Mesh) -> None:
@@ -234,6 +305,11 @@ async def test_a_killed_worker_ends_a_legacy_answer_with_what_was_shown(mesh: Me
     assert seen[-1].json["code"] == "orphaned"
     assert message["status"] == "error"
     assert message["content"] == text_of([frame.json for frame in seen]) != ""
+    # What the provider was asked for is booked, though nobody is left who could say what it was.
+    assert message["usage"]["estimated"] is True
+    assert message["usage"]["output_tokens"] > 0
+    assert message["usage"]["input_tokens"] > 0
+    assert message["cost_microusd"] > 0
     await mesh.wait_ready(changed=killed)
 
 
@@ -246,8 +322,11 @@ async def test_a_killed_gateway_ends_its_legacy_answers_and_they_are_stored(mesh
             killed = {"gateway-1": mesh.signal("gateway-1", signal.SIGKILL)}
         async with mesh.client(1) as elsewhere:
             message = await stored_answer(elsewhere, thread, accepted["run_id"])
-    assert message["status"] == "cancelled"
+    assert message["status"] == "error"
+    assert message["error"]["code"] == "orphaned"
     assert message["content"].startswith(shown)
+    assert message["usage"]["output_tokens"] > 0
+    assert message["cost_microusd"] > 0
     await mesh.wait_ready(changed=killed)
 
 

@@ -70,6 +70,11 @@ def thread_events_subject(thread_id: str) -> str:
     return f"run.{check_id(THREAD, thread_id)}.*.event"
 
 
+def thread_snapshots_subject(thread_id: str) -> str:
+    """The last snapshot of every run of a thread."""
+    return f"run.{check_id(THREAD, thread_id)}.*.snapshot"
+
+
 def thread_subjects(thread_id: str) -> str:
     """Everything of every run of a thread."""
     return f"run.{check_id(THREAD, thread_id)}.>"

@@ -29,7 +29,7 @@ from gateway.adapters.feed_unread import FeedUnread
 from gateway.adapters.flag_bucket import FlagBucket
 from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
-from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns
+from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns, LegacyViewers
 from gateway.adapters.member_notices import MemberNotices
 from gateway.adapters.page_files import PageFolder
 from gateway.adapters.path_wishes import PathWishes
@@ -52,7 +52,7 @@ from gateway.entrypoints.guarding import keep_guarding
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.wiring import Doors, Readiness, Rollout, Wiring
 from gateway.notice_ports import Notices
-from gateway.ports import Flags
+from gateway.ports import Flags, Viewers
 from gateway.settings import GatewaySettings
 
 logger = structlog.get_logger()
@@ -65,7 +65,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     """Serve until the process is told to stop, then end the streams, let calls finish, and leave."""
     authenticator = authenticator_of(settings)
     models = load_models(settings)
-    legacy = LegacyRuns(settings.inference_address, now=lambda: datetime.now(UTC))
+    legacy = LegacyRuns(settings.inference_address, now=lambda: datetime.now(UTC), models=models)
     conversation = LegacyConversation(
         settings.conversation_address, deadline=settings.conversation_deadline, runs=legacy
     )
@@ -84,6 +84,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     log = LegacyLog(bus.run_log, legacy, strict=False)
     watched = WatchedLog(LegacyLog(bus.run_log, legacy, strict=True), conversation.note_departure)
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
+    viewers = LegacyViewers(hub, legacy)
     bucket = RolloutBucket(bus, instance=process.instance)
     rollout = Rollout(
         store=bucket,
@@ -93,7 +94,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         audit=AuditStream(bus),
     )
     wiring = dataclasses.replace(
-        wire(settings, conversation, log, hub, authenticator, models, process.health.readiness, flags, rollout),
+        wire(settings, conversation, log, viewers, authenticator, models, process.health.readiness, flags, rollout),
         documents=documents,
         attendance=attendance,
         sharing=sharing,
@@ -202,7 +203,7 @@ def wire(
     settings: GatewaySettings,
     conversation: GrpcConversation,
     log: RunLog,
-    hub: Hub,
+    viewers: Viewers,
     authenticator: TokenAuthenticator,
     models: Registry,
     readiness: Readiness,
@@ -213,7 +214,7 @@ def wire(
     return Wiring(
         conversation=conversation,
         log=log,
-        viewers=hub,
+        viewers=viewers,
         authenticator=authenticator,
         models=models,
         readiness=readiness,

@@ -14,8 +14,9 @@ from gateway.domain.problems import Refusal
 
 logger = structlog.get_logger()
 
-LEFT_SECONDS: Final = 1.0
-"""How long nobody watches before that counts: a connection that is made anew at once is none that went away."""
+LEFT_SECONDS: Final = 0.75
+"""How long nobody watches before that counts: a connection that is made anew at once is none that went away. Shorter than what
+the legacy path waits before it gives up."""
 
 
 class WatchedLog:

@@ -2,13 +2,14 @@
 
 Whatever watches, folds or shows runs finds them in the log as it finds all others (`LegacyLog`), so nothing else in the
 gateway knows of this path. The run lives with those who watch it: when nobody came, or the last one left, it is cancelled.
-At another gateway, and after this process's death, it is unavailable until its end is recorded. Deleting this file deletes the
-path (docs/removing-legacy.md).
+At another gateway, and after this process's death, it is unavailable until its end is recorded. Whoever watches a whole thread
+sees its legacy runs of this gateway among the others (`LegacyViewers`). Deleting this file deletes the path
+(docs/removing-legacy.md).
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -16,21 +17,35 @@ import grpc
 import msgspec
 import structlog
 from bus.api import Claim, Entry, Holder, RunLog
-from bus.errors import UnavailableError
+from bus.errors import BusError, UnavailableError
 from contracts.codes import RunFailure
-from contracts.commands import ExecuteRun
-from contracts.events import TERMINAL_TYPES, RunEvent, RunFailed, RunStarted, decode_event, encode_event, event_head
-from contracts.run_state import RunState, Snapshot, encode_snapshot
+from contracts.commands import CancelRun, ExecuteRun
+from contracts.events import (
+    TERMINAL_TYPES,
+    RunEvent,
+    RunFailed,
+    RunStarted,
+    TextRetracted,
+    UsageReported,
+    decode_event,
+    encode_event,
+    event_head,
+)
+from contracts.parts import ReasoningPart, TextPart
+from contracts.registry import Registry, cost_microusd
+from contracts.run_state import OpenStep, RunState, Snapshot, encode_snapshot
 from contracts.subjects import run_subject
 from contracts.times import rfc3339
+from contracts.usage import Usage
 from rpc.v1 import conversation_pb2, inference_pb2
 from rpc.v1.inference_pb2_grpc import InferenceServiceStub
 from runtime.rpc import connect
 
 from gateway.adapters.conversation import GrpcConversation
+from gateway.domain.frames import event_frame, run_event_frame
 from gateway.domain.path_flag import LEGACY
 from gateway.domain.records import Accepted, Message, Run
-from gateway.ports import ClientMessage
+from gateway.ports import ClientMessage, LogViewer, Viewer, Viewers
 
 logger = structlog.get_logger()
 
@@ -41,6 +56,11 @@ LEFT_SECONDS: Final = 1.0
 FIRST_EVENT_SECONDS: Final = 10.0
 KEPT_SECONDS: Final = 60.0
 """How long an ended run is kept, for viewers who come before its end is recorded."""
+STOP_SECONDS: Final = 2.0
+"""How long a run that was given up may take to end by itself, before its call is cut."""
+PIECE_BYTES: Final = 65_536
+BYTES_PER_TOKEN: Final = 4
+"""As inference estimates a call whose provider never told."""
 ELSEWHERE: Final = 10_000
 RECORD_TRIES: Final = 20
 RECORD_CALL_SECONDS: Final = 5.0
@@ -52,14 +72,18 @@ LOST_SENTENCE: Final = (
 class LegacyRuns:
     """The legacy runs that this gateway started, and those it knows to be elsewhere."""
 
-    def __init__(self, addresses: str, *, now: Any) -> None:
+    def __init__(self, addresses: str, *, now: Any, models: Registry | None = None) -> None:
+        self._models: Final = models
         self._channel: Final = connect(addresses)
         self._inference: Final = InferenceServiceStub(self._channel)
         self._now: Final = now
         self._runs: dict[str, _LegacyRun] = {}
         self._elsewhere: OrderedDict[str, None] = OrderedDict()
         self._threads: dict[str, int] = {}
+        self._wakers: dict[str, set[Callable[[], None]]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
         self.recorder: Callable[[bytes], Awaitable[None]] | None = None
+        self.commands: RunLog | None = None
 
     def start(self, command: bytes) -> None:
         """Carry out a run that was just accepted."""
@@ -106,6 +130,47 @@ class LegacyRuns:
         """Somebody watches the whole thread."""
         return thread_id in self._threads
 
+    def of_thread(self, thread_id: str) -> "list[_LegacyRun]":
+        """The runs of a thread that are here, and those that ended a moment ago."""
+        return [run for run in self._runs.values() if run.thread_id == thread_id]
+
+    def listen(self, thread_id: str, wake: Callable[[], None], *, on: bool) -> None:
+        """Call `wake` at every event of the thread's runs, or no longer."""
+        wakers = self._wakers.setdefault(thread_id, set())
+        (wakers.add if on else wakers.discard)(wake)
+        if not wakers:
+            del self._wakers[thread_id]
+
+    def heard(self, thread_id: str) -> None:
+        """A run of the thread has one more event."""
+        for wake in self._wakers.get(thread_id, ()):
+            wake()
+
+    def cost(self, model: str, usage: Usage) -> int | None:
+        """By the price list."""
+        found = None if self._models is None else self._models.models.get(model)
+        return None if found is None else cost_microusd(found, usage)
+
+    def stop(self, command: ExecuteRun, ended: Awaitable[None], cut: Callable[[], None]) -> None:
+        """Have a run stopped that nobody watches, as a person would stop it, and cut its call when it does not end. A call that
+        is cut without that says that its gateway died."""
+        task = asyncio.create_task(self._stop(command, ended, cut), name=f"stop {command.run_id}")
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _stop(self, command: ExecuteRun, ended: Awaitable[None], cut: Callable[[], None]) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                if self.commands is not None:
+                    stop = msgspec.json.encode(CancelRun(by=command.user_id, at=self.stamp()))
+                    message_id = f"{command.run_id}:cancel"
+                    await self.commands.append_command(command.thread_id, command.run_id, stop, message_id=message_id)
+                    await ended
+        except (BusError, TimeoutError) as error:
+            logger.warning("legacy.unstopped", run_id=command.run_id, error=str(error))
+        finally:
+            cut()
+
     def call(self, command: bytes) -> Any:
         """The server stream of a run."""
         return self._inference.Generate(inference_pb2.GenerateRequest(command=command), wait_for_ready=True)
@@ -130,8 +195,8 @@ class LegacyRuns:
         """End every run: they live with this process."""
         tasks = [run.task for run in self._runs.values()]
         for run in list(self._runs.values()):
-            run.abandon("closing")
-        await asyncio.gather(*tasks, return_exceptions=True)
+            run.cut()
+        await asyncio.gather(*tasks, *self._stopping, return_exceptions=True)
         await self._channel.close()
 
 
@@ -140,12 +205,15 @@ class _LegacyRun:
 
     def __init__(self, runs: LegacyRuns, command: ExecuteRun, encoded: bytes) -> None:
         self.thread_id: Final = command.thread_id
+        self.run_id: Final = command.run_id
         self.entries: list[Entry] = []
         self._runs: Final = runs
         self._command: Final = command
         self._subject: Final = run_subject(command.thread_id, command.run_id, "event")
         self._viewers = 0
         self._over = False
+        self._given_up = False
+        self._ended = asyncio.Event()
         self._arrived = asyncio.Event()
         self._loop: Final = asyncio.get_running_loop()
         self._call = runs.call(encoded)
@@ -173,18 +241,34 @@ class _LegacyRun:
             self._timer.cancel()
             self._timer = self._loop.call_later(LEFT_SECONDS, self._check)
 
-    def abandon(self, why: str) -> None:
-        """Nobody watches any more: inference ends the run and records what there is."""
+    def retraction(self) -> RunEvent:
+        """Takes back all text of the run, for viewers who may have had some."""
+        return TextRetracted(
+            thread_id=self.thread_id, run_id=self.run_id, sequence=1, attempt=1, at=self._runs.stamp(), from_sequence=1
+        )
+
+    def cut(self) -> None:
+        """End the call: inference records what there is, as the answer of a gateway that died."""
+        self._timer.cancel()
+        self._call.cancel()
+        self._ended.set()
         if not self._over:
             self._over = True
-            self._timer.cancel()
-            self._call.cancel()
             self._runs.forget(self._command.run_id)
-            logger.info("legacy.abandoned", run_id=self._command.run_id, why=why, sequence=len(self.entries))
+            logger.info("legacy.cut", run_id=self._command.run_id, sequence=len(self.entries))
 
     def _check(self) -> None:
-        if not self._viewers and not self._runs.watches_thread(self.thread_id):
-            self.abandon("nobody watches")
+        if not (self._given_up or self._viewers or self._runs.watches_thread(self.thread_id)):
+            self._given_up = True
+            logger.info("legacy.abandoned", run_id=self._command.run_id, sequence=len(self.entries))
+            self._runs.stop(self._command, self._has_ended(), self._cut_unless_over)
+
+    async def _has_ended(self) -> None:
+        await self._ended.wait()
+
+    def _cut_unless_over(self) -> None:
+        if not self._over:
+            self.cut()
 
     async def _batches(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         while True:
@@ -225,9 +309,11 @@ class _LegacyRun:
             self._end()
         arrived, self._arrived = self._arrived, asyncio.Event()
         arrived.set()
+        self._runs.heard(self.thread_id)
 
     def _end(self) -> None:
         self._over = True
+        self._ended.set()
         self._timer.cancel()
         self._timer = self._loop.call_later(KEPT_SECONDS, self._runs.forget, self._command.run_id)
 
@@ -238,6 +324,9 @@ class _LegacyRun:
             state.apply(decode_event(entry.data))
         if not self.entries:
             self._say(state, RunStarted, message_id=self._command.message_id, model=self._command.model, path=LEGACY)
+        for step in list(state.open_steps.values()):
+            if step.kind == "model" and step.finish_reason is None:
+                self._book(state, step)
         self._say(
             state,
             RunFailed,
@@ -248,6 +337,29 @@ class _LegacyRun:
             cost_microusd=state.cost_microusd,
         )
         await self._runs.record(state)
+
+    def _book(self, state: RunState, step: OpenStep) -> None:
+        """The call that died with its worker is in the ledger too: estimated from what was shown of it."""
+        texts = [part.value for part in state.parts.values() if part.step == step.step]
+        written = "".join(text.text for text in texts if isinstance(text, TextPart))
+        thought = "".join(text.text for text in texts if isinstance(text, ReasoningPart))
+        reasoning = _tokens(thought)
+        usage = Usage(
+            input_tokens=step.input_tokens,
+            output_tokens=_tokens(written) + reasoning,
+            reasoning_tokens=reasoning,
+            estimated=True,
+        )
+        model = state.model or self._command.model
+        self._say(
+            state,
+            UsageReported,
+            step=step.step,
+            of_attempt=step.attempt,
+            model=model,
+            usage=usage,
+            cost_microusd=self._runs.cost(model, usage),
+        )
 
     def _say(self, state: RunState, kind: type[RunEvent], **fields: Any) -> None:
         event = kind(
@@ -262,6 +374,102 @@ class _LegacyRun:
         self._add(encode_event(event))
 
 
+def _tokens(text: str) -> int:
+    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+
+
+class LegacyViewers:
+    """`ports.Viewers`, where whoever watches a thread also gets what legacy runs of this gateway say in it."""
+
+    def __init__(self, viewers: Viewers, runs: LegacyRuns) -> None:
+        self._viewers: Final = viewers
+        self._runs: Final = runs
+
+    def of_log(self, subject_filter: str, *, after: int, until_terminal: bool) -> LogViewer:
+        """See ports.Viewers."""
+        viewer = self._viewers.of_log(subject_filter, after=after, until_terminal=until_terminal)
+        tokens = subject_filter.split(".")
+        return _ThreadViewer(viewer, self._runs, tokens[1], seen=after > 0) if tokens[2] == "*" else viewer
+
+    async def of_feed(self, user_id: str, *, after: int | None) -> Viewer:
+        """See ports.Viewers."""
+        return await self._viewers.of_feed(user_id, after=after)
+
+
+class _ThreadViewer:
+    """A viewer of a thread. `seen`: it was here before and may have had some of any run, which is first taken back."""
+
+    def __init__(self, inner: LogViewer, runs: LegacyRuns, thread_id: str, *, seen: bool) -> None:
+        self._inner: Final = inner
+        self._runs: Final = runs
+        self._thread_id: Final = thread_id
+        self._seen: Final = frozenset(run.run_id for run in runs.of_thread(thread_id)) if seen else frozenset[str]()
+        self._places: dict[str, tuple[_LegacyRun, int]] = {}
+        self._left_out: frozenset[str] = frozenset()
+        self._cursor = ""
+        runs.listen(thread_id, inner.wake, on=True)
+
+    @property
+    def cursor(self) -> str:
+        """See ports.Viewer. After a legacy event it is one that no stream has, so that a reconnect begins anew."""
+        return self._cursor or self._inner.cursor
+
+    @property
+    def ended(self) -> bool:
+        """See ports.Viewer."""
+        return self._inner.ended
+
+    async def take(self) -> bytes:
+        """See ports.Viewer."""
+        piece = b"".join(self._fresh())
+        if piece:
+            return piece
+        piece = await self._inner.take()
+        if piece:
+            self._cursor = ""
+        return piece or b"".join(self._fresh())
+
+    def _fresh(self) -> Iterable[bytes]:
+        size = 0
+        here = self._runs.of_thread(self._thread_id)
+        for run in here:
+            self._places.setdefault(run.run_id, (run, 0))
+        for run_id, (run, place) in list(self._places.items()):
+            if run_id in self._left_out:
+                continue
+            if place == 0 and run_id in self._seen and run.entries:
+                yield event_frame(None, run.retraction())
+            while place < len(run.entries) and size < PIECE_BYTES:
+                _, sequence, frame = run_event_frame(0, run.entries[place].data)
+                place, size, self._cursor = place + 1, size + len(frame), f"0-{sequence}"
+                yield frame
+            self._places[run_id] = run, place
+            if run not in here and place == len(run.entries):
+                del self._places[run_id]
+
+    def wake(self) -> None:
+        """See ports.Viewer."""
+        self._inner.wake()
+
+    async def close(self) -> None:
+        """See ports.Viewer."""
+        self._runs.listen(self._thread_id, self._inner.wake, on=False)
+        await self._inner.close()
+
+    async def peek(self) -> Entry | None:
+        """See ports.LogViewer."""
+        return await self._inner.peek()
+
+    def skip(self) -> None:
+        """See ports.LogViewer."""
+        self._inner.skip()
+
+    def leave_out(self, run_ids: frozenset[str]) -> None:
+        """See ports.LogViewer."""
+        self._left_out = run_ids
+        self._inner.leave_out(run_ids)
+
+
 class LegacyLog:
     """A RunLog that has this gateway's legacy runs beside what the broker stores. Of a run at another gateway it knows
     nothing, or says so if it is `strict`: who shows what is known can live with nothing, who watches would wait for ever."""
@@ -270,6 +478,7 @@ class LegacyLog:
         self._log: Final = log
         self._runs: Final = runs
         self._strict: Final = strict
+        runs.commands = log
 
     async def holder(self, thread_id: str, run_id: str) -> Holder | None:
         return await self._log.holder(thread_id, run_id)

@@ -6,7 +6,7 @@ from typing import Literal
 from contracts.codes import Code
 from contracts.cursor import START, Cursor, InvalidCursorError, parse_cursor
 from contracts.events import TERMINAL_TYPES, event_head
-from contracts.subjects import run_subject, thread_events_subject, token_at
+from contracts.subjects import run_subject, thread_events_subject, thread_snapshots_subject, token_at
 
 from gateway.domain.frames import event_frame
 from gateway.domain.problems import Refusal
@@ -139,7 +139,7 @@ async def _attach_thread(
         if place.sequence:
             if await _find(viewer, place) != "lost":
                 return Attachment(b"", viewer)
-        elif await _begins_whole(conversation, viewer, user_id, thread_id):
+        elif await _begins_whole(conversation, log, viewer, user_id, thread_id):
             return Attachment(b"", viewer)
     except BaseException:
         await viewer.close()
@@ -152,17 +152,27 @@ async def _attach_thread(
     return Attachment(prefix, viewer)
 
 
-async def _begins_whole(conversation: Conversation, viewer: LogViewer, user_id: str, thread_id: str) -> bool:
-    """The log has the thread's first answer from its first event on: as entries expire in order, it has everything."""
-    page = await conversation.list_messages(user_id, thread_id, cursor="", limit=10)
+async def _begins_whole(
+    conversation: Conversation, log: LogReader, viewer: LogViewer, user_id: str, thread_id: str
+) -> bool:
+    """The log has the thread's first answer from its first event on, so it has everything of the runs that it has, as entries
+    expire in order; and it has a run for every answer: those of the legacy path it has not."""
+    page = await conversation.list_messages(user_id, thread_id, cursor="", limit=PAGE)
     answers = [message for message in page.messages if message.role == "assistant" and message.run_id]
-    if not answers or answers[0].status not in ENDED:
+    if not answers or (answers[0].status not in ENDED and len(answers) == 1):
         return True
     first = await viewer.peek()
     if first is None:
-        return False
+        return all(answer.status not in ENDED for answer in answers)
     _, sequence, run_id = event_head(first.data)
-    return sequence == 1 and run_id == answers[0].run_id
+    if sequence != 1 or (answers[0].status in ENDED and run_id != answers[0].run_id):
+        return False
+    ended = {answer.run_id for answer in answers[1:] if answer.status in ENDED}
+    if ended:
+        # One entry for each run, however long it was.
+        snapshots = thread_snapshots_subject(thread_id)
+        ended -= {token_at(entry.subject, 2) async for entry in log.read(snapshots)}
+    return not ended
 
 
 async def _whole_runs(log: LogReader, subject: str) -> frozenset[str]:

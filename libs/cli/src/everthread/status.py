@@ -5,6 +5,7 @@ Each section is asked for itself: what cannot be had says why, and the others ar
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from everthread.reach import Reach, of_mesh
 from everthread.rollout import As, ask_rollout
 from everthread.state import MeshState
 from everthread.telling import only_errors
+from everthread.up import LEAST_DISK
 
 State = Literal["ok", "note", "wrong"]
 _FULL: Final = 0.8
@@ -72,7 +74,7 @@ def show_status(home: Home, elsewhere: Elsewhere, who: As, *, as_json: bool) -> 
 def _looks(home: Home, mesh: MeshState | None, elsewhere: Elsewhere, who: As) -> dict[str, Callable[[], Section]]:
     looks: dict[str, Callable[[], Section]] = {}
     if mesh is not None:
-        looks["services"] = lambda: _services(mesh)
+        looks["services"] = lambda: _services(home, mesh)
 
     def own() -> Reach:
         if mesh is None:
@@ -96,7 +98,7 @@ def _guarded(look: tuple[str, Callable[[], Section]]) -> Section:
         return Section(name=name, rows=[[str(error)]], state="wrong")
 
 
-def _services(mesh: MeshState) -> Section:
+def _services(home: Home, mesh: MeshState) -> Section:
     section = Section(name="services")
     for part in mesh.parts:
         said = ""
@@ -105,7 +107,9 @@ def _services(mesh: MeshState) -> Section:
             said = _failing(http_body(part.health_port, part.probe)) if part.probe.startswith("/") else ""
         restarts = f"restarted {part.restarts} times" if part.restarts else ""
         section.rows.append([part.name, part.state, f"port {part.port}", restarts, said])
-    return section
+    free = shutil.disk_usage(home.root).free
+    section.rows.append(["disk", f"{_size(free)} free", "", "", ""])
+    return Section(name=section.name, rows=section.rows, state="wrong" if free < LEAST_DISK else section.state)
 
 
 def _failing(body: str) -> str:

@@ -27,7 +27,8 @@ async def test_one_trace_covers_all_services(mesh: Mesh, otlp: OtlpReceiver) -> 
         known = {span.span_id for span in spans} | {"00f067aa0ba902b7"}
         orphans = [(span.service, span.name) for span in spans if span.parent_span_id not in known]
         # A service exports in batches: a span may come a second before its parent.
-        if {span.service for span in spans} >= wanted and not orphans:
+        ended = any(span.name == "process thread.*.run.ended" for span in spans)
+        if {span.service for span in spans} >= wanted and not orphans and ended:
             break
         await asyncio.sleep(0.3)
     assert {span.service for span in spans} >= wanted, sorted({(s.service, s.name) for s in spans})
@@ -35,6 +36,10 @@ async def test_one_trace_covers_all_services(mesh: Mesh, otlp: OtlpReceiver) -> 
     assert any("gen_ai.request.model" in span.attributes for span in spans)
     assert any("db.system.name" in span.attributes or "db.system" in span.attributes for span in spans)
     assert any("messaging.system" in span.attributes for span in spans)
+    # From the snapshot of the end to what conversation stores of it, and from there to the user's feed.
+    sequence = [(span.service, span.name) for span in spans]
+    assert ("everthread-conversation", "process run.*.*.snapshot") in sequence
+    assert ("everthread-notifier", "process thread.*.run.ended") in sequence
     # No span per token, and no text of a message on any span.
     assert len(spans) < 60
     assert not any("tokens=10" in str(value) for span in spans for value in span.attributes.values())

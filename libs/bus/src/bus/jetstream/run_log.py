@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contracts import topology
 from contracts.subjects import run_subject, thread_subjects
-from runtime import metrics
+from runtime import metrics, telemetry
 from runtime.names import Metric
 from ulid import ULID
 
@@ -67,7 +67,9 @@ class JetStreamRunLog:
         return await self._fenced(claim, "event", data, event_message_id(claim, sequence), {})
 
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
-        return await self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), ROLLUP)
+        # Snapshots are what conversation records, so the trace goes on there; events are too many to carry it.
+        headers = telemetry.inject(dict(ROLLUP))
+        return await self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), headers)
 
     async def release(self, claim: Claim) -> None:
         headers = {
@@ -87,7 +89,7 @@ class JetStreamRunLog:
         self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
     ) -> int:
         subject = run_subject(thread_id, run_id, "command")
-        headers = {MESSAGE_ID: message_id}
+        headers = {MESSAGE_ID: message_id, **telemetry.inject({})}
         if after is None:
             receipt = await store(self._connection, self._requests, subject, data, headers)
             place = receipt.stream_sequence

@@ -4,7 +4,7 @@ import asyncio
 from typing import cast
 
 from bus.erasing import Erasing
-from bus.key_values import expiring
+from bus.key_values import Expiring
 from contracts import ids, topology
 from contracts.presence import Presence, decode_presence, encode_presence
 from contracts.subjects import fact_subject, fact_subjects, presence_subject, presence_subjects
@@ -43,12 +43,12 @@ async def test_one_entry_is_erased_and_its_neighbours_stay(world: World) -> None
 
 
 async def test_presence_expires_unless_it_is_said_again(world: World) -> None:
-    bus = await world.connect("gateway-1")
+    bus = cast(Expiring, await world.connect("gateway-1"))
     thread_id, user_id = ids.new_id(ids.THREAD), ids.new_id(ids.USER)
     subject = presence_subject(thread_id, user_id, "gateway-1")
     for count in (1, 2):
         value = encode_presence(Presence(at="2026-01-01T00:00:00.000Z", connections=count))
-        await bus.publish(subject, value, message_id=ids.new_id("prs"), headers=expiring(1))
+        await bus.put(subject, value, seconds=1)
 
     async def there() -> list[int]:
         found = bus.read_stream(topology.PRESENCE.name, presence_subjects(thread_id))

@@ -6,12 +6,7 @@ from typing import Final, Protocol
 from bus.api import Bus
 
 LIFE_HEADER: Final = "Nats-TTL"
-
-
-def expiring(seconds: int) -> dict[str, str]:
-    """Headers for `Bus.publish` with which an entry goes by itself after at least so many whole seconds, where the stream
-    allows it (`Stream.allow_msg_ttl`)."""
-    return {LIFE_HEADER: f"{max(1, seconds)}s"}
+PUT_BUDGET: Final = 5.0
 
 
 class KeyValues(Bus, Protocol):
@@ -20,3 +15,12 @@ class KeyValues(Bus, Protocol):
     async def compare_and_set(self, stream: str, subject: str, data: bytes, *, expected: int) -> int:
         """Store `data` if the last entry of `subject` is still the one at `expected`; returns the new revision. Retries for
         up to 30 s. Raises RevisionConflictError (nothing was stored), StreamFullError, UnavailableError (it may be stored)."""
+
+
+class Expiring(Bus, Protocol):
+    """A bus that can also say something for a while."""
+
+    async def put(self, subject: str, data: bytes, *, seconds: int) -> int:
+        """Store a value of a bucket whatever was there, on a stream with `allow_msg_ttl`; it goes by itself after so many
+        seconds, one at least. Retries for PUT_BUDGET seconds only, and makes no span: what expires is soon said again.
+        Returns the revision. Raises StreamFullError, UnavailableError."""

@@ -31,6 +31,7 @@ from bus.jetstream.requests import NoAnswerError, Requests
 from bus.jetstream.run_log import EXPECTED_SEQUENCE, MESSAGE_ID, JetStreamRunLog
 from bus.jetstream.storing import WrongLastSequenceError, store
 from bus.jetstream.subscriber import Subscription, send_nak
+from bus.key_values import LIFE_HEADER, PUT_BUDGET
 
 logger = structlog.get_logger()
 
@@ -108,6 +109,15 @@ class JetStreamBus:
             if last is None or last.data != data:
                 raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
             return last.stream_sequence
+        return receipt.stream_sequence
+
+    async def put(self, subject: str, data: bytes, *, seconds: int) -> int:
+        """See bus.key_values.Expiring."""
+        headers = {MESSAGE_ID: f"{subject}:{ULID()}", LIFE_HEADER: f"{max(1, seconds)}s"}
+        try:
+            receipt = await store(self._connection, self._requests, subject, data, headers, budget=PUT_BUDGET)
+        except WrongLastSequenceError as error:
+            raise BusError(f"{subject}: a put expects nothing of what was there") from error
         return receipt.stream_sequence
 
     async def purge(self, stream: str, subject_filter: str) -> int:

@@ -14,7 +14,6 @@ from bus.api import Delivery, Entry, Subscriber
 from bus.errors import BusError, RevisionConflictError, UnavailableError
 from bus.filters import matches
 from bus.handling import handle, shortest_lease
-from bus.key_values import LIFE_HEADER
 from bus.letters import dead_letter_headers, dead_letter_id
 from bus.memory.broker import Broker
 from bus.memory.consumer import MemoryConsumer
@@ -59,8 +58,7 @@ class MemoryBus:
             raise UnavailableError("the broker is away")
         sent = {**(headers or {}), "Nats-Msg-Id": message_id}
         with tracing.sending(subject, sent, message_id):
-            life = float(sent[LIFE_HEADER].removesuffix("s")) if LIFE_HEADER in sent else None
-            sequence, _ = stream.append(subject, data, message_id=message_id, headers=sent, ttl=life)
+            sequence, _ = stream.append(subject, data, message_id=message_id, headers=sent)
         return sequence
 
     async def compare_and_set(self, stream: str, subject: str, data: bytes, *, expected: int) -> int:
@@ -72,6 +70,13 @@ class MemoryBus:
         except WrongLastSequenceError as error:
             raise RevisionConflictError(f"{subject}: changed by somebody else after {expected}") from error
         return sequence
+
+    async def put(self, subject: str, data: bytes, *, seconds: int) -> int:
+        """See bus.key_values.Expiring."""
+        stream = self.broker.stream_for(subject)
+        if stream is None or not self.reachable:
+            raise UnavailableError(f"nothing stores {subject}")
+        return stream.append(subject, data, ttl=max(1, seconds))[0]
 
     async def purge(self, stream: str, subject_filter: str) -> int:
         """See bus.erasing.Erasing."""

@@ -12,14 +12,13 @@ from typing import Final
 
 import msgspec
 import structlog
-from bus.api import Bus, Entry
+from bus.api import Entry
 from bus.errors import BusError
-from bus.key_values import expiring
+from bus.key_values import Expiring
 from contracts.presence import TYPING, Presence, decode_presence, encode_presence
 from contracts.subjects import presence_subject, presence_subjects, token_at
 from contracts.times import rfc3339
 from contracts.topology import PRESENCE
-from ulid import ULID
 
 from gateway.domain.attendance import Attendance
 from gateway.domain.people import Present, presence_frame, who_is_there
@@ -38,7 +37,7 @@ CLOSE_SECONDS: Final = 1.0
 class PresenceBucket:
     """`sharing_ports.Presences`. `seconds` is how long an entry lives unless it is said again; `place` names this gateway."""
 
-    def __init__(self, bus: Bus, attendance: Attendance, *, place: str, seconds: float) -> None:
+    def __init__(self, bus: Expiring, attendance: Attendance, *, place: str, seconds: float) -> None:
         self.seconds: Final = seconds
         self.bus: Final = bus
         self._attendance: Final = attendance
@@ -129,9 +128,7 @@ class PresenceBucket:
 
     async def _publish(self, thread_id: str, user_id: str, place: str, presence: Presence, life: int) -> None:
         subject = presence_subject(thread_id, user_id, place)
-        await self.bus.publish(
-            subject, encode_presence(presence), message_id=f"presence:{ULID()}", headers=expiring(life)
-        )
+        await self.bus.put(subject, encode_presence(presence), seconds=life)
 
     async def _keep_sweeping(self) -> None:
         while True:

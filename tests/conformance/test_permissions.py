@@ -14,9 +14,13 @@ from bus.jetstream.connection import Connection, connection_name
 from bus.jetstream.requests import DeniedError, Requests
 from bus.permissions import USERS
 from contracts import topology
+from contracts.ids import DEVICE, FACT, WEBHOOK, new_id
 from contracts.subjects import (
     LIVE_CLAIMS,
+    WEBHOOK_VALUES,
     adopt_subject,
+    device_subject,
+    device_subjects,
     due_subject,
     execute_subject,
     fact_subject,
@@ -25,6 +29,9 @@ from contracts.subjects import (
     run_subject,
     thread_events_subject,
     timer_subject,
+    webhook_result_subject,
+    webhook_subject,
+    webhook_work_subject,
 )
 
 from tests.servers import NatsServer
@@ -135,6 +142,35 @@ async def test_a_command_of_a_gateway_wakes_conversation(services: Services) -> 
     run = Run(services.inference)
     await services.gateway.run_log.append_command(run.thread_id, run.run_id, b"yes", message_id="a1", after=0)
     assert (await consume_one(services.conversation, topology.WAKE)).data == b"yes"
+
+
+async def test_people_and_receivers_who_are_not_watching_are_told(services: Services) -> None:
+    webhook, event, device = new_id(WEBHOOK), new_id(FACT), new_id(DEVICE)
+    gateway, notifier = services.gateway, services.notifier
+    await gateway.publish(feed_subject(USER_ID), b"read", message_id="r1")
+    await gateway.compare_and_set(topology.WEBHOOKS.name, webhook_subject(webhook), b"hook", expected=0)
+    async with notifier.follow_stream(topology.WEBHOOKS.name, WEBHOOK_VALUES) as batches:
+        assert [entry.data for entry in await asyncio.wait_for(anext(batches), 10)] == [b"hook"]
+    consumer = topology.webhook_consumer(webhook)
+    await notifier.reconcile(streams=(), consumers=(consumer,))
+    for sender in (notifier, gateway):
+        subject = webhook_work_subject(webhook, new_id(FACT))
+        await sender.compare_and_set(topology.WEBHOOK_WORK.name, subject, b"due", expected=0)
+    result = webhook_result_subject(webhook, event)
+    await notifier.compare_and_set(topology.WEBHOOK_RESULTS.name, result, b"dead", expected=0)
+    for user in (gateway, notifier):
+        assert await user.last_of(topology.WEBHOOK_RESULTS.name, result) is not None
+        last = await user.last_of(topology.WEBHOOK_WORK.name, webhook_work_subject(webhook))
+        assert last is not None
+        assert last.data == b"due"
+    assert (await consume_one(notifier, consumer)).data == b"due"
+    subject = device_subject(USER_ID, device)
+    revision = await gateway.compare_and_set(topology.DEVICES.name, subject, b"browser", expected=0)
+    await notifier.compare_and_set(topology.DEVICES.name, subject, b"", expected=revision)
+    assert [entry.data async for entry in gateway.read_stream(topology.DEVICES.name, device_subjects(device))] == [b""]
+    entry = await notifier.last_of(topology.FEEDS.name, feed_subject(USER_ID))
+    assert entry is not None
+    await notifier.erase(topology.FEEDS.name, entry.stream_sequence)
 
 
 async def _echo(data: bytes) -> bytes:

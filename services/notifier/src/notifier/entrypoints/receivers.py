@@ -4,13 +4,14 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 import structlog
 from bus.api import Bus, Delivery, Done, Outcome, Poison, RetryLater, Subscriber
 from bus.errors import BusError, RevisionConflictError, UnavailableError
+from contracts.times import parse_rfc3339
 from contracts.topology import Consumer, webhook_consumer
 from contracts.webhooks import Webhook, WebhookWork, decode_work
 from runtime import metrics
@@ -22,6 +23,8 @@ from notifier.ports import Deliveries, Receiver, Reply, Subscriptions
 logger = structlog.get_logger()
 
 AGAIN_SECONDS: Final = 2.0
+DROPPED_FOR: Final = timedelta(days=2)
+"""How long after its deletion what is queued for a webhook is fetched to be dropped: longer than the longest retry."""
 
 
 def work_subscriber(
@@ -70,6 +73,13 @@ def _tell(work: WebhookWork, attempt: Attempt) -> None:
             reason=attempt.reply.sentence if attempt.reply else "",
             again_in=attempt.again,
         )
+
+
+def _is_long_gone(webhook: Webhook) -> bool:
+    try:
+        return datetime.now(UTC) - parse_rfc3339(webhook.changed_at) > DROPPED_FOR
+    except (ValueError, TypeError):
+        return True
 
 
 class _Timed:
@@ -122,6 +132,8 @@ class Receivers:
 
     def _follow(self, webhook: Webhook, group: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
         running = self._running.get(webhook.id)
+        if webhook.deleted and running is None and _is_long_gone(webhook):
+            return
         if webhook.enabled or webhook.deleted:
             if running is None:
                 consumer = webhook_consumer(webhook.id)

@@ -85,6 +85,8 @@ USERS: Final = {
             # Administrators change flags through a gateway, and one gateway at a time walks the rollout.
             *topology.FLAGS.subjects,
             *topology.ROLLOUT.subjects,
+            *_reads(topology.TICKETS),
+            *topology.TICKETS.subjects,
             *_reads(topology.AUDIT),
             *topology.AUDIT.subjects,
             # What a user has read is told to all of that user's devices, in the feed.

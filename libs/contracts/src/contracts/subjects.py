@@ -35,6 +35,8 @@ FLAG_VALUES: Final = "$KV.flags.>"
 """The key-value bucket `flags`, as the broker spells buckets: `nats kv get flags path` reads the flag `path`."""
 BUDGET_VALUES: Final = "$KV.budgets.>"
 """The key-value bucket `budgets`: what each user has spent on each day."""
+TICKET_VALUES: Final = "$KV.tickets.>"
+"""The key-value bucket `tickets`: one-time tickets for WebSockets by the digest of their secret, for a minute."""
 ALL_AUDITS: Final = "audit.>"
 """Who changed what, when and why; `live.audit.rollout.rolled_back` is what an alert listens to."""
 ROLLOUT_AUDITS: Final = "audit.rollout.*"
@@ -163,6 +165,11 @@ def flag_subject(name: str) -> str:
 def budget_subject(key: str) -> str:
     """A user's day of the bucket `budgets`."""
     return f"$KV.budgets.{_check_key(key)}"
+
+
+def ticket_subject(digest: str) -> str:
+    """The ticket whose secret has this digest."""
+    return f"$KV.tickets.{_check_key(digest)}"
 
 
 def rollout_subject(key: str) -> str:

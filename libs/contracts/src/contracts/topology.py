@@ -117,6 +117,16 @@ ADVISORIES: Final = Stream(
     max_age=7 * DAY,
     max_bytes=64 * 1024**2,
 )
+TICKETS: Final = Stream(
+    name="KV_tickets",
+    subjects=(subjects.TICKET_VALUES,),
+    why="The key-value bucket of one-time tickets for WebSockets: good at any gateway, used at one.",
+    discard="old",
+    max_age=60.0,
+    duplicate_window=60.0,
+    max_msgs_per_subject=1,
+    max_bytes=64 * 1024**2,
+)
 AUDIT: Final = Stream(
     name="AUDIT",
     subjects=(subjects.ALL_AUDITS,),
@@ -201,6 +211,7 @@ DEVICES: Final = Stream(
 )
 STREAMS: Final = (
     RUNS,
+    TICKETS,
     COMMANDS,
     THREADS,
     FEEDS,

@@ -38,6 +38,7 @@ from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.sharing import GrpcSharing
 from gateway.adapters.thread_tools import GrpcThreadTools
+from gateway.adapters.ticket_bucket import TicketBucket
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
 from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
@@ -102,6 +103,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         presences=presences,
         spending=usage,
         budgets=BudgetBucket(bus),
+        ticket_store=TicketBucket(bus),
         notices=notices_of(settings, bus),
     )
     feeds = Feeds(watched, piece_bytes=settings.piece_bytes)

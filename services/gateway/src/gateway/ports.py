@@ -240,6 +240,17 @@ class FlagState:
     refused: str
 
 
+class TicketStore(Protocol):
+    """Tickets that all gateways know, by the digest of their secret."""
+
+    async def put(self, digest: str, principal: Principal, until: float) -> None:
+        """Keep a new one until a Unix time. Raises UnavailableError."""
+
+    async def take(self, digest: str, now: float) -> Principal | None:
+        """Use it up; None where there is none, where it is used, or too old. Of several at once, one gets it. Raises
+        UnavailableError."""
+
+
 class PathFlag(Protocol):
     """Decides which path answers. Never blocks; whatever is wrong with the flag, there is a decision."""
 

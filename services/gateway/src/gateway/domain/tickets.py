@@ -12,10 +12,16 @@ TICKET_SECONDS: Final = 30
 TICKETS_PER_USER: Final = 20
 
 
+def no_ticket() -> Refusal:
+    """What whoever comes with an unknown, a used or an old ticket is told."""
+    return Refusal(
+        Code.TOKEN_INVALID, f"There is no such ticket, it was used, or it is older than {TICKET_SECONDS} seconds; get a new one."
+    )
+
+
 @dataclass(slots=True)
 class Tickets:
-    """The tickets of this process: they are known to no other gateway, so each can be used at most once. `now` is a monotonic
-    time in seconds."""
+    """The tickets that this process has issued, each of which can be used once. `now` is a monotonic time in seconds."""
 
     _open: dict[str, tuple[float, Principal]] = field(default_factory=dict)
 
@@ -31,11 +37,12 @@ class Tickets:
         """The caller it was issued to; it is used up. Raises Refusal."""
         until, principal = self._open.pop(ticket, (now, None))
         if principal is None or now >= until:
-            raise Refusal(
-                Code.TOKEN_INVALID,
-                f"The ticket is not of this gateway, was used, or is older than {TICKET_SECONDS} seconds; get a new one.",
-            )
+            raise no_ticket()
         return principal
+
+    def forget(self, ticket: str) -> None:
+        """It was used, here or elsewhere."""
+        self._open.pop(ticket, None)
 
     def _sweep(self, now: float) -> None:
         # Oldest first: all live equally long.

@@ -10,12 +10,13 @@ from pydantic import BaseModel
 from gateway.domain.identity import Principal
 from gateway.domain.tickets import TICKET_SECONDS
 from gateway.entrypoints.wiring import Wiring, principal_of, wiring_of
+from gateway.handlers.use_tickets import issue_ticket
 
 router = APIRouter(prefix="/v1")
 
 
 class TicketView(BaseModel):
-    """Good once, at this gateway, for `expires_in` seconds."""
+    """Good once, at any gateway, for `expires_in` seconds."""
 
     ticket: str
     expires_in: int
@@ -27,4 +28,7 @@ async def post_ticket(
 ) -> TicketView:
     """Get a one-time ticket for `/v1/ws`. The connection ends when the token does that paid for it."""
     now = asyncio.get_running_loop().time()
-    return TicketView(ticket=wiring.tickets.issue(caller, secrets.token_urlsafe(32), now), expires_in=TICKET_SECONDS)
+    ticket = await issue_ticket(
+        wiring.tickets, wiring.ticket_store, caller, secrets.token_urlsafe(32), now=now, clock=wiring.clock()
+    )
+    return TicketView(ticket=ticket, expires_in=TICKET_SECONDS)

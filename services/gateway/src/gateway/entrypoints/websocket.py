@@ -16,6 +16,7 @@ from gateway.domain.problems import Refusal
 from gateway.entrypoints.event_streams import EventStreams
 from gateway.entrypoints.socket_session import GoneError, Session
 from gateway.entrypoints.wiring import Wiring
+from gateway.handlers.use_tickets import redeem_ticket
 
 logger = structlog.get_logger()
 
@@ -177,7 +178,10 @@ class _Connection:
             if not isinstance(command, frames.Auth) or bool(command.token) == bool(command.ticket):
                 raise Refusal(Code.TOKEN_MISSING, 'The first message is {"type": "auth"} with a "token" or a "ticket".')
             if command.ticket:
-                return self._wiring.tickets.redeem(command.ticket, asyncio.get_running_loop().time())
+                wiring, now = self._wiring, asyncio.get_running_loop().time()
+                return await redeem_ticket(
+                    wiring.tickets, wiring.ticket_store, command.ticket, now=now, clock=wiring.clock()
+                )
             return await self._wiring.authenticator.authenticate(f"Bearer {command.token}")
         except Refusal as refusal:
             # A provider whose keys cannot be had says nothing about the token: that is worth another attempt.

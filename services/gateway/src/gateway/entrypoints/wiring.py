@@ -30,6 +30,7 @@ from gateway.ports import (
     RunFeeds,
     RunResults,
     SessionKey,
+    TicketStore,
     Viewers,
 )
 from gateway.rollout_ports import Audit, Shadows, Wishes
@@ -61,6 +62,8 @@ class Wiring:
     body_bytes: int = 262_144
     origins: list[str] = field(default_factory=list)
     tickets: Tickets = field(default_factory=Tickets)
+    ticket_store: TicketStore | None = None
+    """Without it a ticket is good at this gateway only."""
     clock: Callable[[], float] = time.time
     documents: Documents | None = None
     spending: Spending | None = None

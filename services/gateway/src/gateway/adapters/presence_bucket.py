@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -35,13 +36,15 @@ CLOSE_SECONDS: Final = 1.0
 
 
 class PresenceBucket:
-    """`sharing_ports.Presences`. `seconds` is how long an entry lives unless it is said again; `place` names this gateway."""
+    """`sharing_ports.Presences`. `seconds` is how long an entry lives unless it is said again,
+    in whole ones; `place` names this gateway."""
 
     def __init__(self, bus: Expiring, attendance: Attendance, *, place: str, seconds: float) -> None:
-        self.seconds: Final = seconds
+        self.seconds: Final = max(1, ceil(seconds))
         self.bus: Final = bus
         self._attendance: Final = attendance
         self._place: Final = place
+        self._closing = False
         self._said: set[tuple[str, str]] = set()
         self._dirty: set[tuple[str, str]] = set()
         self._wanted: Final = asyncio.Event()
@@ -58,6 +61,7 @@ class PresenceBucket:
 
     async def close(self) -> None:
         """Nobody is here any more. Says so, where the broker answers; else it is known when the entries expire."""
+        self._closing = True
         for task in [*self._tasks, *(room.task for room in self._rooms.values())]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,10 +119,10 @@ class PresenceBucket:
             await asyncio.gather(*(self._say_one(*pair) for pair in pairs[start : start + AT_ONCE]))
 
     async def _say_one(self, thread_id: str, user_id: str) -> None:
-        count = self._attendance.count(thread_id, user_id)
+        count = 0 if self._closing else self._attendance.count(thread_id, user_id)
         if not count and (thread_id, user_id) not in self._said:
             return
-        life = max(1, round(self.seconds)) if count else GONE_SECONDS
+        life = self.seconds if count else GONE_SECONDS
         try:
             await self._publish(thread_id, user_id, self._place, Presence(at=_now(), connections=count), life)
         except BusError as error:

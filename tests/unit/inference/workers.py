@@ -31,10 +31,12 @@ from inference.handlers.drain_runs import drain_runs
 from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
 from inference.ports import (
+    Budgets,
     Generated,
     InputUnavailableError,
     ModelCall,
     Models,
+    NoBudgets,
     NoTools,
     Parts,
     RunGoneError,
@@ -323,6 +325,7 @@ class World:
         slots: int = 10,
         tools: Tools | None = None,
         agents: Agents = AGENTS,
+        budgets: Budgets | None = None,
     ) -> Worker:
         """One more worker, taking commands at once."""
         bus = MemoryBus(f"inference-{len(self._stack) + 1}", self.broker)
@@ -339,6 +342,7 @@ class World:
             agents=agents,
             tools=tools or NoTools(),
             timers=bus,
+            budgets=budgets or NoBudgets(),
         )
         executor = RunExecutor(
             parts,

@@ -1,0 +1,107 @@
+"""Budgets round every model call, and answers as large as they may be."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+from contracts.codes import RunFailure
+from contracts.run_state import Snapshot, encode_snapshot
+
+from tests.unit.inference.scripted import INPUT_TOKENS, ScriptedModels, ToolCalls, ToolsByHand, agents_of
+from tests.unit.inference.test_attempts import check_one_end
+from tests.unit.inference.workers import USER, FakeModels, Run, World
+from tests.upstream import expected_text
+
+AGENTS = agents_of(big="[limits]\ntokens = 10_000_000")
+
+
+@dataclass
+class Purse:
+    """Budgets of one user: `allow` is what each reservation is answered with, in order, then no limit."""
+
+    allow: list[int | None]
+    reserved: list[tuple[str, str, int]] = field(default_factory=list)
+    settled: dict[str, int] = field(default_factory=dict)
+
+    async def reserve(self, user_id: str, key: str, estimate_microusd: int) -> int | None:
+        self.reserved.append((user_id, key, estimate_microusd))
+        return self.allow.pop(0) if self.allow else None
+
+    async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
+        assert key not in self.settled
+        self.settled[key] = spent_microusd
+
+
+async def begin(world: World, purse: Purse, content: str) -> tuple[Run, ScriptedModels]:
+    models = ScriptedModels()
+    world.inputs.content = content
+    tools = ToolsByHand(ToolCalls().tools(world.clock.now), AGENTS)
+    await world.worker(models, agents=AGENTS, tools=tools, budgets=purse)
+    return await world.run(), models
+
+
+async def test_each_call_is_reserved_before_and_settled_after(world: World) -> None:
+    purse = Purse([None, 10_000])
+    run, _ = await begin(world, purse, 'call=note:{"text":"a"} then tokens=4')
+    state = await run.ended()
+    assert state.status == "complete"
+    assert [user for user, _, _ in purse.reserved] == [USER, USER]
+    assert all(estimate > 0 for _, _, estimate in purse.reserved)
+    assert list(purse.settled.values()) == [INPUT_TOKENS, INPUT_TOKENS + 2 * 4]
+    assert list(purse.settled) == [key for _, key, _ in purse.reserved]
+    assert sum(purse.settled.values()) == state.cost_microusd
+
+
+async def test_a_call_that_cannot_be_paid_is_not_made(world: World) -> None:
+    purse = Purse([None, 0])
+    run, models = await begin(world, purse, 'tokens=3 call=note:{"text":"a"} then tokens=4')
+    state = await run.ended()
+    check_one_end(state, await run.events())
+    assert (state.error_code, len(models.calls), state.content) == (
+        RunFailure.BUDGET_REACHED,
+        1,
+        expected_text("tokens=3"),
+    )
+
+
+async def test_a_call_is_stopped_where_the_money_ends(world: World) -> None:
+    purse = Purse([1500])
+    run, _ = await begin(world, purse, "tokens=900")
+    state = await run.ended()
+    check_one_end(state, await run.events())
+    assert state.error_code == RunFailure.BUDGET_REACHED
+    assert state.cost_microusd is not None
+    assert 1480 < state.cost_microusd <= 1505
+    assert list(purse.settled.values()) == [state.cost_microusd]
+    assert expected_text("tokens=900").startswith(state.content)
+
+
+async def test_what_a_stopped_call_has_cost_is_settled(world: World) -> None:
+    purse = Purse([None])
+    models = FakeModels(hold_at=12)
+    await world.worker(models, budgets=purse)
+    run = await world.run()
+    await models.held.wait()
+    await run.cancel()
+    state = await run.ended()
+    assert list(purse.settled.values()) == [state.cost_microusd]
+
+
+async def test_a_message_of_200_kb_and_an_answer_of_100_000_tokens(world: World) -> None:
+    """Control characters and quotes in it: the snapshot stays below the broker's largest message."""
+    pieces = ["".join(f'"word{number}"\n\t' for number in range(start, start + 50)) for start in range(0, 100_000, 50)]
+    models = FakeModels(pieces=pieces)
+    world.inputs.content = "z" * 20_000  # what a window of 8,192 tokens takes
+    await world.worker(models, agents=AGENTS, max_answer_bytes=4 * 1024 * 1024)
+    run = await world.run(agent="big")
+    state = await run.ended()
+    assert (state.status, state.content) == ("complete", "".join(pieces))
+    assert len(encode_snapshot(Snapshot(state=state, stream_sequence=1))) < 8 * 1024 * 1024
+    events = await run.events()
+    assert max(len(msgspec.json.encode(event)) for event in events) < 1024 * 1024
+
+
+async def test_a_message_that_no_window_takes_fails_clearly(world: World) -> None:
+    world.inputs.content = "z" * 200_000
+    await world.worker(FakeModels())
+    state = await (await world.run()).ended()
+    assert state.error_code == RunFailure.CONTEXT_TOO_LONG

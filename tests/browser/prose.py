@@ -71,8 +71,12 @@ class Prose:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         asked: dict[str, Any] = await request.json()
-        question = str(asked["messages"][-1].get("content", ""))
+        *_, last = asked["messages"]
+        question = next(str(said["content"]) for said in reversed(asked["messages"]) if said["role"] == "user")
         text = next((answer for word, answer in ANSWERS.items() if word in question), OTHER)
+        if last["role"] == "assistant":
+            # A worker took over, and has the answer continued.
+            text = text.removeprefix(str(last["content"]))
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         try:

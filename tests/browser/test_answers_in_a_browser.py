@@ -99,7 +99,7 @@ def test_the_worker_dies_by_the_demonstration_button(open_page: OpenPage, sessio
     person.send(script)
     person.sees(flat(expected_text(script)).split(" ")[10])
     person.page.get_by_role("button", name="Kill its worker").click()
-    expect(person.page.get_by_text("worker lost, continued by another")).to_be_visible()
+    expect(person.page.get_by_text("worker lost, continued")).to_be_visible()
     assert person.ended() == flat(expected_text(script))
     person.page.get_by_role("button", name="Inspect the run").click()
     person.page.get_by_role("tab", name="Run", exact=True).click()

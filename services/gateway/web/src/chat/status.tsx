@@ -34,7 +34,7 @@ export function StatusLine({ message, status, view, lost, children }: { message:
     <p className={`status ${kind}`} data-kind={kind}>
       <span className={`dot ${kind === "waiting" || kind === "unsent" || kind === "lost" ? "waiting" : "running"}`} aria-hidden="true" />
       <span>{words[kind]}</span>
-      {attempt > 1 && <span className="takeover">worker lost, continued by another, nothing lost</span>}
+      {attempt > 1 && <span className="takeover">worker lost, continued, nothing lost</span>}
       {children}
     </p>
   );

@@ -9,7 +9,7 @@ import { offers } from "../lib/session";
 import { pause } from "../lib/sse";
 import { kept, Store } from "../lib/store";
 import { onEntry } from "../threads/feed";
-import { begin } from "../threads/threads";
+import { begin, sawEnd } from "../threads/threads";
 import { fromStored, type Message, RUNNING, Tree } from "./messages";
 
 export interface View {
@@ -284,6 +284,8 @@ export class ThreadChat {
       const same = known && !RUNNING.has(stored.status) && known.metadata?.status === stored.status && known.metadata.created_at;
       return same ? known : fromStored(stored);
     });
+    const end = path.findLast((message) => message.run_id && !RUNNING.has(message.status));
+    if (end) sawEnd(this.id, end.run_id!);
     if (this.chat.error && !this.busy) this.chat.clearError();
     this.#change({ state: "ready", tree, stopping: false });
   }

@@ -17,6 +17,8 @@ export interface Entry {
   reason?: string;
   prompt?: string;
   wait_id?: string;
+  /** The server counts it as not read. */
+  unread?: boolean;
 }
 
 type Listener = (entry: Entry, cursor: string) => void;

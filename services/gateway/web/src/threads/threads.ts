@@ -27,18 +27,34 @@ export const useThreads = () => useStore(threads);
 /** The thread on the screen: what ends there is read. */
 let shown: string | null = null;
 let following: AbortController | null = null;
+/** The newest run of each thread whose end was on the screen, however late the feed tells of it. */
+let ends: Record<string, string> = {};
 
 export function show(id: string | null): void {
   shown = id;
   markRead(id);
 }
 
+/** The server is told, and tells the other devices. */
+function tellRead(id: string): void {
+  if (offers("POST /v1/threads/{thread_id}/read")) post(`/v1/threads/${id}/read`).catch(() => {});
+}
+
+/** The end of this run was shown to the user. */
+export function sawEnd(id: string, run: string): void {
+  if (document.hidden || (ends[id] ?? "") >= run) return;
+  delete ends[id];
+  ends = Object.fromEntries([...Object.entries(ends).slice(-100), [id, run]]);
+  const now = threads.get().activity[id];
+  if (now?.run === run && (now.unread || now.state === "running")) setActivity(id, { state: "idle", unread: false });
+  keep();
+}
+
 export function markRead(id: string | null): void {
   if (id === null || document.hidden) return;
   const now = threads.get().activity[id];
   if (!now?.unread) return;
-  // The other devices are told.
-  if (offers("POST /v1/threads/{thread_id}/read")) post(`/v1/threads/${id}/read`).catch(() => {});
+  tellRead(id);
   setActivity(id, { ...now, unread: false, state: now.state === "running" || now.state === "waiting" ? now.state : "idle" });
 }
 document.addEventListener("visibilitychange", () => markRead(shown));
@@ -58,7 +74,7 @@ let cursor = "";
 function keep(): void {
   clearTimeout(keeping);
   keeping = window.setTimeout(() => {
-    kept.set("feed", { user: session.get().userId, cursor, activity: threads.get().activity });
+    kept.set("feed", { user: session.get().userId, cursor, activity: threads.get().activity, ends });
   }, 200);
 }
 
@@ -66,9 +82,10 @@ function keep(): void {
 export async function startThreads(): Promise<void> {
   following?.abort();
   following = new AbortController();
-  const before = kept.get<{ user?: string; cursor?: string; activity?: Record<string, Activity> }>("feed", {});
+  const before = kept.get<{ user?: string; cursor?: string; activity?: Record<string, Activity>; ends?: Record<string, string> }>("feed", {});
   const known = before.user === session.get().userId;
   cursor = (known && before.cursor) || "";
+  ends = (known && before.ends) || {};
   threads.set((now) => ({ ...now, activity: known ? (before.activity ?? {}) : {} }));
   // A browser that knows nothing yet reads the feed from its beginning, and takes what ended there for read.
   const fresh = !known;
@@ -178,8 +195,9 @@ function fetchSoon(id: string): void {
 
 function take(entry: Entry, old: boolean): void {
   const id = entry.thread_id;
-  const seen = old || (id === shown && !document.hidden);
+  const seen = old || (id === shown && !document.hidden) || (!!entry.run_id && (ends[id] ?? "") >= entry.run_id);
   const before = threads.get().activity[id];
+  if (seen && !old && entry.unread) tellRead(id);
   const touch = () => {
     const known = threads.get().items.get(id);
     if (known && known.updated_at < entry.at) put({ ...known, updated_at: entry.at });

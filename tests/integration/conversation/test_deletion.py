@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from bus.errors import UnavailableError
 from contracts.facts import FeedEntry
+from contracts.ids import RUN, new_id
 from contracts.presence import Presence, encode_presence
 from contracts.subjects import (
     dead_letter_subject,
@@ -20,6 +21,7 @@ from contracts.subjects import (
 from contracts.topology import EXECUTE
 from conversation.adapters.mongo_graves import MongoGraves
 from conversation.domain.deletion import Deletion
+from conversation.domain.shadows import shadow_thread
 from conversation.handlers.finish_deletions import finish_deletions
 from conversation.handlers.retire_threads import retire_threads
 from msgspec import json
@@ -60,6 +62,10 @@ async def full_thread(service: Service) -> tuple[str, str]:
     )
     moment = service.parts.now() + timedelta(hours=1)
     await bus.schedule(timer_subject("run", run), at=moment, target="timer.due.run." + run, data=CANARY.encode())
+    shadow = new_id(RUN)
+    row = {"_id": shadow, "served_run_id": run, "clear_at": moment, "created_at": moment}
+    await service.database.collection("shadows").insert_one(row)
+    await bus.publish(run_subject(shadow_thread(shadow), shadow, "event"), CANARY.encode(), message_id="shadow")
     presence = encode_presence(Presence(at=CANARY, connections=1))
     await bus.publish(presence_subject(thread, BOB, "gateway-1"), presence, message_id="p")
     for user in (ALICE, BOB):

@@ -23,6 +23,9 @@ class Burial(Protocol):
     async def schedule_ids(self, thread_id: str) -> tuple[str, ...]:
         """The thread's schedules."""
 
+    async def shadow_ids(self, thread_id: str) -> tuple[str, ...]:
+        """The shadow runs of the thread's runs whose log is still there."""
+
     async def bury(self, thread: Thread, deletion: Deletion) -> None:
         """Delete the thread with as much as fits into a transaction, and write down what is left to do."""
 

@@ -86,6 +86,9 @@ class Writes(Lists, Protocol):
     async def schedule_ids(self, thread_id: str) -> tuple[str, ...]:
         """The thread's schedules."""
 
+    async def shadow_ids(self, thread_id: str) -> tuple[str, ...]:
+        """The shadow runs of the thread's runs whose log is still there."""
+
     async def bury(self, thread: Thread, deletion: Deletion) -> None:
         """Delete a thread with as much as fits into a transaction, and write down what is left to do. The ledger stays: what
         was spent was spent."""

@@ -19,6 +19,7 @@ from contracts.subjects import (
 from contracts.topology import COMMANDS, CORPORA, DEAD_LETTERS, FEEDS, PRESENCE, RUNS, THREADS, TIMERS
 
 from conversation.domain.deletion import Deletion
+from conversation.domain.shadows import shadow_thread
 
 _DELETED: Final = str(ThreadDeleted.__struct_config__.tag)
 
@@ -33,7 +34,7 @@ class BusEraser:
         """See the port."""
         thread_id, count = deletion.thread_id, 0
         # The commands before the logs: a worker that is handed one now finds no run, and writes nothing.
-        for run_id in deletion.run_ids:
+        for run_id in (*deletion.run_ids, *deletion.shadow_ids):
             count += await self._bus.purge(COMMANDS.name, execute_subject(run_id))
         count += await self._bus.purge(COMMANDS.name, append_subject(thread_id))
         timers = [("run", run_id) for run_id in deletion.run_ids]
@@ -41,7 +42,8 @@ class BusEraser:
         for timer in timers:
             for subject in (timer_subject(*timer), due_subject(*timer)):
                 count += await self._bus.purge(TIMERS.name, subject)
-        count += await self._bus.purge(RUNS.name, thread_subjects(thread_id))
+        for logs in (thread_id, *map(shadow_thread, deletion.shadow_ids)):
+            count += await self._bus.purge(RUNS.name, thread_subjects(logs))
         kept = fact_subject(thread_id, _DELETED)
         for subject in await self._bus.subjects_of(THREADS.name, fact_subjects(thread_id)):
             if subject != kept:

@@ -109,6 +109,17 @@ class MongoWrites(MongoLists):
     async def schedule_ids(self, thread_id: str) -> tuple[str, ...]:
         return await self._ids(schema.SCHEDULES, {"thread_id": thread_id})
 
+    async def shadow_ids(self, thread_id: str) -> tuple[str, ...]:
+        # Logs of shadows live for minutes, so there are few.
+        cursor = self._database.collection(schema.SHADOWS).find(
+            {"clear_at": {"$exists": True}}, {"served_run_id": 1}, session=self._session
+        )
+        served = {found["_id"]: found["served_run_id"] for found in await cursor.to_list()}
+        if not served:
+            return ()
+        here = await self._ids(schema.RUNS, {"_id": {"$in": list(served.values())}, "thread_id": thread_id})
+        return tuple(id for id, run_id in served.items() if run_id in here)
+
     async def bury(self, thread: Thread, deletion: Deletion) -> None:
         await self._database.collection(schema.THREADS).delete_one({"_id": thread.id}, session=self._session)
         if thread.length <= AT_ONCE:
@@ -165,6 +176,7 @@ class MongoWrites(MongoLists):
                     **d.first_text_field(state),
                 },
                 "$unset": {"check_at": ""},
+                "$currentDate": {"recorded_at": True},
             },
             session=self._session,
         )

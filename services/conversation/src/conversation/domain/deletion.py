@@ -19,12 +19,14 @@ AT_ONCE: Final = 1_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """A thread that is gone. `user_ids` are all who were ever in it, `run_ids` the runs that had not ended: their commands and
-    timers are still about, as are the timers of `schedule_ids`. It holds no text."""
+    timers are still about, as are the timers of `schedule_ids` and the logs of the shadow runs
+    `shadow_ids`. It holds no text."""
 
     thread_id: str
     user_ids: tuple[str, ...]
     run_ids: tuple[str, ...]
     schedule_ids: tuple[str, ...]
+    shadow_ids: tuple[str, ...]
     asked_at: datetime
     next_at: datetime
     passes: int = 0
@@ -36,7 +38,14 @@ class Deletion:
         return replace(self, passes=self.passes + 1, next_at=now + settle)
 
 
-def deletion_of(thread: Thread, run_ids: tuple[str, ...], schedule_ids: tuple[str, ...], now: datetime) -> Deletion:
+def deletion_of(
+    thread: Thread,
+    now: datetime,
+    *,
+    run_ids: tuple[str, ...] = (),
+    schedule_ids: tuple[str, ...] = (),
+    shadow_ids: tuple[str, ...] = (),
+) -> Deletion:
     """What is left to do about a thread that is being deleted."""
     users = dict.fromkeys((thread.user_id, *audience(thread), *thread.former))
     return Deletion(
@@ -44,6 +53,7 @@ def deletion_of(thread: Thread, run_ids: tuple[str, ...], schedule_ids: tuple[st
         user_ids=tuple(users),
         run_ids=run_ids,
         schedule_ids=schedule_ids,
+        shadow_ids=shadow_ids,
         asked_at=now,
         next_at=now,
     )

@@ -16,8 +16,14 @@ async def delete_thread(parts: Parts, user_id: str, thread_id: str) -> None:
     async def body(writes: Writes) -> None:
         thread = await access_thread(writes, user_id, thread_id, "own")
         now = parts.now()
-        run_ids, schedule_ids = await writes.open_run_ids(thread.id), await writes.schedule_ids(thread.id)
-        await writes.bury(thread, deletion_of(thread, run_ids, schedule_ids, now))
+        deletion = deletion_of(
+            thread,
+            now,
+            run_ids=await writes.open_run_ids(thread.id),
+            schedule_ids=await writes.schedule_ids(thread.id),
+            shadow_ids=await writes.shadow_ids(thread.id),
+        )
+        await writes.bury(thread, deletion)
         writes.say(thread_deleted(thread, parts.new_id(FACT), now))
 
     await parts.records.transaction(body)

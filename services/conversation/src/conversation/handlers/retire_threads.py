@@ -42,7 +42,8 @@ async def _delete(parts: LifetimeParts, thread_id: str) -> bool:
         if thread is None or not _is_over(parts, thread) or await writes.open_run_ids(thread_id):
             return False
         now = parts.now()
-        await writes.bury(thread, deletion_of(thread, (), await writes.schedule_ids(thread_id), now))
+        schedule_ids, shadow_ids = await writes.schedule_ids(thread_id), await writes.shadow_ids(thread_id)
+        await writes.bury(thread, deletion_of(thread, now, schedule_ids=schedule_ids, shadow_ids=shadow_ids))
         writes.say(thread_deleted(thread, parts.new_id(FACT), now))
         return True
 

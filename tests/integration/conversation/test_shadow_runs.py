@@ -14,6 +14,8 @@ from contracts.subjects import run_subject
 from contracts.usage import Usage
 from conversation.handlers.record_shadow import clear_shadows
 from rpc.v1 import conversation_pb2 as pb
+from runtime import metrics
+from runtime.names import Metric
 from runtime.rpc import code_of
 
 from tests.integration.conversation.replica import ALICE, BOB, Service, until
@@ -189,3 +191,19 @@ async def test_the_path_that_a_user_would_like_is_a_preference(service: Service)
     assert code_of(caught.value)[0] is Code.BODY_INVALID
     taken_back = await service.stub.UpdatePreferences(pb.UpdatePreferencesRequest(user_id=ALICE, path=""))
     assert taken_back.preferences.path == ""
+
+
+def exposures(path: str) -> float:
+    """How often the metric has counted a path."""
+    found = metrics.REGISTRY.get_sample_value(Metric.ACCEPTED.value.name, {"path": path})
+    return found or 0.0
+
+
+async def test_exposure_is_counted_once_per_run_on_the_path_that_serves(service: Service) -> None:
+    thread = await service.thread()
+    before = {path: exposures(path) for path in ("legacy_sync", "durable_event")}
+    for _ in range(3):
+        await service.accept(thread, "hi", path="shadow", idempotency_key="once")
+    await service.accept(thread, "hi")
+    assert exposures("legacy_sync") - before["legacy_sync"] == 1
+    assert exposures("durable_event") - before["durable_event"] == 1

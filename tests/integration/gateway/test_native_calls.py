@@ -289,12 +289,13 @@ async def test_me_preferences_and_models(world: World) -> None:
     async with world.client() as client:
         me = (await client.get("/v1/me")).json()
         assert (me["id"], me["role"]) == (user_id_of(ISSUER, "ada"), "user")
-        wanted = {"system_prompt": "Be brief.", "default_model": "openai:gpt-4o-mini"}
+        wanted = {"system_prompt": "Be brief.", "default_model": "openai:gpt-4o-mini", "path": "legacy_sync"}
         assert (await client.patch("/v1/me/preferences", json=wanted)).json() == wanted
         assert (await client.patch("/v1/me/preferences", json={"system_prompt": ""})).json()["system_prompt"] == ""
         assert (await client.get("/v1/me/preferences")).json() == wanted | {"system_prompt": ""}
         refused = await client.patch("/v1/me/preferences", json={"default_model": "no:such"})
         assert problem(refused) == (422, "model_unknown")
+        assert (await client.patch("/v1/me/preferences", json={"path": "shadow"})).status_code == 422
         listed = (await client.get("/v1/models")).json()
     models = {model["id"]: model for model in listed["items"]}
     assert models["openai:gpt-4o-mini"]["prices"] == {"input": 0.15, "cached_input": 0.075, "output": 0.6}

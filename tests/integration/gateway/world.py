@@ -93,6 +93,7 @@ class ByHand(ConversationServiceServicer):
         self.runs: dict[str, tuple[str, pb.Run]] = {}
         self.keys: dict[tuple[str, str], tuple[bytes, pb.AcceptMessageResponse]] = {}
         self.preferences: dict[str, pb.Preferences] = {}
+        self.departed: list[str] = []
         self.accepts = 0
         self.metadata: list[dict[str, str]] = []
 
@@ -206,7 +207,7 @@ class ByHand(ConversationServiceServicer):
         self, request: pb.UpdatePreferencesRequest, context: Any
     ) -> pb.UpdatePreferencesResponse:
         preferences = self.preferences.setdefault(request.user_id, pb.Preferences())
-        for name in ("system_prompt", "default_model"):
+        for name in ("system_prompt", "default_model", "path"):
             if request.HasField(name):
                 setattr(preferences, name, getattr(request, name))
         return pb.UpdatePreferencesResponse(preferences=preferences)
@@ -216,6 +217,13 @@ class ByHand(ConversationServiceServicer):
 
     async def ListRunResults(self, request: pb.ListRunResultsRequest, context: Any) -> pb.ListRunResultsResponse:
         return await self._not_for_gateways(context)
+
+    async def ListShadows(self, request: pb.ListShadowsRequest, context: Any) -> pb.ListShadowsResponse:
+        return await self._not_for_gateways(context)
+
+    async def NoteDeparture(self, request: pb.NoteDepartureRequest, context: Any) -> pb.NoteDepartureResponse:
+        self.departed.append(request.run_id)
+        return pb.NoteDepartureResponse()
 
     async def RecordRun(self, request: pb.RecordRunRequest, context: Any) -> pb.RecordRunResponse:
         return await self._not_for_gateways(context)

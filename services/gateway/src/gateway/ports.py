@@ -55,7 +55,15 @@ class Conversation(Protocol):
     forbidden for what their role does not allow, unavailable where nobody answers in time (a write may then have happened or not)."""
 
     async def create_thread(
-        self, user_id: str, *, title: str, model: str, tags: Sequence[str], kind: str = ""
+        self,
+        user_id: str,
+        *,
+        title: str,
+        model: str,
+        tags: Sequence[str],
+        kind: str = "",
+        agent: str = "",
+        on_busy: str = "",
     ) -> Thread:
         """A new thread."""
 

@@ -45,10 +45,20 @@ class GrpcConversation:
         return state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE)
 
     async def create_thread(
-        self, user_id: str, *, title: str, model: str, tags: Sequence[str], kind: str = ""
+        self,
+        user_id: str,
+        *,
+        title: str,
+        model: str,
+        tags: Sequence[str],
+        kind: str = "",
+        agent: str = "",
+        on_busy: str = "",
     ) -> Thread:
         """See ports.Conversation."""
-        request = pb.CreateThreadRequest(user_id=user_id, title=title, model=model, tags=tags, kind=kind)
+        request = pb.CreateThreadRequest(
+            user_id=user_id, title=title, model=model, tags=tags, kind=kind, agent=agent, on_busy=on_busy
+        )
         return thread_of((await self._call(self._stub.CreateThread, request)).thread)
 
     async def get_thread(self, user_id: str, thread_id: str) -> Thread:

@@ -70,7 +70,13 @@ async def create_thread(caller: Caller, wiring: Behind, body: views.CreateThread
     wanted = body or views.CreateThread()
     check_model(wanted.model, wiring.models)
     thread = await wiring.conversation.create_thread(
-        caller.user_id, title=wanted.title, model=wanted.model, tags=wanted.tags, kind=wanted.kind
+        caller.user_id,
+        title=wanted.title,
+        model=wanted.model,
+        tags=wanted.tags,
+        kind=wanted.kind,
+        agent=wanted.agent,
+        on_busy=wanted.on_busy,
     )
     return views.thread_view(thread)
 

@@ -46,6 +46,8 @@ class CreateThread(Body):
     model: ModelId = ""
     tags: Tags = []
     kind: Literal["normal", "temporary"] = "normal"
+    agent: AgentName = ""
+    on_busy: OnBusy = ""
 
 
 class ChangeThread(Body):

@@ -191,6 +191,7 @@ async def test_killed_while_a_tool_runs(engine_mesh: Mesh, services: Services) -
     assert asked == [1, 4]
 
 
+@pytest.mark.slow
 async def test_killed_between_two_steps_again_and_again(engine_mesh: Mesh, services: Services) -> None:
     texts = [f"n{number}" for number in range(6)]
     calls = " then ".join(
@@ -210,6 +211,7 @@ async def test_killed_between_two_steps_again_and_again(engine_mesh: Mesh, servi
     assert len({key for key, _ in services.noted}) == len(texts)
 
 
+@pytest.mark.slow
 async def test_everything_restarts_while_a_run_waits(engine_mesh: Mesh, services: Services) -> None:
     """A question and an approval, with all workers, conversation and a gateway killed meanwhile; a time in between."""
     content = 'tokens=2 call=ask_user:{"question":"Which?"} then call=wait:{"seconds":1} then call=pay:{"amount":7} then tokens=5'

@@ -188,7 +188,7 @@ async def test_a_wait_ends_with_its_time(world: World) -> None:
 async def test_time_spent_waiting_does_not_count_but_time_spent_working_does(world: World) -> None:
     scene = Scene(world, f"{WAIT} call=hold:{{}}")
     await scene.worker()
-    run = await world.run(seconds=0.5)
+    run = await world.run(seconds=2)
     await until_it_waits(run)
     await scene.due(run, timedelta(seconds=149))
     ended = await run.ended()

@@ -23,7 +23,8 @@ from inference.handlers.journal import Journal
 from inference.handlers.read_log import History
 from inference.handlers.running import RunningRun
 from inference.handlers.suspend_run import awaited, forget_timer, let_go, write_wait
-from inference.handlers.take_model_step import Work, book_interrupted
+from inference.handlers.take_model_step import book_interrupted
+from inference.handlers.work import Work
 from inference.handlers.work_lane import work_lane, work_panel
 from inference.handlers.write_log import RunWriter
 from inference.ports import Parts, RunGoneError

@@ -1,46 +1,32 @@
 """One model step: who is asked with what, the call, and what it asked for; another model where that one cannot be had."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import structlog
 from contracts import events as e
 from contracts.codes import RunFailure
-from contracts.commands import ExecuteRun
 from contracts.parts import ToolCallPart
 from contracts.registry import Model, cost_microusd
 from contracts.usage import Usage
 
-from inference.agents.domain.config import AgentConfig
-from inference.agents.domain.context import ContextTooLongError, Decision, Fitted, Offer, fit
+from inference.agents.domain.context import ContextTooLongError
 from inference.domain.endings import REFUSED, Failed, failure_of
 from inference.domain.estimate import tokens_of_text
 from inference.domain.limits import Allowance, allowance_for, spent_by
 from inference.domain.plan import CallModel, Interrupted, Lane
-from inference.domain.run_input import RunInput
 from inference.domain.tool_calls import ToolRequest
-from inference.domain.turn import history_of, question_of, result_text, system_of, turn_of
 from inference.domain.upstream_errors import UpstreamError, error_of_status
 from inference.handlers.generate_answer import Answer, Generation, generate
 from inference.handlers.journal import Journal, encoded_size
-from inference.ports import Generated, InputMessage, ModelCall, Parts
-from inference.retrieval.domain.corpora import corpora_for
-from inference.retrieval.domain.quotes import as_material, quote_of
-from inference.retrieval.domain.ranking import Passage
-from inference.retrieval.ports import CorpusUnavailableError
-from inference.tools.domain.choice import Situation
-from inference.tools.domain.spec import ToolSpec, openai_tool
-from inference.tools.toolbox import Offered
+from inference.handlers.prepare_call import Prepared, cite, prepare_call
+from inference.handlers.work import Acting, Work
+from inference.ports import Generated, ModelCall, Parts
 
 logger = structlog.get_logger()
 
 TRIES_BEFORE_FALLBACK: Final = 2
 SECONDS_BEFORE_FALLBACK: Final = 2.0
-RESERVED_SHARE: Final = 4
-"""Where a model has no largest answer, a quarter of its window is left free for one."""
-MOST_RESERVED: Final = 16_384
 _OTHER_MODEL_MAY_HELP: Final = frozenset(
     {
         RunFailure.RATE_LIMITED,
@@ -50,48 +36,6 @@ _OTHER_MODEL_MAY_HELP: Final = frozenset(
         RunFailure.CONTEXT_TOO_LONG,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Acting:
-    """The agent that acts, and what its events are tagged with: None for the default agent that nobody chose."""
-
-    config: AgentConfig
-    tag: str | None
-
-
-@dataclass(slots=True)
-class Work:
-    """What the steps of one attempt share. `generations` are this attempt's calls by step, for the bill of one that is
-    interrupted."""
-
-    parts: Parts
-    journal: Journal
-    command: ExecuteRun
-    attempt: int
-    input: RunInput
-    agent: str
-    """The agent that the run began with; empty for the default one that nobody chose."""
-    is_first: bool
-    """No snapshot was ever written: conversation does not know yet that the run has begun."""
-    inputs: dict[str, Any] = field(default_factory=dict)
-    """What people have answered, by `wait_id`."""
-    notes: dict[str, str] = field(default_factory=dict)
-    """What they said when they refused a call, by `wait_id`."""
-    generations: dict[int, Generation] = field(default_factory=dict)
-    cited: set[str] = field(default_factory=set)
-    joined: int = 0
-    """How many of the user's words in between have joined the answer, or are about to."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A call as it will be made with one model. `found` are the passages that are in it, with their quotes."""
-
-    messages: list[InputMessage]
-    tools: Sequence[ToolSpec]
-    decision: Decision
-    found: Sequence[tuple[Passage, str]]
 
 
 async def take_model_step(work: Work, plan: CallModel, lane: Lane, acting: Acting) -> Failed | None:
@@ -165,7 +109,7 @@ class _ModelStep:
 
     async def _call(self, model: Model, *, is_last: bool, has_prefix: bool) -> Failed | None:
         try:
-            prepared = await self._prepare(model)
+            prepared = await prepare_call(self._work, self._lane, self._acting, model, step=self._plan.step)
         except ContextTooLongError as error:
             raise error_of_status(413, said="context length", kind=str(error), model=model.id) from error
         try:
@@ -184,7 +128,7 @@ class _ModelStep:
         if step is not None:
             self._journal.put(e.TextRetracted, from_sequence=step.sequence, agent=self._acting.tag)
 
-    async def _generate(self, model: Model, prepared: _Prepared, *, is_last: bool, has_prefix: bool) -> Failed | None:
+    async def _generate(self, model: Model, prepared: Prepared, *, is_last: bool, has_prefix: bool) -> Failed | None:
         prefix = self._plan.prefix if has_prefix else None
         input_tokens = prepared.decision.input_tokens + (tokens_of_text(prefix.text) if prefix is not None else 0)
         allowance, key = await self._reserve(model, input_tokens)
@@ -238,7 +182,7 @@ class _ModelStep:
         )
         return allowance, key
 
-    async def _begin(self, model: Model, prepared: _Prepared) -> None:
+    async def _begin(self, model: Model, prepared: Prepared) -> None:
         tag = self._acting.tag
         self._journal.put(
             e.StepStarted,
@@ -256,7 +200,7 @@ class _ModelStep:
             self._work.is_first = False
             self._journal.checkpoint()
 
-    async def _end(self, generation: Generation, result: Generated, prepared: _Prepared) -> Failed | None:
+    async def _end(self, generation: Generation, result: Generated, prepared: Prepared) -> Failed | None:
         """The call has come to its end: what it asked for, its bill, the end of its step, in this order. Whoever takes over
         finds out from any beginning of it what is left to write, and never makes the call again."""
         failed = generation.answer.stopped_by or failure_of(
@@ -306,117 +250,3 @@ class _ModelStep:
             state="pending",
             agent=self._acting.tag,
         )
-
-    async def _prepare(self, model: Model) -> _Prepared:
-        await self._journal.stored()
-        work, state = self._work, self._journal.state
-        messages = work.input.messages
-        question = question_of(messages)
-        turn = turn_of(state, self._lane, question, without_step=self._plan.step)
-        asked = next((entry.text for entry in reversed(turn) if entry.role == "user"), question.text)
-        offered = await offer_tools(work, self._lane, self._acting, model_has_tools=model.tools)
-        passages = await self._passages(asked)
-        tools = offered.specs
-        fitted = fit(
-            Offer(
-                system=self._system(messages_system=system_of(messages)),
-                turn=turn,
-                history=history_of(messages),
-                passages=as_material(passages),
-                tools=_tools_text(tools),
-            ),
-            window=model.context_window,
-            reserved=_reserved(model),
-            count=tokens_of_text,
-        )
-        kept = passages[: fitted.decision.passages_kept]
-        return _Prepared(
-            messages=_messages(fitted),
-            tools=tools,
-            decision=fitted.decision,
-            found=[(passage, quote_of(passage.text, asked)) for passage in kept],
-        )
-
-    def _system(self, *, messages_system: str) -> str:
-        date = self._parts.clock.now().date().isoformat()
-        prompt = self._acting.config.prompt({"date": date})
-        return "\n\n".join(text for text in (prompt, messages_system) if text)
-
-    async def _passages(self, asked: str) -> list[Passage]:
-        retrieval = self._acting.config.retrieval
-        if not retrieval.enabled:
-            return []
-        try:
-            corpora = corpora_for(self._work.command.user_id, retrieval.corpora)
-            return await self._parts.passages.passages(corpora, asked, limit=retrieval.top_k)
-        except CorpusUnavailableError as error:
-            logger.warning("passages.unavailable", run_id=self._work.command.run_id, error=str(error))
-            return []
-
-
-async def offer_tools(work: Work, lane: Lane, acting: Acting, *, model_has_tools: bool) -> Offered:
-    """The tools of the agent's next step."""
-    state = work.journal.state
-    texts = [question_of(work.input.messages).text, *(steer.text for steer in state.steers)]
-    texts += [
-        result_text(part.value)
-        for part in state.parts.values()
-        if isinstance(part.value, ToolCallPart) and part.value.state == "completed" and lane.has(part.agent)
-    ]
-    situation = Situation(
-        model_has_tools=model_has_tools,
-        roles=work.input.roles,
-        has_documents=model_has_tools and await _has_documents(work, acting.config),
-        texts=texts,
-    )
-
-    def found(passage: Passage, quote: str) -> None:
-        cite(work, passage, quote, acting.tag)
-
-    # A panel goes on with all its members; none of them can give the whole run away.
-    config = acting.config if lane.member is None else replace(acting.config, hand_off=())
-    return await work.parts.tools.offer(config, situation, found)
-
-
-async def _has_documents(work: Work, config: AgentConfig) -> bool:
-    try:
-        return await work.parts.passages.has_documents(corpora_for(work.command.user_id, config.retrieval.corpora))
-    except CorpusUnavailableError:
-        return False
-
-
-def cite(work: Work, passage: Passage, quote: str, tag: str | None) -> None:
-    """Write a source part, once for each passage."""
-    if passage.source_id in work.cited:
-        return
-    journal = work.journal
-    work.cited.add(passage.source_id)
-    journal.take_room(encoded_size((passage.source_id, passage.title, passage.url, quote)))
-    journal.put(
-        e.Source,
-        part=journal.new_part(),
-        source_id=passage.source_id,
-        title=passage.title,
-        url=passage.url,
-        quote=quote,
-        agent=tag,
-    )
-
-
-def _reserved(model: Model) -> int:
-    share = model.context_window // RESERVED_SHARE
-    return min(share, MOST_RESERVED if model.max_output_tokens is None else model.max_output_tokens)
-
-
-def _tools_text(tools: Sequence[ToolSpec]) -> str:
-    return "\n".join(_json(openai_tool(spec)) for spec in tools)
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _messages(fitted: Fitted) -> list[InputMessage]:
-    system = "\n\n".join((fitted.system, *fitted.passages)).strip()
-    said = [InputMessage(entry.role, entry.text, entry.calls, entry.tool_call_id) for entry in fitted.entries]
-    return [InputMessage("system", system), *said] if system else said

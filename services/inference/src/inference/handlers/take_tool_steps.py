@@ -15,7 +15,8 @@ from inference.domain.plan import Lane, OpenCall
 from inference.domain.tool_errors import wrong_calls
 from inference.domain.waits import Wait, approval_of, wait_id_of, wait_of
 from inference.handlers.journal import encoded_size
-from inference.handlers.take_model_step import Acting, Work, offer_tools
+from inference.handlers.prepare_call import offer_tools
+from inference.handlers.work import Acting, Work
 from inference.tools.domain.outcome import ToolEnd, ToolFailure, ToolHandedOff, ToolSuspended
 from inference.tools.domain.output import cut_output
 from inference.tools.ports import Tool, ToolContext

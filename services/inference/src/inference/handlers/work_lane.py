@@ -14,8 +14,9 @@ from inference.domain.limits import limit_reached, spent_by
 from inference.domain.plan import Answered, CallModel, CallTools, EndStep, Lane, Plan, plan_next
 from inference.domain.waits import Wait
 from inference.handlers.journal import encoded_size
-from inference.handlers.take_model_step import Acting, Work, book_interrupted, take_model_step
+from inference.handlers.take_model_step import book_interrupted, take_model_step
 from inference.handlers.take_tool_steps import take_tool_steps
+from inference.handlers.work import Acting, Work
 
 
 async def work_lane(work: Work, lane: Lane, steers: list[SteerRun]) -> Failed | Wait | None:

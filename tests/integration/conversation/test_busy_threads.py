@@ -200,9 +200,15 @@ async def test_a_run_that_waits_is_woken_by_a_command_and_by_its_timer_and_left_
     moved = {"check_at": service.parts.now() - timedelta(seconds=1), "revivals": 5}
     await service.database.collection("runs").update_one({"_id": accepted.run_id}, {"$set": moved})
     assert (await revive_runs(service.parts))["wait"] == 1
+    assert service.published("COMMANDS") == []
     answer = b'{"type":"input","wait_id":"w1","value":1,"by":"x","at":"y"}'
     await service.bus.run_log.append_command(thread, accepted.run_id, answer, message_id="a", after=0)
     await until(lambda: begun(service) == [accepted.run_id])
+    # Nobody took it up, and the command to do so is lost: the look at runs of which nothing is heard finds the answer.
+    service.bus.broker.streams["COMMANDS"].remove(lambda stored: True)
+    await service.database.collection("runs").update_one({"_id": accepted.run_id}, {"$set": moved})
+    assert (await revive_runs(service.parts))["wait"] == 1
+    assert begun(service) == [accepted.run_id]
     service.bus.broker.streams["COMMANDS"].remove(lambda stored: True)
     due = f"timer.due.run.{accepted.run_id}"
     await service.bus.schedule(f"timer.at.run.{accepted.run_id}", at=service.parts.now(), target=due, data=b"{}")

@@ -210,6 +210,9 @@ class Broker(Protocol):
     async def state_of(self, run: Run) -> RunState:
         """The fold of a run's log as it is now."""
 
+    async def is_commanded(self, run: Run) -> bool:
+        """A command is stored behind the run's last event, so that no step has taken it into account."""
+
     async def fail_run(self, run: Run, *, code: str, sentence: str, now: datetime) -> None:
         """End a run that nobody executes: claim it, write its terminal event and final snapshot into its log. Does nothing
         more than writing the missing snapshot where the log has a terminal event already."""

@@ -30,6 +30,11 @@ class BusBroker:
     async def state_of(self, run: Run) -> RunState:
         return (await self._fold(run))[0]
 
+    async def is_commanded(self, run: Run) -> bool:
+        command = await self._bus.run_log.last(run_subject(run.thread_id, run.id, "command"))
+        event = await self._bus.run_log.last(run_subject(run.thread_id, run.id, "event"))
+        return command is not None and (event is None or command.stream_sequence > event.stream_sequence)
+
     async def fail_run(self, run: Run, *, code: str, sentence: str, now: datetime) -> None:
         log = self._bus.run_log
         holder = await log.holder(run.thread_id, run.id)

@@ -13,7 +13,7 @@ from conversation.handlers.wake_run import wake_run
 from conversation.ports import Parts
 
 logger = structlog.get_logger()
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 3.0
 
 
 class DueSubscriber:

@@ -9,6 +9,7 @@ from conversation.domain.acceptance import execute_command
 from conversation.domain.entities import LEGACY, Run
 from conversation.domain.revival import decide, decide_by_log, next_check
 from conversation.handlers.start_run import start_run
+from conversation.handlers.wake_run import wake_run
 from conversation.ports import Parts, Writes
 
 AT_ONCE: Final = 100
@@ -20,7 +21,8 @@ async def revive_runs(parts: Parts) -> dict[str, int]:
     counts = {"wait": 0, "start": 0, "revive": 0, "fail": 0}
     now = parts.now()
     for run in await parts.records.unheard_runs(now, AT_ONCE):
-        decision = decide(run, now, command_waiting=await parts.broker.is_command_waiting(run.id))
+        waiting = await parts.broker.is_command_waiting(run.id)
+        decision = decide(run, now, command_waiting=waiting)
         if decision in ("revive", "fail") and run.path != LEGACY:
             decision = decide_by_log(run, now, await parts.broker.state_of(run))
         if decision == "start" and not await start_run(parts, run.id, due=False):
@@ -36,6 +38,9 @@ async def revive_runs(parts: Parts) -> dict[str, int]:
             )
             await parts.records.check_run_again(run, next_check(run, now, parts.timing.first_check))
         elif decision == "wait":
+            if run.path != LEGACY and not waiting and await parts.broker.is_commanded(run):
+                # It waits and was answered, but whoever was told of that is gone: tell the workers again.
+                await wake_run(parts, run.id, occasion=f"nudge:{round(now.timestamp())}", stops=True)
             await parts.records.check_run_again(run, next_check(run, now, parts.timing.first_check))
         counts[decision] += 1
     return counts

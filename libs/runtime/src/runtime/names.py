@@ -564,7 +564,7 @@ class Metric(Enum):
         "everthread_pushes_total",
         "Web Push messages by outcome: taken by the push service, gone (the browser's subscription is removed), later (tried"
         " again), failed.",
-        "`failed` rising: the push service refuses us; is the VAPID key the one that browsers were given?",
+        "`failed` rising: the push service refuses us; compare the VAPID key with the one that browsers were given.",
         NOTIFIER,
         outcome=("sent", "gone", "later", "failed"),
     )

@@ -72,6 +72,38 @@ async def test_the_command_line_moves_every_gateway(rollout: Mesh) -> None:
     assert [change["why"] for change in flag["history"]][:2] == ["a bad day", "half of them"]
 
 
+async def test_a_shadow_repeats_what_was_served_and_the_user_sees_nothing_of_it(rollout: Mesh) -> None:
+    await command(rollout, "set", "0", "--why", "everybody is served by the old path")
+    shown = await command(rollout, "shadow", "100", "--why", "and repeated by the new one")
+    pairs = shown["shadows"]["pairs"]
+    assert (shown["share"], shown["shadows"]["share"]) == (0, 100)
+    await asyncio.sleep(0.2)
+    async with rollout.client(1, "shadowed") as client:
+        thread = await create_thread(client)
+        used = (await client.get("/v1/me/usage")).json()
+        accepted = await send(client, thread, "tokens=30 rate=100")
+        assert accepted["path"] == "legacy_sync"
+        assert [f.json["run_id"] for f in await to_the_end(client, accepted["run_id"])][-1] == accepted["run_id"]
+        answer = await stored_answer(client, thread, accepted["run_id"])
+        async with asyncio.timeout(20):
+            while (shadows := (await command(rollout, "status"))["shadows"])["compared"] <= pairs:
+                await asyncio.sleep(0.3)
+        assert shadows["equal"] == shadows["compared"] == shadows["pairs"]
+        assert shadows["shadow"]["cost_microusd"] == shadows["served"]["cost_microusd"] > 0
+        stored = (await client.get(f"/v1/threads/{thread}/messages")).json()["items"]
+        assert [message["id"] for message in stored] == [accepted["message_id"], answer["id"]]
+        assert len((await client.get("/v1/threads")).json()["items"]) == 1
+        assert (await client.get("/v1/me/usage")).json() != used  # the served answer, once:
+        billed = json.dumps((await client.get("/v1/me/usage")).json())
+        assert str(answer["cost_microusd"]) in billed
+        # Until somebody wishes otherwise: a preference goes before the percentage.
+        assert (await client.patch("/v1/me/preferences", json={"path": "durable_event"})).status_code == 200
+        assert (await send(client, thread, "tokens=1"))["path"] == "durable_event"
+    text = await asyncio.to_thread(rollout.command, "rollout", "status")
+    assert "were repeated unseen by durable_event (100 % of the users now)" in text.stdout
+    assert "shadowed" in text.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_hundred_flips_change_no_running_answers_path(rollout: Mesh) -> None:

@@ -61,6 +61,15 @@ class ContainerMesh(Mesh):
             parts[name] = {"name": name, "pid": pid, "port": 0, "state": state, "container": container["Id"]}
         return parts
 
+    def pid(self, name: str) -> int:
+        # Without asking who is ready: by the time all have answered, what was to be killed may be over.
+        service = {shown: service for service, shown in NAMES.items()}.get(name, name)
+        container = self.compose("ps", "--all", "--quiet", service).strip()
+        shown = subprocess.run(
+            ["docker", "inspect", "--format", "{{.State.Pid}}", container], capture_output=True, text=True, check=True
+        )
+        return int(shown.stdout)
+
     def _ready(self, container: str, service: str) -> bool:
         if service == "mongodb" or service.startswith("nats"):
             return True

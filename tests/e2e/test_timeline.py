@@ -16,7 +16,7 @@ async def test_a_timeline_names_every_phase_of_an_answer(mesh: Mesh) -> None:
     assert response.status_code == 200, response.text
     timeline = response.json()
     phases = {phase["name"]: phase for phase in timeline["phases"]}
-    assert list(phases) == ["accepted", "published", "claimed", "asked", "first_token", "ended"]
+    assert list(phases) == ["accepted", "published", "claimed", "asked", "first_token", "shown", "ended", "stored"]
     assert [phase["offset_ms"] for phase in timeline["phases"]] == sorted(p["offset_ms"] for p in timeline["phases"])
     assert phases["first_token"]["took_ms"] >= 300, "the upstream's delay is between asking and the first text"
     assert (timeline["status"], timeline["path"], timeline["whole"]) == ("complete", "durable_event", True)

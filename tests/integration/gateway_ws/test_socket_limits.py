@@ -45,6 +45,9 @@ class Endless:
     async def close(self) -> None:
         self.closed = True
 
+    def first_shown(self, run_id: str) -> float | None:
+        return None
+
     async def of_feed(self, user_id: str, *, after: int | None) -> Viewer:
         return self
 

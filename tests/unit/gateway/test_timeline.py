@@ -77,3 +77,26 @@ def test_a_run_under_way_and_one_whose_log_is_gone() -> None:
 def test_a_clock_that_is_behind_makes_nothing_negative() -> None:
     timeline = built(event(e.AttemptStarted, 9, worker="w1", published_at=AT.format(10.2)))
     assert [phase.took_ms for phase in timeline.phases] == [0, 200, 0]
+
+
+def test_tools_side_by_side_end_each_for_itself_and_what_is_known_elsewhere_is_told() -> None:
+    builder = TimelineBuilder(AT.format(10))
+    for one in (
+        event(e.AttemptStarted, 10.1, worker="w1"),
+        event(e.StepStarted, 10.2, step=1, kind="model", name="m"),
+        event(e.TextDelta, 10.3, part=0, delta="a"),
+        event(e.StepFinished, 10.4, step=1, finish_reason="tool_calls"),
+        event(e.StepStarted, 10.5, step=2, kind="tool", name="slow"),
+        event(e.StepStarted, 10.5, step=3, kind="tool", name="quick"),
+        event(e.StepFinished, 10.6, step=3),
+        event(e.StepFinished, 10.9, step=2),
+        event(e.RunCompleted, 11, **TOTALS),
+    ):
+        builder.see(one)
+    timeline = builder.build(ended_at="", stored_at=AT.format(11.2), shown_at=AT.format(10.35))
+    assert [(span.name, span.outcome, span.ended_at) for span in timeline.steps] == [
+        ("m", "finished", AT.format(10.4)),
+        ("slow", "finished", AT.format(10.9)),
+        ("quick", "finished", AT.format(10.6)),
+    ]
+    assert [phase.name for phase in timeline.phases][-4:] == ["first_token", "shown", "ended", "stored"]

@@ -23,7 +23,9 @@ _WORDS: Final = {
     "claimed": "a worker has it",
     "asked": "the model is asked",
     "first_token": "first text stored",
+    "shown": "first text shown",
     "ended": "ended",
+    "stored": "the answer is stored",
 }
 
 

@@ -233,6 +233,10 @@ class Viewers(Protocol):
     def of_log(self, subject_filter: str, *, after: int, until_terminal: bool) -> LogViewer:
         """Events in RUNS above the stream sequence `after`; with `until_terminal`, up to the first terminal one."""
 
+    def first_shown(self, run_id: str) -> float | None:
+        """When the first text of a run was handed to a viewer of this gateway, in seconds since 1970; None where it was not,
+        or long ago."""
+
     async def of_feed(self, user_id: str, *, after: int | None) -> Viewer:
         """The user's feed above `after`, or from now on where it is None (settled before this returns)."""
 

@@ -221,6 +221,7 @@ class Run(_message.Message):
     RUN_AT_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     CANCELLED_BY_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     thread_id: _builtins.str
     message_id: _builtins.str
@@ -246,6 +247,8 @@ class Run(_message.Message):
     author: _builtins.str
     """The user whose message it answers, and the one who stopped it (empty where nobody did)."""
     cancelled_by: _builtins.str
+    recorded_at: _builtins.str
+    """When the end was stored here; empty until then."""
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     def __init__(
@@ -271,10 +274,11 @@ class Run(_message.Message):
         run_at: _builtins.str = ...,
         author: _builtins.str = ...,
         cancelled_by: _builtins.str = ...,
+        recorded_at: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "cost_microusd", b"cost_microusd", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "agent", b"agent", "attempts", b"attempts", "author", b"author", "cancelled_by", b"cancelled_by", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "run_at", b"run_at", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "agent", b"agent", "attempts", b"attempts", "author", b"author", "cancelled_by", b"cancelled_by", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "recorded_at", b"recorded_at", "run_at", b"run_at", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
     _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015

@@ -131,6 +131,7 @@ class Run:
     check_at: datetime | None = None
     revivals: int = 0
     ended_at: datetime | None = None
+    recorded_at: datetime | None = None
     usage: Usage | None = None
     cost_microusd: int | None = None
     error_code: str = ""

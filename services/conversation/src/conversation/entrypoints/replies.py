@@ -66,6 +66,7 @@ def run_reply(run: Run) -> pb.Run:
         status=run.status,
         created_at=rfc3339(run.created_at),
         ended_at=_moment(run.ended_at),
+        recorded_at=_moment(run.recorded_at),
         usage=_usage(run.usage),
         cost_microusd=run.cost_microusd,
         error_code=run.error_code,

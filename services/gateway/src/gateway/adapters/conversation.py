@@ -287,6 +287,7 @@ def run_of(item: pb.Run) -> Run:
         status=item.status,
         created_at=item.created_at,
         ended_at=item.ended_at,
+        recorded_at=item.recorded_at,
         usage=_usage(item.usage) if item.HasField("usage") else None,
         cost_microusd=item.cost_microusd if item.HasField("cost_microusd") else None,
         error_code=item.error_code,

@@ -30,6 +30,11 @@ logger = structlog.get_logger()
 RETRY_SECONDS: Final = 0.25
 LAG_SECONDS: Final = 0.05
 LAG_ATTEMPTS: Final = 100
+REMEMBERED: Final = 5_000
+"""Runs of which it is known when their first text was shown."""
+FIRST_SEQUENCES: Final = 32
+"""The first text of a run is among its first events; later ones of a thread are not looked at."""
+_RUN_ID: Final = re.compile(rb'"run_id":"(run_[0-9A-Z]{26})"')
 _SHOWS: Final = re.compile(rb"^event: (?:text|reasoning)\.delta$", re.MULTILINE)
 """A frame with something to read."""
 
@@ -51,6 +56,7 @@ class Hub:
         self.piece_bytes: Final = piece_bytes
         self._bus: Final = bus
         self._watches: dict[str, Watch] = {}
+        self._shown: dict[str, float] = {}
         self.gaps_shown = 0
         self.doubles_shown = 0
         """Both must stay 0 for ever; the guard of the rollout looks at them."""
@@ -58,6 +64,20 @@ class Hub:
     def of_log(self, subject_filter: str, *, after: int, until_terminal: bool) -> "RingViewer":
         """See ports.Viewers."""
         return RingViewer(self, subject_filter, after, until_terminal)
+
+    def first_shown(self, run_id: str) -> float | None:
+        """See ports.Viewers."""
+        return self._shown.get(run_id)
+
+    def show(self, run_id: str) -> None:
+        """The first text of a run is handed to a viewer now."""
+        if run_id in self._shown:
+            return
+        now = time.time()
+        self._shown[run_id] = now
+        if len(self._shown) > REMEMBERED:
+            del self._shown[next(iter(self._shown))]
+        metrics.observe(Metric.FIRST_TOKEN_EDGE, max(0.0, now - moment_of(run_id)))
 
     async def of_feed(self, user_id: str, *, after: int | None) -> FeedViewer:
         """See ports.Viewers."""
@@ -224,8 +244,8 @@ class RingViewer:
         self._after = after
         self._cursor: tuple[int, int] | None = None
         self._until_terminal = until_terminal
-        # From the start of one run, so that its first text can be timed when it passes live.
-        self._awaits_text = until_terminal and not after
+        # A run from its start, or a thread, so that the first text can be timed when it passes live.
+        self._awaits_text = not (until_terminal and after)
         self._left_out: frozenset[str] = frozenset()
         self._watch: Watch | None = None
         self._number: int | None = None
@@ -329,11 +349,16 @@ class RingViewer:
         return b"".join(pieces)
 
     def _time_first_text(self, frames: Sequence[_Frame], index: int) -> None:
-        """Once per viewer, at the moment the text is handed to its connection."""
-        if any(_SHOWS.search(frame[2]) for frame in frames[index:]):
-            self._awaits_text = False
-            accepted = moment_of(token_at(self._filter, 2))
-            metrics.observe(Metric.FIRST_TOKEN_EDGE, max(0.0, time.time() - accepted))
+        """At the moment the text is handed to the connection: once for the viewer of a run, once a run for that of a thread."""
+        for frame in frames[index:]:
+            if frame[1] <= FIRST_SEQUENCES and _SHOWS.search(frame[2]):
+                if self._until_terminal:
+                    self._awaits_text = False
+                    self._hub.show(token_at(self._filter, 2))
+                    return
+                run_id = _RUN_ID.search(frame[2])
+                if run_id is not None:
+                    self._hub.show(run_id.group(1).decode())
 
     async def _read(self) -> bytes:
         """The next piece of the log, empty where it has no more; at its end, this goes on with the ring if it can."""
@@ -367,7 +392,7 @@ class RingViewer:
             return 0
         frame = _encode(entry)
         self._move_to(frame)
-        if self._awaits_text and _SHOWS.search(frame[2]):
+        if self._until_terminal and self._awaits_text and _SHOWS.search(frame[2]):
             # It was there before this viewer was: how long that took says nothing.
             self._awaits_text = False
         pieces.append(frame[2])

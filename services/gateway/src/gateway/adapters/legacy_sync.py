@@ -391,6 +391,10 @@ class LegacyViewers:
         tokens = subject_filter.split(".")
         return _ThreadViewer(viewer, self._runs, tokens[1], seen=after > 0) if tokens[2] == "*" else viewer
 
+    def first_shown(self, run_id: str) -> float | None:
+        """See ports.Viewers."""
+        return self._viewers.first_shown(run_id)
+
     async def of_feed(self, user_id: str, *, after: int | None) -> Viewer:
         """See ports.Viewers."""
         return await self._viewers.of_feed(user_id, after=after)

@@ -81,6 +81,7 @@ class Run:
     cancelled_by: str = ""
     agent: str = ""
     run_at: str = ""
+    recorded_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

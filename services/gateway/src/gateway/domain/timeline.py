@@ -1,4 +1,5 @@
-"""When a run was accepted, published, claimed, asked the model, had its first word, and ended: from its record and its log."""
+"""When a run was accepted, published, claimed, asked the model, had its first word and showed it, ended, and was stored: from
+its record and its log."""
 
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -11,8 +12,10 @@ PUBLISHED: Final = "published"
 CLAIMED: Final = "claimed"
 ASKED: Final = "asked"
 FIRST_TOKEN: Final = "first_token"
+SHOWN: Final = "shown"
 ENDED: Final = "ended"
-ORDER: Final = (ACCEPTED, PUBLISHED, CLAIMED, ASKED, FIRST_TOKEN, ENDED)
+STORED: Final = "stored"
+ORDER: Final = (ACCEPTED, PUBLISHED, CLAIMED, ASKED, FIRST_TOKEN, SHOWN, ENDED, STORED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ class TimelineBuilder:
                     self.moments.setdefault(PUBLISHED, event.published_at)
                 self.moments.setdefault(CLAIMED, event.at)
             case e.StepStarted():
-                self._end_step(event.at, "interrupted")
+                self._end_steps(event.at, "interrupted", step=event.step)
                 self.steps.append(
                     StepSpan(
                         step=event.step, kind=event.kind, name=event.name, attempt=event.attempt, started_at=event.at
@@ -97,7 +100,7 @@ class TimelineBuilder:
                 if event.kind == "model":
                     self.moments.setdefault(ASKED, event.at)
             case e.StepFinished():
-                self._end_step(event.at, "finished", event.finish_reason)
+                self._end_steps(event.at, "finished", step=event.step, finish_reason=event.finish_reason)
             case e.TextDelta() | e.ReasoningDelta():
                 self.pieces += 1
                 self.moments.setdefault(FIRST_TOKEN, event.at)
@@ -112,11 +115,13 @@ class TimelineBuilder:
         """A further piece of text, not decoded."""
         self.pieces += 1
 
-    def build(self, *, ended_at: str) -> Timeline:
-        """The timeline; `ended_at` as conversation has it, empty while the run is open."""
+    def build(self, *, ended_at: str, stored_at: str = "", shown_at: str = "") -> Timeline:
+        """The timeline; `ended_at` and `stored_at` as conversation has them, `shown_at` as this gateway remembers it, each empty
+        where it is not known (yet)."""
         moments = {ACCEPTED: self.accepted_at, **self.moments}
-        if ended_at:
-            moments.setdefault(ENDED, ended_at)
+        for name, known in ((ENDED, ended_at), (STORED, stored_at), (SHOWN, shown_at)):
+            if known:
+                moments.setdefault(name, known)
         phases: list[Phase] = []
         begun = before = parse_rfc3339(self.accepted_at)
         for name in ORDER:
@@ -143,10 +148,12 @@ class TimelineBuilder:
         )
 
     def _end_attempt(self, at: str, outcome: str) -> None:
-        self._end_step(at, outcome)
+        self._end_steps(at, outcome)
         if self.attempts and self.attempts[-1].ended_at is None:
             self.attempts[-1] = replace(self.attempts[-1], ended_at=at)
 
-    def _end_step(self, at: str, outcome: str, finish_reason: str | None = None) -> None:
-        if self.steps and self.steps[-1].ended_at is None:
-            self.steps[-1] = replace(self.steps[-1], ended_at=at, outcome=outcome, finish_reason=finish_reason)
+    def _end_steps(self, at: str, outcome: str, *, step: int | None = None, finish_reason: str | None = None) -> None:
+        """End the open step of that number, or all: tools run side by side."""
+        for place, span in enumerate(self.steps):
+            if span.ended_at is None and step in (None, span.step):
+                self.steps[place] = replace(span, ended_at=at, outcome=outcome, finish_reason=finish_reason)

@@ -233,7 +233,7 @@ async def get_run_verification(caller: Caller, wiring: Behind, run_id: RunId) ->
 @router.get("/runs/{run_id}/timeline", tags=["runs"])
 async def get_run_timeline(caller: Caller, wiring: Behind, run_id: RunId) -> TimelineView:
     """When the run was accepted, published, claimed, had its first text and ended, with its attempts and steps."""
-    return timeline_view(*await read_timeline(wiring.conversation, wiring.log, caller.user_id, run_id))
+    return timeline_view(*await read_timeline(wiring.conversation, wiring.log, wiring.viewers, caller.user_id, run_id))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202, tags=["runs"])

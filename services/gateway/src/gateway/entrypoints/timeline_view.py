@@ -7,7 +7,7 @@ from gateway.domain.timeline import Timeline
 
 
 class PhaseView(BaseModel):
-    """accepted, published, claimed, asked, first_token or ended; milliseconds after acceptance and after the one before."""
+    """accepted, published, claimed, asked, first_token, shown, ended or stored; milliseconds after acceptance and after the one before."""
 
     name: str
     at: str

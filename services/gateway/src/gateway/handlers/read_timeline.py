@@ -1,19 +1,23 @@
 """A run's timeline: what one looks at to say where an answer spent its time."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from contracts.events import decode_event, event_head
 from contracts.subjects import run_subject
+from contracts.times import rfc3339
 
 from gateway.domain.records import Run
 from gateway.domain.timeline import Timeline, TimelineBuilder
-from gateway.ports import Conversation, LogReader
+from gateway.ports import Conversation, LogReader, Viewers
 
 _TEXT: Final = frozenset({"text.delta", "reasoning.delta"})
 
 
-async def read_timeline(conversation: Conversation, log: LogReader, user_id: str, run_id: str) -> tuple[Run, Timeline]:
-    """The run and its timeline so far. Where the log has lost its beginning, what conversation keeps. Raises Refusal,
+async def read_timeline(
+    conversation: Conversation, log: LogReader, viewers: Viewers, user_id: str, run_id: str
+) -> tuple[Run, Timeline]:
+    """The run and its timeline so far; when its text was shown is known to the gateway that showed it. Where the log has lost its beginning, what conversation keeps. Raises Refusal,
     UnavailableError."""
     run, _ = await conversation.get_run(user_id, run_id)
     builder = TimelineBuilder(run.created_at)
@@ -28,4 +32,6 @@ async def read_timeline(conversation: Conversation, log: LogReader, user_id: str
             builder.skip_text()
         else:
             builder.see(decode_event(entry.data))
-    return run, builder.build(ended_at=run.ended_at)
+    shown = viewers.first_shown(run.id)
+    shown_at = rfc3339(datetime.fromtimestamp(shown, UTC)) if shown is not None else ""
+    return run, builder.build(ended_at=run.ended_at, stored_at=run.recorded_at, shown_at=shown_at)

@@ -178,8 +178,8 @@ async def test_killed_between_sending_and_recording(
     for hook, name in zip(hooks, ("one", "two"), strict=True):
         told = Counter(got.headers["webhook-id"] for got in receiver.got[name])
         assert told.keys() == ids
-        # Sent again is only what a kill left unrecorded: at most what one notifier has under way to one receiver.
-        assert sum(told.values()) <= len(ids) + KILLS * 4
+        # Sent again is only what a kill left unrecorded, or a machine that stood still for longer than a lease.
+        assert sum(told.values()) < 1.2 * len(ids)
         for got in receiver.got[name]:
             event = Verifier(hook.secrets[0].value).verify(got.body, got.headers)
             assert event["type"] == types[got.headers["webhook-id"]]

@@ -16,7 +16,7 @@ def main() -> None:
     arguments += ["--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit"]
     if "enableTestCommands=1" in sys.argv:
         arguments.append("--enable-test-commands")
-    os.execv(SERVER, [SERVER, *arguments])
+    os.execv(SERVER, [SERVER, *arguments])  # noqa: S606 - its arguments are this file's own
 
 
 if __name__ == "__main__":

@@ -43,6 +43,13 @@ continuation = "prefix"
 input = 1.0
 output = 2.0
 continuation = "retract"
+
+[models."openai:large"]
+context_window = 128000
+input = 1.0
+output = 2.0
+continuation = "retract"
+tools = true
 """
 
 

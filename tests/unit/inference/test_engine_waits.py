@@ -76,7 +76,7 @@ async def until_it_waits(run: Run) -> RunState:
     state = await run.state()
     assert state.status == "waiting", state
     assert await run.snapshot() == state
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await is_released(run):  # a delivery that came twice may still be looking
             await asyncio.sleep(0.001)
     return state

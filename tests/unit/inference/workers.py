@@ -152,7 +152,9 @@ class FakeInputs:
 
 
 class NoTelemetry:
-    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool) -> AbstractContextManager[None]:
+    def attempt(
+        self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False
+    ) -> AbstractContextManager[None]:
         return nullcontext()
 
 
@@ -281,7 +283,7 @@ class Run:
 
     async def until(self, ready: Callable[[RunState], bool]) -> RunState:
         """The state as soon as `ready` says so."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not ready(state := await self.state()):
                 await asyncio.sleep(0)
         return state
@@ -295,7 +297,7 @@ class Run:
 
     async def settled(self) -> None:
         """Return when no command for the run is left."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await self.bus.last_of("COMMANDS", execute_subject(self.command.run_id)):
                 await asyncio.sleep(0.001)
 

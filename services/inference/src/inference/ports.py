@@ -116,9 +116,11 @@ class Clock(Protocol):
 class Telemetry(Protocol):
     """Spans of the handlers' own."""
 
-    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool) -> AbstractContextManager[None]:
+    def attempt(
+        self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False
+    ) -> AbstractContextManager[None]:
         """The span of one attempt. `goes_on`: the run was tried before, so this is a root of its own with a link to the
-        trace that the delivery came with."""
+        trace that the delivery came with. `resumes`: it had waited, so nobody was lost."""
 
 
 class Peers(Protocol):

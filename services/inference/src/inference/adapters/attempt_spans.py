@@ -15,7 +15,7 @@ class AttemptSpans:
     """Implements ports.Telemetry."""
 
     @contextmanager
-    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool) -> Iterator[None]:
+    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False) -> Iterator[None]:
         """See ports.Telemetry."""
         came_with = trace.get_current_span().get_span_context()
         with _tracer.start_as_current_span(

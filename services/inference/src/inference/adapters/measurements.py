@@ -36,14 +36,14 @@ class MeasuredAttempts:
         self._inner = inner
 
     @contextmanager
-    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool) -> Iterator[None]:
+    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False) -> Iterator[None]:
         """See ports.Telemetry."""
         metrics.add(Metric.ATTEMPTS, path=path)
-        if goes_on:
+        if goes_on and not resumes:
             metrics.add(Metric.TAKEOVERS, path=path)
         token = _attempt.set(_Attempt(run_id, path, asked=goes_on))
         try:
-            with self._inner.attempt(run_id=run_id, attempt=attempt, path=path, goes_on=goes_on):
+            with self._inner.attempt(run_id=run_id, attempt=attempt, path=path, goes_on=goes_on, resumes=resumes):
                 yield
         finally:
             _attempt.reset(token)

@@ -73,7 +73,13 @@ class RunExecutor:
         number = max(claim.attempt, state.attempt + 1)
         logger.info("run.claimed", run_id=claim.run_id, attempt=number, fence=claim.fence, sequence=state.sequence)
         goes_on = was_held or state.sequence > 0
-        with self._telemetry.attempt(run_id=claim.run_id, attempt=number, path=run.command.path, goes_on=goes_on):
+        with self._telemetry.attempt(
+            run_id=claim.run_id,
+            attempt=number,
+            path=run.command.path,
+            goes_on=goes_on,
+            resumes=state.waiting is not None,
+        ):
             parts = shadow_parts(self._parts) if run.command.shadow_of else self._parts
             return await Attempt(parts, run, claim, number, history).carry_out()
 

@@ -10,7 +10,7 @@ from bus.claims import holder_of
 from bus.errors import UnavailableError
 from contracts.commands import CancelRun, DecideApproval, ProvideInput, RunCommand, SteerRun
 from contracts.events import decode_event
-from contracts.run_state import RunState, decode_snapshot
+from contracts.run_state import GapError, RunState, decode_snapshot
 from contracts.subjects import run_subject
 
 from inference.domain.plan import FRUITLESS_ATTEMPTS, FruitlessCount
@@ -104,9 +104,13 @@ async def read_history(log: RunLog, claim: Claim) -> History:
     fruitless = 0
     if max(claim.attempt, state.attempt + 1) > FRUITLESS_ATTEMPTS and not state.is_terminal:
         # Whether earlier attempts got anywhere cannot be seen in a snapshot; this is rare enough to read it all.
-        state = _new_state(claim)
-        events = await _read_events(log, claim, state, 0)
-        fruitless = min(events.fruitless, events.abandoned)
+        whole = _new_state(claim)
+        try:
+            events = await _read_events(log, claim, whole, 0)
+            state, fruitless = whole, min(events.fruitless, events.abandoned)
+        except GapError:
+            # A run that has waited for days has outlived its first events; what has waited has made progress.
+            logger.info("log.outlived", run_id=claim.run_id, sequence=state.sequence)
     return History(state, events.last or stream_sequence, snapshot_sequence, fruitless, commands)
 
 

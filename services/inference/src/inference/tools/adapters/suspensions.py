@@ -13,7 +13,8 @@ from inference.tools.adapters.function_tool import FunctionTool
 from inference.tools.domain.outcome import HandOff, Suspend, ToolFailedError
 from inference.tools.ports import Now
 
-LONGEST_WAIT: Final = timedelta(days=30)
+LONGEST_WAIT: Final = timedelta(days=5)
+"""Within what the stream of run logs keeps (contracts.topology.RUNS)."""
 ANSWER_WITHIN: Final = timedelta(days=1)
 
 Question = Annotated[str, Field(min_length=1, max_length=2000, description="What the user reads.")]

@@ -355,7 +355,6 @@ class Metric(Enum):
         "The price of comparing: lower the flag's weight of `shadow` when enough is known.",
         CONVERSATION,
         unit="micro-dollars",
-        model=ANY,
     )
 
     # Runs

@@ -31,8 +31,7 @@ async def record_shadow(parts: Parts, state: RunState) -> None:
     )
     if ended:
         metrics.add(Metric.SHADOWS, status=state.status)
-        for entry in state.ledger:
-            metrics.add(Metric.SHADOW_COST, entry.cost_microusd or 0, model=entry.model)
+        metrics.add(Metric.SHADOW_COST, state.cost_microusd or 0)
 
 
 async def clear_shadows(parts: Parts, now: datetime) -> int:

@@ -21,7 +21,7 @@ async def test_tools_by_a_real_provider_stream(pair: Pair, new_run: NewRun) -> N
     assert (state.status, state.error_message, state.content) == ("complete", None, expected_text(content))
     calls = [part for part in state.message_parts if isinstance(part, ToolCallPart)]
     assert [call.state for call in calls] == ["completed"] * 3
-    assert calls[0].output == 42
+    assert calls[0].output == {"expression": "6*7", "result": 42}
     made = [call for call in await asyncio.to_thread(pair.upstream.calls) if call["content"] == content]
     assert [len(call["body"]["messages"]) for call in made] == [2, 5, 7]
     assert {tool["function"]["name"] for tool in made[0]["body"]["tools"]} == {"time", "calculator"}

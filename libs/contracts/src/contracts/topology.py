@@ -318,6 +318,7 @@ def webhook_consumer(webhook_id: str) -> Consumer:
         why="Deliveries to one webhook.",
         ack_wait=6.0,
         max_deliver=1000,
-        max_ack_pending=1000,
+        # What waits for its next attempt counts as well: a receiver that comes back shall not find its newest events behind it.
+        max_ack_pending=20_000,
         inactive_seconds=7 * DAY,
     )

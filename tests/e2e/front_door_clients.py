@@ -7,8 +7,12 @@ from typing import Any, Final
 
 import httpx2
 import openai
+from websockets.exceptions import ConnectionClosed
 
 from tests.clients.live import LiveClients
+from tests.integration.gateway_ws.talk import talking
+from tests.mesh import TERMINAL
+from tests.sse import frames, text_of
 
 BROKEN: Final = (openai.APIConnectionError, httpx2.TransportError)
 """What the Python SDK raises when its connection is lost, before the answer or within."""
@@ -168,10 +172,73 @@ def response_of_run(run_id: str) -> str:
     return "resp_" + run_id.removeprefix("run_")
 
 
+async def _asked(visit: Visit) -> str:
+    """Ask over HTTP at the first gateway; the run's id."""
+    headers = {"authorization": f"Bearer {visit.token}"}
+    async with httpx2.AsyncClient(base_url=visit.bases[0], headers=headers, timeout=30) as client:
+        thread = (await client.post("/v1/threads", json={})).json()["id"]
+        body = {"content": visit.content, "model": visit.model}
+        answer = await client.post(f"/v1/threads/{thread}/messages", json=body)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["run_id"])
+
+
+async def native(visit: Visit) -> Shown:
+    """Plain HTTP; a lost event stream goes on with Last-Event-ID."""
+    run_id, cursor = await _asked(visit), ""
+    events: list[dict[str, Any]] = []
+    headers = {"authorization": f"Bearer {visit.token}"}
+    for number, base in enumerate(visit.bases, 1):
+        place = {"last-event-id": cursor} if cursor else {}
+        try:
+            async with (
+                httpx2.AsyncClient(headers=headers, timeout=30) as client,
+                client.stream("GET", f"{base}/v1/runs/{run_id}/events", headers=place) as response,
+            ):
+                async for frame in frames(response):
+                    if frame.event == "end":
+                        break
+                    cursor = frame.id or cursor
+                    events.append(frame.json)
+                    if frame.event in TERMINAL:
+                        return Shown(run_id, text_of(events), number)
+                    if number == 1 and len(events) == visit.cut:
+                        break
+        except httpx2.TransportError:
+            continue
+        await visit.pause(run_id)
+    raise AssertionError("no gateway finished the stream")
+
+
+async def websocket(visit: Visit) -> Shown:
+    """A WebSocket; a lost connection subscribes again with its cursor."""
+    run_id, cursor = await _asked(visit), ""
+    events: list[dict[str, Any]] = []
+    for number, base in enumerate(visit.bases, 1):
+        try:
+            async with talking(base, visit.token) as talk:
+                await talk.say("subscribe", id="one", run=run_id, **({"cursor": cursor} if cursor else {}))
+                while (message := await talk.hear())["type"] != "ended":
+                    assert message["type"] in ("subscribed", "event"), message
+                    if message["type"] == "event":
+                        cursor = message.get("cursor", cursor)
+                        events.append(message["event"])
+                    if number == 1 and len(events) == visit.cut:
+                        break
+                else:
+                    return Shown(run_id, text_of(events), number)
+        except ConnectionClosed:
+            continue
+        await visit.pause(run_id)
+    raise AssertionError("no gateway finished the subscription")
+
+
 DOORS: Final[dict[str, Callable[[Visit], Awaitable[Shown]]]] = {
     "useChat": use_chat,
     "workflow": workflow,
     "completions": completions,
     "responses": responses,
     "agui": agui,
+    "native": native,
+    "websocket": websocket,
 }

@@ -118,7 +118,7 @@ async def test_both_workers_are_killed_in_mid_answer(mesh: Mesh, clients: LiveCl
 
 async def test_the_gateway_is_killed_and_the_other_goes_on(mesh: Mesh, clients: LiveClients) -> None:
     (user, *_) = MODELS
-    visits = await _visits(mesh, clients, "tokens=150 rate=50", user)
+    visits = await _visits(mesh, clients, "tokens=300 rate=50", user)
     asking = asyncio.create_task(_ask_all(visits))
     await _runs(mesh, user, {visit.content for visit in visits.values()}, 100)
     killed = {"gateway-1": mesh.signal("gateway-1", signal.SIGKILL)}
@@ -133,6 +133,19 @@ async def test_cut_off_and_resumed_after_the_end_at_the_other_gateway(mesh: Mesh
             mesh, clients, "tokens=60 rate=100", user, cut=12, away=lambda run_id: _stored(client, run_id)
         )
         await _check_stored(mesh, visits, await _ask_all(visits), 2)
+
+
+async def test_cut_at_every_tenth_and_gone_on_with_at_the_other_gateway(mesh: Mesh, clients: LiveClients) -> None:
+    (user, *_) = MODELS
+    visits: dict[tuple[str, str], Visit] = {}
+    # An answer is some 45 frames, or fewer where tokens were joined: then the last cuts come after the end.
+    for tenth in range(1, 10):
+        cut = await _visits(mesh, clients, "tokens=36 rate=40", user, cut=tenth * 4)
+        visits |= {(user, f"{door} {tenth}"): visit for (_, door), visit in cut.items()}
+    asking = [DOORS[name.partition(" ")[0]](visit) for (_, name), visit in visits.items()]
+    shown = await asyncio.gather(*asking)
+    assert [one.text for one in shown] == [expected_text(visit.content) for visit in visits.values()]
+    assert sum(one.connections == 2 for one in shown) > len(shown) // 2
 
 
 async def test_stopped_by_each_doors_own_means(mesh: Mesh, clients: LiveClients) -> None:

@@ -162,6 +162,7 @@ class DurableStreamsDoor:
             end=b"",
             headers=headers,
             resumable=True,
+            ends_early=True,
         )
 
 

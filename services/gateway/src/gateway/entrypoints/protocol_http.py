@@ -89,11 +89,13 @@ class ProtocolStreams:
         headers: Mapping[str, str],
         resumable: bool,
         dismissed: Callable[[Refusal], bytes] | None = None,
+        ends_early: bool = False,
     ) -> bool:
         """Serve a response up to its last frame and `end`; False where it was broken off or the client left. `dismissed` gives
-        the last frame for a viewer who may no longer watch; without it, such a stream is broken off."""
+        the last frame for a viewer who may no longer watch; without it, such a stream is broken off. With `ends_early` no stream
+        is broken off but ended: for a protocol whose end is a frame, so that clients come back from the end of a body."""
         scope[STREAMING] = True
-        stream = _Stream(viewer, self._heartbeat, send, end, resumable)
+        stream = _Stream(viewer, self._heartbeat, send, end, resumable, ends_early=ends_early)
         self._streams.add(stream)
         loop = asyncio.get_running_loop()
         lifetime = principal.expires_at - self._wiring.clock()
@@ -135,9 +137,23 @@ class ProtocolStreams:
 
 
 class _Stream:
-    __slots__ = ("_beat_due", "_cut", "_end", "_heartbeat", "_last", "_resumable", "_send", "_viewer", "_wrote")
+    __slots__ = (
+        "_beat_due",
+        "_cut",
+        "_end",
+        "_ends_early",
+        "_heartbeat",
+        "_last",
+        "_resumable",
+        "_send",
+        "_viewer",
+        "_wrote",
+    )
 
-    def __init__(self, viewer: FrameViewer, heartbeat: float, send: Send, end: bytes, resumable: bool) -> None:
+    def __init__(
+        self, viewer: FrameViewer, heartbeat: float, send: Send, end: bytes, resumable: bool, *, ends_early: bool
+    ) -> None:
+        self._ends_early = ends_early
         self._viewer, self._heartbeat, self._send, self._end, self._resumable = viewer, heartbeat, send, end, resumable
         self._cut = False
         self._last = b""
@@ -182,7 +198,7 @@ class _Stream:
             elif self._beat_due:
                 await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
             self._beat_due = False
-        if self._last:
+        if self._last or self._ends_early:
             await send({"type": "http.response.body", "body": self._last, "more_body": False})
         return False
 

@@ -183,5 +183,7 @@ def _terminal(run: Run, message: Message, head: _Head, sequence: int) -> RunEven
             cost_microusd=cost,
         )
     if run.status == "cancelled":
-        return RunCancelled(**head, sequence=sequence, message_id=message.id, by=message.cancelled_by, usage=usage, cost_microusd=cost)
+        return RunCancelled(
+            **head, sequence=sequence, message_id=message.id, by=message.cancelled_by, usage=usage, cost_microusd=cost
+        )
     return RunCompleted(**head, sequence=sequence, message_id=message.id, usage=usage, cost_microusd=cost)

@@ -42,6 +42,14 @@ context_window = 1000000
 input = 2.0
 output = 8.0
 continuation = "prefix"
+tools = true
+"""
+HELPER = """
+name = "helper"
+description = "Does what the script says."
+system_prompt = "Do as you are told."
+model = "openai:large"
+tools = ["pay", "ask_user", "mesh:*"]
 """
 
 OpenPage = Callable[..., Person]
@@ -70,6 +78,9 @@ def session_mesh(
     home: Path = tmp_path_factory.mktemp("browser-mesh")
     models = home / "models.toml"
     models.write_text(MODELS, "utf-8")
+    agents = home / "agents"
+    agents.mkdir()
+    (agents / "helper.toml").write_text(HELPER, "utf-8")
     mesh = mesh_module.start(
         home,
         scale="inference=2",
@@ -78,6 +89,7 @@ def session_mesh(
             "OPENAI_BASE_URL": upstream.base_url,
             "OPENAI_API_KEY": "sk-canary-0123456789",
             "EVERTHREAD_MODELS_FILE": str(models),
+            "EVERTHREAD_AGENTS_FOLDER": str(agents),
             "EVERTHREAD_PAGE_FOLDER": str(page_folder),
         },
     )

@@ -36,7 +36,7 @@ function Conversation({ thread }: { thread: ThreadChat }) {
   const asked = messages.find((message) => message.role === "assistant" && (message.metadata?.status === "waiting" || (message === last && waitsIn(message))));
   const current = (busy && view.target && messages.find((message) => message.id === view.target)) || (!busy && asked) || last;
   const answer = current?.role === "assistant" ? current : undefined;
-  const waits = !busy && !!answer?.metadata?.run_id && (answer.metadata.status === "waiting" || waitsIn(answer));
+  const waits = !!answer?.metadata?.run_id && ((!busy && answer.metadata.status === "waiting") || waitsIn(answer));
   const scroller = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
   const { following, toEnd, missed } = useFollowing(scroller, messages.length, last);
@@ -90,7 +90,7 @@ function Conversation({ thread }: { thread: ThreadChat }) {
               />
             ))}
           </Virtualizer>
-          {waits && <WaitingForm key={answer.metadata!.run_id} run={answer.metadata!.run_id!} onAnswer={(verb, body) => thread.answer(answer.metadata!.run_id!, verb, body)} />}
+          {waits && <WaitingForm key={answer.metadata!.run_id} run={answer.metadata!.run_id!} onResumed={() => void thread.open()} onAnswer={(verb, body) => thread.answer(answer.metadata!.run_id!, verb, body)} />}
           {view.refused && (
             <div className="failure" role="alert">
               <Icon name="alert" />
@@ -116,7 +116,7 @@ function Conversation({ thread }: { thread: ThreadChat }) {
         )}
         <div className="column">
           <StatusLine message={current} status={status} view={view} lost={lost && busy}>
-            {busy && answer?.metadata?.run_id && offers.has("POST /v1/demo/runs/{run_id}/kill") && <KillButton run={answer.metadata.run_id} />}
+            {busy && !waits && answer?.metadata?.run_id && offers.has("POST /v1/demo/runs/{run_id}/kill") && <KillButton run={answer.metadata.run_id} />}
           </StatusLine>
           <Announcer message={current} busy={busy} />
           <Composer of={thread.id} busy={busy} stopping={view.stopping} onSend={send} onStop={() => void thread.stop()} />

@@ -126,7 +126,9 @@ export class ThreadChat {
       for (let n = 0; !this.#closed; n++) {
         if (!(await this.#load())) return;
         const next = this.chat.messages.find((message) => message.role === "assistant" && RUNNING.has(message.metadata?.status ?? ""));
-        if (!next || next.metadata?.status === "waiting") break;
+        // What waits for an approval ends its response at once; what waits for an answer keeps it open.
+        const waits = next?.metadata?.status === "waiting";
+        if (!next || (waits && n > 0)) break;
         this.#change({ target: next.id });
         if (n > 0) await pause(Math.min(150 * 2 ** n, 3000), this.#away.signal);
         if (await this.#drive(() => this.chat.resumeStream())) return;
@@ -192,7 +194,6 @@ export class ThreadChat {
   /** Answer what a run waits for, then follow it further. */
   async answer(run: string, verb: "approve" | "input", body: unknown): Promise<void> {
     await post(`/v1/runs/${run}/${verb}`, body);
-    await pause(100);
     await this.open();
   }
 

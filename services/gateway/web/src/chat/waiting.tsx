@@ -24,21 +24,30 @@ interface Schema {
 
 interface Props {
   run: string;
+  /** It waits no longer: somebody answered, perhaps elsewhere. */
+  onResumed: () => void;
   onAnswer: (verb: "approve" | "input", body: unknown) => Promise<void>;
 }
 
-export function WaitingForm({ run, onAnswer }: Props) {
+export function WaitingForm({ run, onResumed, onAnswer }: Props) {
   const [wait, setWait] = useState<Wait | null>(null);
   const [error, setError] = useState("");
   const [sending, setSending] = useState(false);
   const [note, setNote] = useState("");
   useEffect(() => {
     let gone = false;
-    get<{ waiting?: Wait | null }>(`/v1/runs/${run}/state`)
-      .then((state) => !gone && setWait(state.waiting ?? null))
-      .catch(() => {});
+    let timer = 0;
+    const look = async () => {
+      const found = await get<{ waiting?: Wait | null }>(`/v1/runs/${run}/state`).catch(() => null);
+      if (gone) return;
+      if (found) setWait((before) => (before?.wait_id === found.waiting?.wait_id && before ? before : (found.waiting ?? null)));
+      if (found && !found.waiting) onResumed();
+      timer = window.setTimeout(look, document.hidden ? 10_000 : 1500);
+    };
+    void look();
     return () => {
       gone = true;
+      clearTimeout(timer);
     };
   }, [run]);
   if (!wait) return null;

@@ -15,7 +15,8 @@ TICKETS_PER_USER: Final = 20
 def no_ticket() -> Refusal:
     """What whoever comes with an unknown, a used or an old ticket is told."""
     return Refusal(
-        Code.TOKEN_INVALID, f"There is no such ticket, it was used, or it is older than {TICKET_SECONDS} seconds; get a new one."
+        Code.TOKEN_INVALID,
+        f"There is no such ticket, it was used, or it is older than {TICKET_SECONDS} seconds; get a new one.",
     )
 
 

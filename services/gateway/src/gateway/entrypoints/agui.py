@@ -238,7 +238,7 @@ class AguiDoor:
         message = known.get(run.question_id)
         while message is not None:
             branch.append(message)
-            if message.role != "assistant" and left:
+            if message.role not in ("assistant", "tool") and left:
                 names[message.id] = left.pop()
             message = known.get(message.parent_message_id)
         history: list[dict[str, Any]] = []
@@ -249,7 +249,9 @@ class AguiDoor:
                 )
             else:
                 identity = names.get(message.id, message.id)
-                history.append({"id": identity, "role": message.role, "content": message.content})
+                # What a service appended is no result of a call that the client knows.
+                role = "system" if message.role == "tool" else message.role
+                history.append({"id": identity, "role": role, "content": message.content})
         return history
 
 

@@ -157,7 +157,12 @@ async def check(client: httpx2.AsyncClient, thread: str, run_id: str, text: str)
     assert [frame.event for frame in ends] == ["run.completed"], ends[0].json
     message = await stored_answer(client, thread, run_id)
     assert (message["status"], message["content"]) == ("complete", text)
-    verified = (await client.get(f"/v1/runs/{run_id}/verify")).json()
+    verified: dict[str, Any] = {"equal": None}
+    async with asyncio.timeout(15):
+        # The answer is shown from the log a moment before it is stored.
+        while verified["equal"] is None:
+            verified = (await client.get(f"/v1/runs/{run_id}/verify")).json()
+            await asyncio.sleep(0.05)
     assert verified["equal"] is True, verified
     usages = [frame.json for frame in seen if frame.event == "usage"]
     for entry in usages:

@@ -12,6 +12,8 @@ document.addEventListener("securitypolicyviolation", (event) =>
 PATIENCE = 30_000
 """Milliseconds: two cores are shared with servers and a browser."""
 
+expect.set_options(timeout=PATIENCE)
+
 
 def flat(text: str) -> str:
     """Text without the white space that layout adds or takes."""

@@ -10,7 +10,8 @@ import { chatCommands } from "./commands";
 import { Composer } from "./composer";
 import { KillButton } from "./kill";
 import { MessageView } from "./message";
-import { Announcer, StatusLine, waitsIn } from "./status";
+import { waitsIn } from "./messages";
+import { Announcer, StatusLine } from "./status";
 import { ThreadChat } from "./thread-chat";
 import { WaitingForm } from "./waiting";
 

@@ -1,5 +1,5 @@
 /** Stored messages as the AI SDK's, and the tree of branches they form. */
-import type { UIMessage } from "ai";
+import { isToolUIPart, type UIMessage } from "ai";
 import type { StoredMessage, StoredPart, Usage } from "../lib/api";
 
 export interface Meta {
@@ -136,3 +136,8 @@ export class Tree {
 
 export const textOf = (message: Message): string =>
   message.parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+
+/** The answer asks for something and has not had it. */
+export function waitsIn(answer: Message | undefined): boolean {
+  return !!answer?.parts.some((part) => (part.type === "data-waiting" && !part.data.resumed) || (isToolUIPart(part) && part.state === "approval-requested"));
+}

@@ -1,7 +1,7 @@
 import { isToolUIPart } from "ai";
 import { useEffect, useRef, useState } from "react";
 import { duration } from "../lib/format";
-import { type Message, textOf } from "./messages";
+import { type Message, textOf, waitsIn } from "./messages";
 import type { View } from "./thread-chat";
 
 /** What is going on, in words that are true. Screen readers are told when that changes in kind, and no tokens. */
@@ -53,10 +53,6 @@ const toolOf = (answer: Message | undefined): string => {
   const last = answer?.parts.at(-1);
   return last && isToolUIPart(last) ? (last.type === "dynamic-tool" ? last.toolName : last.type.slice(5)) : "a tool";
 };
-
-export function waitsIn(answer: Message | undefined): boolean {
-  return !!answer?.parts.some((part) => (part.type === "data-waiting" && !part.data.resumed) || (isToolUIPart(part) && part.state === "approval-requested"));
-}
 
 const lengthOf = (message: Message): number =>
   message.parts.reduce((sum, part) => sum + (part.type === "text" || part.type === "reasoning" ? part.text.length : 0), 0);

@@ -10,7 +10,7 @@ import { pause } from "../lib/sse";
 import { kept, Store } from "../lib/store";
 import { onEntry } from "../threads/feed";
 import { begin, sawEnd } from "../threads/threads";
-import { fromStored, type Message, RUNNING, Tree } from "./messages";
+import { fromStored, type Message, RUNNING, Tree, waitsIn } from "./messages";
 
 export interface View {
   state: "loading" | "ready" | "missing" | "away";
@@ -127,7 +127,7 @@ export class ThreadChat {
         if (!(await this.#load())) return;
         const next = this.chat.messages.find((message) => message.role === "assistant" && RUNNING.has(message.metadata?.status ?? ""));
         // What waits for an approval ends its response at once; what waits for an answer keeps it open.
-        const waits = next?.metadata?.status === "waiting";
+        const waits = next?.metadata?.status === "waiting" || waitsIn(next);
         if (!next || (waits && n > 0)) break;
         this.#change({ target: next.id });
         if (n > 0) await pause(Math.min(150 * 2 ** n, 3000), this.#away.signal);
@@ -282,6 +282,8 @@ export class ThreadChat {
     this.chat.messages = path.map((stored) => {
       const known = shown.get(stored.id);
       if (known && this.busy && stored.id === this.view.get().target) return known;
+      // The stored view does not say what an answer asks for; its stream did.
+      if (known && RUNNING.has(stored.status) && waitsIn(known)) return known;
       const same = known && !RUNNING.has(stored.status) && known.metadata?.status === stored.status && known.metadata.created_at;
       return same ? known : fromStored(stored);
     });

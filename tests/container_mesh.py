@@ -22,7 +22,8 @@ from everthread.keys import AUDIENCE, ISSUER, ensure_key, mint
 from tests.mesh import ROOT, Mesh, free_port
 
 FILES = ("deploy/compose.yaml", "deploy/compose/local.yaml", "deploy/compose/test.yaml")
-COMPOSE = ["docker", "compose", "-p", "everthread-test", *(word for file in FILES for word in ("-f", file))]
+PROJECT = "everthread-test"
+COMPOSE = ["docker", "compose", "-p", PROJECT, *(word for file in FILES for word in ("-f", file))]
 SERVICES = ("gateway", "gateway-2", "conversation", "inference", "inference-2", "notifier")
 NAMES = {
     "gateway": "gateway-1",
@@ -64,7 +65,7 @@ class ContainerMesh(Mesh):
     def pid(self, name: str) -> int:
         # Without asking who is ready: by the time all have answered, what was to be killed may be over.
         service = {shown: service for service, shown in NAMES.items()}.get(name, name)
-        container = self.compose("ps", "--all", "--quiet", service).strip()
+        container = f"{PROJECT}-{service}-1"
         shown = subprocess.run(
             ["docker", "inspect", "--format", "{{.State.Pid}}", container], capture_output=True, text=True, check=True
         )

@@ -134,7 +134,8 @@ async def ask(client: httpx2.AsyncClient, content: str) -> tuple[str, str]:
 @asynccontextmanager
 async def killing(mesh: Mesh, *names: str) -> AsyncIterator[None]:
     """Kill these processes at once, do what is inside, then wait until they are back."""
-    before = {name: mesh.signal(name, signal.SIGKILL) for name in names}
+    # The services behind the tools live in this process: they must be able to answer meanwhile.
+    before = {name: await asyncio.to_thread(mesh.signal, name, signal.SIGKILL) for name in names}
     yield
     await mesh.wait_ready(changed=before)
 

@@ -21,8 +21,11 @@ from inference.tools.domain.outcome import ToolEnd, ToolFailure, ToolHandedOff, 
 from inference.tools.domain.output import cut_output
 from inference.tools.ports import Tool, ToolContext
 from inference.tools.run_tool import run_tool, unknown_tool
+from inference.tools.toolbox import Offered
 
 MOST_AT_ONCE: Final = 8
+LOOK_AGAIN: Final = (0.5, 1.5)
+"""Seconds before the services are asked again for a tool that is missing."""
 PROGRESS_BYTES: Final = 4096
 PROGRESS_SECONDS: Final = 0.1
 NO_WAIT_SENTENCE: Final = "Waiting for a time or a person is not possible here. Go on without it, and say so."
@@ -34,7 +37,7 @@ EXPIRED_SENTENCE: Final = "Nobody answered in time."
 async def take_tool_steps(work: Work, calls: Sequence[OpenCall], lane: Lane, acting: Acting) -> Failed | Wait | None:
     """Carry out `calls`. What the run waits for, where one of them waits: all the others are done by then. Cancelling it
     cancels every tool."""
-    offered = await offer_tools(work, lane, acting, model_has_tools=True)
+    offered = await _offered(work, calls, lane, acting)
     slots = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def one(call: OpenCall) -> Wait | None:
@@ -52,6 +55,19 @@ async def take_tool_steps(work: Work, calls: Sequence[OpenCall], lane: Lane, act
     await work.journal.stored()
     wrong = wrong_calls(work.journal.state, lane)
     return wrong or next((wait for wait in waits if wait is not None), None)
+
+
+async def _offered(work: Work, calls: Sequence[OpenCall], lane: Lane, acting: Acting) -> Offered:
+    """The agent's tools. A service that offered one a step ago, or to another worker, may be starting anew: where one of the
+    called is missing, they are asked again."""
+    offered = await offer_tools(work, lane, acting, model_has_tools=True)
+    is_remote = any(pattern.startswith(("mesh:", "mcp:")) for pattern in acting.config.tools)
+    for wait in LOOK_AGAIN if is_remote else ():
+        if all(call.call.name in offered.tools for call in calls):
+            break
+        await asyncio.sleep(wait)
+        offered = await offer_tools(work, lane, acting, model_has_tools=True)
+    return offered
 
 
 class _Call:

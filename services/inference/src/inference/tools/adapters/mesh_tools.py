@@ -76,7 +76,8 @@ class MeshTools:
             now = asyncio.get_running_loop().time()
             if self._found_at is None or now - self._found_at > self._fresh_for:
                 self._found = await self._look()
-                self._found_at = asyncio.get_running_loop().time()
+                # Nothing found is looked for again: services may be starting, and the server says at once that there is none.
+                self._found_at = asyncio.get_running_loop().time() if self._found else None
             return self._found
 
     async def close(self) -> None:

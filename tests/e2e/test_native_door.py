@@ -145,8 +145,10 @@ async def test_the_second_question_gets_the_first_as_context(mesh: Mesh) -> None
     bodies = [
         c["body"]["messages"] for c in calls["calls"] if c["body"]["messages"][-1]["content"] == "tokens=6 rate=200"
     ]
-    assert [(m["role"], m["content"]) for m in bodies[-1]] == [
-        ("system", "Be brief."),
+    system, *said = bodies[-1]
+    assert system["role"] == "system"
+    assert system["content"].endswith("Be brief."), "the agent's words, then the user's own"
+    assert [(m["role"], m["content"]) for m in said] == [
         ("user", "tokens=5 rate=200"),
         ("assistant", answer["content"]),
         ("user", "tokens=6 rate=200"),

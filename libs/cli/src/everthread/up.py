@@ -98,11 +98,10 @@ async def _run(plan: Plan, home: Home, page: Path | None) -> int:
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
     progress.begin(home, plan.uses, plan.notes)
-    building: asyncio.Future[None] = loop.create_future()
+    building = asyncio.create_task(_build(page, plan, progress))
     try:
         stopped = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(_start(supervisor))
-        building = asyncio.create_task(_build(page, plan, progress))
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()

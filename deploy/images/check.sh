@@ -16,7 +16,7 @@ for service in gateway conversation inference notifier; do
   grep -q "${known}S is set, but no service reads it; did you mean $known?" <<<"$said" || fail "$image: $said"
   docker run --rm --read-only --entrypoint sh "$image" -c '
     test "$(id -u):$(id -g)" = 10001:10001 || { echo "runs as $(id)"; exit 1; }
-    for tool in gcc cc clang make ld pip pip3 uv; do
+    for tool in gcc cc clang make ld pip pip3 uv node npm npx; do
       ! command -v $tool >/dev/null || { echo "has $tool"; exit 1; }
     done
     ! touch /opt/everthread/x 2>/dev/null || { echo "can write /opt"; exit 1; }
@@ -25,5 +25,15 @@ for service in gateway conversation inference notifier; do
   title=$(docker inspect --format '{{index .Config.Labels "org.opencontainers.image.title"}}' "$image")
   test "$title" = "everthread-$service" || fail "$image is labelled $title"
   docker inspect --format '{{json .Config.Healthcheck.Test}}' "$image" | grep -q healthz || fail "$image has no health check"
+  if [ "$service" = gateway ]; then
+    docker run --rm --read-only --entrypoint python "$image" -c '
+import os, pathlib
+folder = pathlib.Path(os.environ["EVERTHREAD_PAGE_FOLDER"])
+page = (folder / "index.html").read_text("utf-8")
+assert all((folder / part.name).read_bytes() for part in folder.glob("*.js")) and "/assets/" in page
+assert list(folder.glob("assets/*.js")) and list(folder.glob("assets/*.br")), "no scripts, or none compressed"
+assert not list(folder.rglob("node_modules"))
+' || fail "$image has no page"
+  fi
   echo "$image: $(docker inspect --format '{{.Size}}' "$image" | awk '{printf "%d MB", $1 / 1e6}'), as it should be"
 done

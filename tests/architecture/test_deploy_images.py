@@ -54,6 +54,25 @@ def test_images_run_as_nobody_in_particular_and_tell_their_health() -> None:
     assert "apt-get" not in DOCKERFILE
 
 
+def test_the_gateway_serves_the_page_that_was_built_from_these_sources() -> None:
+    assert "python services/gateway/web/build.py" in stage("page")
+    (folder,) = re.findall(r"COPY --from=page /src/services/gateway/web/dist (\S+)\n", stage("gateway"))
+    assert f"ENV EVERTHREAD_PAGE_FOLDER={folder}\n" in stage("gateway")
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert {"services/gateway/web/dist", "**/node_modules"} <= set(ignored), "a page built elsewhere would be taken as it is"
+    # What is given from outside would take the page away.
+    compose = (ROOT / "deploy/compose.yaml").read_text("utf-8")
+    assert "EVERTHREAD_PAGE_FOLDER" not in compose + (ROOT / "deploy/k8s/base/gateway.yaml").read_text("utf-8")
+
+
+def test_node_stays_in_the_stage_that_builds_the_page() -> None:
+    for service in SERVICES:
+        assert f"FROM service AS {service}\n" in DOCKERFILE
+        assert ("--from=page " in stage(service)) == (service == "gateway")
+    check = (ROOT / "deploy/images/check.sh").read_text("utf-8")
+    assert re.search(r"for tool in .*\bnode\b", check)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_gives_a_service_what_it_reads(service: str) -> None:
     part = COMPOSE["services"][service]

@@ -59,7 +59,7 @@ def test_the_gateway_serves_the_page_that_was_built_from_these_sources() -> None
     (folder,) = re.findall(r"COPY --from=page /src/services/gateway/web/dist (\S+)\n", stage("gateway"))
     assert f"ENV EVERTHREAD_PAGE_FOLDER={folder}\n" in stage("gateway")
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-    assert {"services/gateway/web/dist", "**/node_modules"} <= set(ignored), "a page built elsewhere would be taken as it is"
+    assert {"services/gateway/web/dist", "**/node_modules"} <= set(ignored), "one built elsewhere would be taken"
     # What is given from outside would take the page away.
     compose = (ROOT / "deploy/compose.yaml").read_text("utf-8")
     assert "EVERTHREAD_PAGE_FOLDER" not in compose + (ROOT / "deploy/k8s/base/gateway.yaml").read_text("utf-8")

@@ -322,8 +322,9 @@ def test_the_ingress_lets_streams_through_and_takes_bodies_of_the_right_size() -
     prefix = "nginx.ingress.kubernetes.io/"
     assert notes[prefix + "proxy-buffering"] == "off"
     assert int(notes[prefix + "proxy-read-timeout"]) >= 3600
-    limit = variables_of(settings_of("gateway"))["EVERTHREAD_BODY_BYTES"].default
-    assert notes[prefix + "proxy-body-size"] == f"{limit // 1024}k"
+    settings = variables_of(settings_of("gateway"))
+    limit = max(settings[name].default for name in ("EVERTHREAD_BODY_BYTES", "EVERTHREAD_DOCUMENT_BYTES"))
+    assert notes[prefix + "proxy-body-size"] == f"{limit // 1024**2}m"
     (rule,) = named("HTTPRoute", "gateway")["spec"]["rules"]
     assert rule["timeouts"] == {"request": "0s", "backendRequest": "0s"}
     assert rule["backendRefs"] == [{"name": "gateway", "port": int(environment("gateway")["EVERTHREAD_PORT"])}]

@@ -42,6 +42,7 @@ def quantile(values: Sequence[float], q: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
+
 STARTS = 25
 """Streams started per second. Accepting a message takes about 10 ms of two cores' time on the embedded database."""
 

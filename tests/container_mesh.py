@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,9 @@ def start_containers(home: Path, *, models: Path, upstream: str) -> ContainerMes
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if all(part["state"] == "ready" for part in mesh.ps().values()):
+            # Here rather than in a test: only the image must have the page, the mesh of `everthread up` may lack it.
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+                assert b"<title>" in page.read(), "the gateway's image serves no page"
             return mesh
         time.sleep(0.5)
     logs = mesh.compose("logs", "--tail", "20")

@@ -1,5 +1,5 @@
 """Run logs as a worker may write them, for property tests: takeovers with and without retraction, parallel tools, waits,
-several agents, every end."""
+several agents in turn and at once, every end."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,6 +67,8 @@ def run_logs(draw: st.DrawFn, *, approvals: bool = True, max_steps: int = 3) -> 
     agents = draw(st.sampled_from(crews))
     if draw(st.booleans()):
         _source(draw, writer)
+    if draw(st.integers(0, 2)) == 0:
+        _panel(draw, writer)
     for _ in range(draw(st.integers(1, max_steps))):
         writer.agent = draw(st.sampled_from(agents))
         calls = _model_step(draw, writer)
@@ -169,6 +171,49 @@ def _taken_over(draw: st.DrawFn, writer: _Writer, script: list[tuple[str, list[s
         texts = [(kind, deltas[:-1] or ["a"]) for kind, deltas in texts[:-1]]
     _write(draw, writer, texts, lost=lost - 1)
     return True
+
+
+def _panel(draw: st.DrawFn, writer: _Writer) -> None:
+    """Agents that answer at once, each in a step of its own. Now and then the worker is lost among them: of each agent that
+    is not done the text is gone on with, or taken back and written anew."""
+    crew = ["researcher", "writer", "critic"][: draw(st.integers(2, 3))]
+    writer.steps = writer.state.last_step
+    steps = {agent: writer.steps + number for number, agent in enumerate(crew, start=1)}
+    writer.steps += len(crew)
+    scripts = {agent: [(draw(st.sampled_from(["text", "reasoning"])), draw(TEXTS)) for _ in range(3)] for agent in crew}
+    todo = {agent: list(script) for agent, script in scripts.items()}
+    last: dict[str, tuple[str, int]] = {}
+
+    def start(agent: str) -> None:
+        writer.agent = agent
+        writer.add(e.StepStarted, step=steps[agent], kind="model", name=MODEL)
+
+    begun = {agent: len(writer.log) + number for number, agent in enumerate(crew, start=1)}
+    for agent in crew:
+        start(agent)
+    lost = draw(st.integers(0, 2))
+    while todo:
+        if lost and draw(st.integers(0, 4)) == 0:
+            lost -= 1
+            writer.agent, writer.attempt = None, writer.attempt + 1
+            writer.add(e.AttemptStarted, worker=f"inference-{writer.attempt}")
+            for agent in draw(st.permutations(list(todo))):
+                if draw(st.booleans()):
+                    writer.agent = agent
+                    writer.add(e.TextRetracted, from_sequence=begun[agent])
+                    todo[agent] = draw(st.sampled_from([scripts[agent], scripts[agent][:1], [("text", "b")]]))[:]
+                    last.pop(agent, None)
+                start(agent)
+        agent = draw(st.sampled_from(sorted(todo)))
+        writer.agent = agent
+        if todo[agent]:
+            kind, delta = todo[agent].pop(0)
+            if last.get(agent, ("", 0))[0] != kind:
+                last[agent] = (kind, writer.next_part)
+            writer.add(e.TextDelta if kind == "text" else e.ReasoningDelta, part=last[agent][1], delta=delta)
+        else:
+            writer.add(e.StepFinished, step=steps[agent], finish_reason="stop")
+            del todo[agent]
 
 
 def _maybe_takeover(draw: st.DrawFn, writer: _Writer, *, odds: int) -> None:

@@ -45,10 +45,11 @@ async def frames(response: httpx2.Response) -> AsyncIterator[Frame]:
 
 def text_of(events: list[dict[str, Any]]) -> str:
     """What a viewer has on the screen after these native events: deltas in order, retractions honoured."""
-    shown: list[tuple[int, str]] = []
+    shown: list[tuple[int, str | None, int, str]] = []
     for event in events:
+        agent = event.get("agent")
         if event["type"] == "text.delta":
-            shown.append((event["sequence"], event["delta"]))
+            shown.append((event["part"], agent, event["sequence"], event["delta"]))
         elif event["type"] == "text.retracted":
-            shown = [(sequence, delta) for sequence, delta in shown if sequence < event["from_sequence"]]
-    return "".join(delta for _, delta in shown)
+            shown = [text for text in shown if text[2] < event["from_sequence"] or agent not in (None, text[1])]
+    return "".join(text[3] for text in sorted(shown, key=lambda text: text[0]))

@@ -303,10 +303,12 @@ def _step_of(state: RunState, agent: str | None) -> int:
 
 def _grow(state: RunState, event: e.TextDelta | e.ReasoningDelta) -> None:
     part = state.parts.get(event.part)
-    if part is None:
+    if part is None or not isinstance(part.value, TextPart | ReasoningPart):
+        # A stored answer's parts are numbered anew where numbers were taken back (gateway, stored_log): the text that a
+        # viewer is given then may have the number that a source or a tool had.
         value: Part = TextPart(text=event.delta) if isinstance(event, e.TextDelta) else ReasoningPart(text=event.delta)
         _open_part(state, event, value)
-    elif isinstance(part.value, TextPart | ReasoningPart):
+    else:
         # CPython appends in place only to a string that a local alone refers to; `part.value.text += …` copies the whole
         # text each time (100,000 tokens: 0.7 s instead of 0.05, 400,000: 34 s instead of 0.2).
         text = part.value.text

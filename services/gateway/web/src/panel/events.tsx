@@ -120,7 +120,7 @@ export function summary(event: RunEvent): string {
     case "step.finished":
       return `step ${text("step")} ${text("finish_reason")}`;
     case "text.retracted":
-      return `everything from ${text("from_sequence")} on is taken back`;
+      return `${event.agent ? `what ${text("agent")} wrote` : "everything"} from ${text("from_sequence")} on is taken back`;
     case "tool.call":
     case "tool.progress":
     case "tool.result":

@@ -96,12 +96,24 @@ export function Replay({ run }: { run: string }) {
   );
 }
 
-/** The answer's text after these events; what was taken back is not in it. */
+/** The answer's text after these events, part by part as it is stored; what was taken back is not in it. */
 export function textAfter(events: readonly RunEvent[]): string {
-  let texts: Array<{ sequence: number; delta: string }> = [];
+  const parts = new Map<number, { openedAt: number; agent: unknown; deltas: string[] }>();
   for (const event of events) {
-    if (event.type === "text.delta") texts.push({ sequence: event.sequence, delta: String(event.delta ?? "") });
-    else if (event.type === "text.retracted") texts = texts.filter((text) => text.sequence < Number(event.from_sequence));
+    if (event.type === "text.delta") {
+      const number = Number(event.part);
+      const part = parts.get(number) ?? { openedAt: event.sequence, agent: event.agent, deltas: [] };
+      part.deltas.push(String(event.delta ?? ""));
+      parts.set(number, part);
+    } else if (event.type === "text.retracted") {
+      for (const [number, part] of parts) {
+        const named = !event.agent || part.agent === event.agent;
+        if (named && part.openedAt >= Number(event.from_sequence)) parts.delete(number);
+      }
+    }
   }
-  return texts.map((text) => text.delta).join("");
+  return [...parts]
+    .sort(([one], [other]) => one - other)
+    .flatMap(([, part]) => part.deltas)
+    .join("");
 }

@@ -19,6 +19,7 @@ from contracts.usage import Usage
 from gateway.domain.protocols.agui_messages import Placement, part_id, result_id, run_messages, tool_content
 from gateway.domain.protocols.frame import Frame, frame
 from gateway.domain.protocols.json_text import json_text
+from gateway.domain.protocols.retraction import is_retracted
 from gateway.domain.protocols.terminal import terminal_event
 from gateway.domain.protocols.waits import asked_calls
 
@@ -60,6 +61,7 @@ class AguiMapping:
         self._open: dict[int, str] = {}
         self._calls: dict[str, ToolCallPart] = {}
         self._steps: dict[int, str] = {}
+        self._step_agents: dict[int, str | None] = {}
         self._agents: list[str] = []
         self._placement = Placement("")
         self._emptied: list[str] = []
@@ -127,11 +129,11 @@ class AguiMapping:
             case e.TextDelta() | e.ReasoningDelta():
                 return self._delta(event)
             case e.StepStarted():
-                return self._step_started(event.step, event.kind)
+                return self._step_started(event)
             case e.StepFinished():
-                return self._close_parts() + self._step_finished(event.step)
+                return self._close_parts_of(event.agent) + self._step_finished(event.step)
             case e.TextRetracted():
-                return self._retract(event.from_sequence)
+                return self._retract(event)
             case e.ToolCall():
                 return self._tool_call(event)
             case e.ToolProgress() | e.ToolResult():
@@ -173,13 +175,15 @@ class AguiMapping:
 
     # Steps
 
-    def _step_started(self, step: int, kind: str) -> list[dict[str, Any]]:
+    def _step_started(self, event: e.StepStarted) -> list[dict[str, Any]]:
         # A takeover starts the interrupted step again: for the client it goes on.
-        if step in self._steps:
+        if event.step in self._steps:
             return []
-        finished = [payload for other in list(self._steps) for payload in self._step_finished(other)]
-        self._steps[step] = f"{kind} {step}"
-        return [*finished, {"type": "STEP_STARTED", "stepName": self._steps[step]}]
+        mine = [step for step in self._steps if self._step_agents[step] == event.agent]
+        finished = [payload for step in mine for payload in self._step_finished(step)]
+        self._steps[event.step] = f"{event.kind} {event.step}"
+        self._step_agents[event.step] = event.agent
+        return [*finished, {"type": "STEP_STARTED", "stepName": self._steps[event.step]}]
 
     def _step_finished(self, step: int) -> list[dict[str, Any]]:
         name = self._steps.pop(step, None)
@@ -191,7 +195,7 @@ class AguiMapping:
         is_text = isinstance(event, e.TextDelta)
         events: list[dict[str, Any]] = []
         if event.part not in self._open:
-            events += self._close_parts("reasoning")
+            events += self._close_parts_of(event.agent, "reasoning")
             part = self._parts.get(event.part)
             if part is None:
                 value: Part = TextPart(text="") if is_text else ReasoningPart(text="")
@@ -218,10 +222,10 @@ class AguiMapping:
             {"type": "REASONING_MESSAGE_START", "role": "reasoning"} | head,
         ]
 
-    def _close_parts(self, only: str = "") -> list[dict[str, Any]]:
+    def _close_parts_of(self, agent: str | None, only: str = "") -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = []
         for number, kind in list(self._open.items()):
-            if only in ("", kind):
+            if self._parts[number].agent == agent and only in ("", kind):
                 events += self._close_part(number)
         return events
 
@@ -236,11 +240,11 @@ class AguiMapping:
 
     # Retraction
 
-    def _retract(self, from_sequence: int) -> list[dict[str, Any]]:
+    def _retract(self, event: e.TextRetracted) -> list[dict[str, Any]]:
         gone = [
             number
             for number, part in self._parts.items()
-            if part.opened_at >= from_sequence and isinstance(part.value, TextPart | ReasoningPart)
+            if isinstance(part.value, TextPart | ReasoningPart) and is_retracted(event, part.opened_at, part.agent)
         ]
         if not gone:
             return []
@@ -277,7 +281,7 @@ class AguiMapping:
         if event.agent is not None:
             start["subagentRunId"] = event.agent
         return [
-            *self._close_parts("reasoning"),
+            *self._close_parts_of(event.agent, "reasoning"),
             start,
             {"type": "TOOL_CALL_ARGS", "toolCallId": event.tool_call_id, "delta": json_text(event.input)},
             {"type": "TOOL_CALL_END", "toolCallId": event.tool_call_id},
@@ -347,7 +351,7 @@ class AguiMapping:
 
     def _finish(self, subagents: str) -> list[dict[str, Any]]:
         """Close whatever is open; the AG-UI run ends."""
-        events = self._close_parts()
+        events = [payload for number in list(self._open) for payload in self._close_part(number)]
         for step in list(self._steps):
             events += self._step_finished(step)
         events += [_left(agent, subagents) for agent in self._agents]

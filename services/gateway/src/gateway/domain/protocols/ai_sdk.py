@@ -4,6 +4,7 @@ Facts from that source which shape this file:
 - A delta or end whose start was not in the same response is an error, and an unknown type kills the stream.
 - `reset-step` takes back everything after the last `start-step`, tools and sources too; what the log keeps of that step
   is sent again behind it. Nothing can take back an earlier step.
+- Agents that answer at once share one step of the client: a step each would cut the others' texts in two.
 - A result finds its tool call in any step, so tools that run after the model's step need no step of their own.
 - An approval is answered by a new POST, which the client only sends once the response has ended: waiting for an approval
   ends the response with `finish`. What follows belongs to the next **segment**, a response of its own.
@@ -17,6 +18,7 @@ from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallP
 from contracts.run_state import RunState, Waiting
 
 from gateway.domain.protocols.frame import Frame, frame
+from gateway.domain.protocols.retraction import is_retracted
 from gateway.domain.protocols.terminal import terminal_event
 from gateway.domain.protocols.waits import asked_calls
 
@@ -49,10 +51,11 @@ class AiSdkMapping:
         self._opened = False
         self._step: int | None = None
         self._step_number = 0
+        self._working: dict[int, str | None] = {}
         self._fresh = True
         self._parts: dict[int, _Part] = {}
         self._open: dict[int, tuple[str, str]] = {}
-        self._earlier_texts: dict[int, int] = {}
+        self._earlier_texts: dict[int, tuple[int, str | None]] = {}
         self._calls: dict[str, ToolCallPart] = {}
         self._finish_reason = "stop"
         self._attempt = 1
@@ -125,15 +128,17 @@ class AiSdkMapping:
             case e.StepFinished():
                 if event.finish_reason is not None:
                     self._finish_reason = FINISH_REASONS.get(event.finish_reason, "other")
-                return self._ensure() + self._end_parts()
+                self._working.pop(event.step, None)
+                return self._ensure() + self._end_parts_of(event.agent)
             case e.TextRetracted():
-                return self._ensure() + self._retract(event.from_sequence)
+                return self._ensure() + self._retract(event)
             case e.ToolCall():
                 value = ToolCallPart(
                     tool_call_id=event.tool_call_id, name=event.name, state=event.state, input=event.input
                 )
                 part = _Part(value, event.sequence, event.agent)
-                return self._ensure_step() + self._end_reasoning() + self._whole(event.part, part, still_open=False)
+                ended = self._end_reasoning(event.agent)
+                return self._ensure_step() + ended + self._whole(event.part, part, still_open=False)
             case e.ToolProgress() | e.ToolResult():
                 return self._ensure() + self._tool(event)
             case e.Source():
@@ -178,8 +183,13 @@ class AiSdkMapping:
         return [{"type": "message-metadata", "messageMetadata": {"attempt": event.attempt}}]
 
     def _step_started(self, event: e.StepStarted) -> list[dict[str, Any]]:
+        if event.kind == "tool":
+            return []
         # A takeover starts the interrupted step again: for the client it is the same step.
-        if event.kind == "tool" or (self._step is not None and event.step == self._step_number):
+        goes_on = event.step == self._step_number or event.step in self._working
+        beside_others = any(agent != event.agent for agent in self._working.values())
+        self._working[event.step] = event.agent
+        if self._step is not None and (goes_on or beside_others):
             return []
         return self._finish_step() + self._start_step(event.step)
 
@@ -190,10 +200,10 @@ class AiSdkMapping:
 
     def _finish_step(self) -> list[dict[str, Any]]:
         """End the step in the client. It stays open in the log's sense until the next model step, for its tools."""
-        chunks = self._end_parts()
+        chunks = self._end_open(list(self._open))
         for number, part in self._parts.items():
             if isinstance(part.value, TextPart | ReasoningPart):
-                self._earlier_texts[number] = part.opened_at
+                self._earlier_texts[number] = (part.opened_at, part.agent)
         self._parts, self._fresh = {}, False
         if self._step is None:
             return chunks
@@ -205,7 +215,7 @@ class AiSdkMapping:
         chunks: list[dict[str, Any]] = []
         if event.part not in self._open:
             # Thinking is over once something else begins; a page shows it as finished then.
-            chunks += self._end_reasoning()
+            chunks += self._end_reasoning(event.agent)
             known = self._parts.get(event.part)
             if known is None:
                 value: Part = TextPart(text="") if kind == "text" else ReasoningPart(text="")
@@ -222,18 +232,19 @@ class AiSdkMapping:
         self._open[number] = (kind, identity)
         return _with_agent({"type": f"{kind}-start", "id": identity}, agent)
 
-    def _end_reasoning(self) -> list[dict[str, Any]]:
-        return self._end_open([number for number, (kind, _) in self._open.items() if kind == "reasoning"])
+    def _end_reasoning(self, agent: str | None) -> list[dict[str, Any]]:
+        mine = [number for number in self._open if self._parts[number].agent == agent]
+        return self._end_open([number for number in mine if self._open[number][0] == "reasoning"])
 
-    def _end_parts(self) -> list[dict[str, Any]]:
-        return self._end_open(list(self._open))
+    def _end_parts_of(self, agent: str | None) -> list[dict[str, Any]]:
+        return self._end_open([number for number in self._open if self._parts[number].agent == agent])
 
     def _end_open(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
         closed = [self._open.pop(number) for number in numbers]
         return [{"type": f"{kind}-end", "id": identity} for kind, identity in closed]
 
-    def _retract(self, from_sequence: int) -> list[dict[str, Any]]:
-        if any(opened_at >= from_sequence for opened_at in self._earlier_texts.values()):
+    def _retract(self, event: e.TextRetracted) -> list[dict[str, Any]]:
+        if any(is_retracted(event, opened_at, agent) for opened_at, agent in self._earlier_texts.values()):
             return [
                 {
                     "type": "error",
@@ -243,7 +254,8 @@ class AiSdkMapping:
         kept = [
             (number, part)
             for number, part in self._parts.items()
-            if part.opened_at < from_sequence or not isinstance(part.value, TextPart | ReasoningPart)
+            if not isinstance(part.value, TextPart | ReasoningPart)
+            or not is_retracted(event, part.opened_at, part.agent)
         ]
         if len(kept) == len(self._parts):
             return []

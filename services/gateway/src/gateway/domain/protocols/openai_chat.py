@@ -4,9 +4,11 @@
   pending when the run completes was left to the client, and goes out then, with `finish_reason: "tool_calls"`.
 - A retraction that does not come back with the same words cannot be expressed: the stream ends with an error that names
   the run (docs/adr/0006-retraction-in-protocols-without-one.md). A cancelled run ends with `finish_reason: "cancelled"`.
+- Where several agents answer at once, the text of one is held back while an earlier text may still grow.
 - Reasoning goes out as `delta.reasoning_content`, as DeepSeek, vLLM and others do; it is not part of the answer.
 """
 
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contracts import events as e
@@ -16,6 +18,7 @@ from contracts.usage import Usage
 
 from gateway.domain.protocols.frame import Frame, frame
 from gateway.domain.protocols.json_text import json_text
+from gateway.domain.protocols.retraction import is_retracted
 from gateway.domain.protocols.shown_text import ShownText
 
 FINISH_REASONS: Final = frozenset({"stop", "length", "content_filter"})
@@ -26,6 +29,16 @@ def completion_id(run_id: str) -> str:
     return "chatcmpl-" + run_id.partition("_")[2]
 
 
+@dataclass(slots=True)
+class _Text:
+    """A text part of the log; the first `told` of its `deltas` have been said."""
+
+    opened_at: int
+    agent: str | None
+    deltas: list[str] = field(default_factory=list)
+    told: int = 0
+
+
 class ChatMapping:
     """One run's chunks. `include_usage` is the request's `stream_options.include_usage`; `finish_reason` is final once
     `ended`."""
@@ -34,8 +47,9 @@ class ChatMapping:
         self.ended = False
         self._include_usage = include_usage
         self._head: dict[str, Any] = {}
-        self._texts: dict[int, tuple[int, list[str]]] = {}
-        self._last_text = -1
+        self._texts: dict[int, _Text] = {}
+        self._last_told = -1
+        self._working: dict[int, str | None] = {}
         self._shown = ShownText()
         self._pending: dict[str, e.ToolCall] = {}
         self.finish_reason = "stop"
@@ -56,9 +70,14 @@ class ChatMapping:
             case e.RunStarted():
                 self._open(event, event.model)
                 return [self._chunk({"role": "assistant", "content": ""})]
+            case e.StepStarted():
+                if event.kind == "model":
+                    self._working[event.step] = event.agent
             case e.StepFinished():
                 if event.finish_reason in FINISH_REASONS:
                     self.finish_reason = event.finish_reason
+                self._working.pop(event.step, None)
+                return self._tell(event)
             case e.TextRetracted():
                 return self._retract(event)
             case e.ToolCall():
@@ -84,25 +103,51 @@ class ChatMapping:
         return frame(self._head | {"choices": [choice]})
 
     def _text(self, event: e.TextDelta) -> list[Frame]:
-        self._texts.setdefault(event.part, (event.sequence, []))[1].append(event.delta)
-        if event.part < self._last_text:
+        text = self._texts.get(event.part)
+        if text is None:
+            text = self._texts[event.part] = _Text(event.sequence, event.agent)
+        text.deltas.append(event.delta)
+        if event.part < self._last_told:
             # An earlier part grew: the log's text changed in its middle.
-            self._shown.take_back(self._content())
+            self._shown.take_back(self._told())
             return self._diverged(event)
-        self._last_text = event.part
-        new = self._shown.add(event.delta)
-        if self._shown.diverged:
-            return self._diverged(event)
-        return [self._chunk({"content": new})] if new else []
+        return self._tell(event)
+
+    def _tell(self, event: e.RunEvent) -> list[Frame]:
+        """What can be said now: every text up to the first one that may still grow."""
+        frames: list[Frame] = []
+        for number in sorted(self._texts):
+            if number < self._last_told:
+                continue
+            text = self._texts[number]
+            self._last_told = number
+            for delta in text.deltas[text.told :]:
+                new = self._shown.add(delta)
+                if self._shown.diverged:
+                    return [*frames, *self._diverged(event)]
+                frames += [self._chunk({"content": new})] if new else []
+            text.told = len(text.deltas)
+            if self._may_grow(number):
+                break
+        return frames
+
+    def _may_grow(self, number: int) -> bool:
+        agent = self._texts[number].agent
+        last = max(other for other, text in self._texts.items() if text.agent == agent)
+        return number == last and agent in self._working.values()
 
     def _retract(self, event: e.TextRetracted) -> list[Frame]:
-        self._texts = {number: text for number, text in self._texts.items() if text[0] < event.from_sequence}
-        self._last_text = max(self._texts, default=-1)
-        self._shown.take_back(self._content())
-        return self._diverged(event) if self._shown.diverged else []
+        self._texts = {
+            number: text for number, text in self._texts.items() if not is_retracted(event, text.opened_at, text.agent)
+        }
+        self._last_told = max((number for number, text in self._texts.items() if text.told), default=-1)
+        self._shown.take_back(self._told())
+        return self._diverged(event) if self._shown.diverged else self._tell(event)
 
-    def _content(self) -> str:
-        return "".join("".join(self._texts[number][1]) for number in sorted(self._texts))
+    def _told(self) -> str:
+        return "".join(
+            "".join(self._texts[number].deltas[: self._texts[number].told]) for number in sorted(self._texts)
+        )
 
     def _diverged(self, event: e.RunEvent) -> list[Frame]:
         self.ended = True
@@ -118,13 +163,16 @@ class ChatMapping:
     def _end(self, event: e.Terminal) -> list[Frame]:
         if not self._head:
             self._open(event, "")
+        self._working.clear()
+        frames = self._tell(event)
+        if self.ended:
+            return frames
         if not self._shown.complete:
-            return self._diverged(event)
+            return [*frames, *self._diverged(event)]
         self.ended = True
-        frames: list[Frame] = []
         match event:
             case e.RunFailed():
-                return [error_frame(event.message, "server_error", event.code)]
+                return [*frames, error_frame(event.message, "server_error", event.code)]
             case e.RunCancelled():
                 self.finish_reason = "cancelled"
             case e.RunCompleted():

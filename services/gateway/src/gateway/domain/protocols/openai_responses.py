@@ -32,17 +32,20 @@ from gateway.domain.protocols.openai_response_object import (
     reasoning_text,
     response_object,
 )
+from gateway.domain.protocols.retraction import is_retracted
 
 
 @dataclass(slots=True)
 class _Item:
-    """An output item under way. `texts` are what was streamed into it; `part` is the log's part it shows now."""
+    """An output item under way. `texts` are what was streamed into it; `part` is the log's part it shows now, `agent` whose
+    it is."""
 
     index: int
     id: str
     kind: str
     opened_at: int = 0
     part: int = -1
+    agent: str | None = None
     texts: list[str] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     done: dict[str, Any] | None = None
@@ -67,6 +70,7 @@ class ResponsesMapping:
         self._taken_back: list[_Item] = []
         self._matched: dict[int, list[str]] = {}
         self._calls: dict[str, ToolCallPart] = {}
+        self._call_parts: dict[str, int] = {}
         self._call_items: dict[str, _Item] = {}
         self._sources: list[dict[str, Any]] = []
 
@@ -97,14 +101,15 @@ class ResponsesMapping:
                 running = response_object(self._about, status="in_progress", output=[])
                 return [self._event("in_progress", response=running)]
             case e.StepFinished():
-                return self._end_texts()
+                return self._end_texts(event.agent)
             case e.TextRetracted():
                 return self._retract(event)
             case e.ToolCall():
                 self._calls[event.tool_call_id] = ToolCallPart(
                     tool_call_id=event.tool_call_id, name=event.name, state=event.state, input=event.input
                 )
-                return self._end_reasoning()
+                self._call_parts[event.tool_call_id] = event.part
+                return self._end_reasoning(event.agent)
             case e.ToolProgress() | e.ToolResult():
                 return self._tool(event)
             case e.Source():
@@ -122,11 +127,12 @@ class ResponsesMapping:
         item = self._open.get(event.part)
         if item is not None:
             return self._match(item, event.part, event.delta)
-        frames = self._end_reasoning()
+        frames = self._end_reasoning(event.agent)
         for part in list(self._matched):
-            # The text before this one is over, and shorter than what was shown of it.
-            frames += self._diverge(self._open[part], part)
-        orphan = self._taken_back[0] if self._taken_back else None
+            # The agent's text before this one is over, and shorter than what was shown of it.
+            if self._open[part].agent == event.agent:
+                frames += self._diverge(self._open[part], part)
+        orphan = next(iter(self._taken_back_of(event.agent)), None)
         if orphan is None:
             item, opened = self._add_message(event)
             item.texts.append(event.delta)
@@ -156,10 +162,10 @@ class ResponsesMapping:
     def _diverge(self, item: _Item, part: int) -> list[Frame]:
         """The regenerated text differs: end the old item empty and begin a new one with the text so far."""
         text = "".join(self._matched.pop(part))
-        frames = self._discard([item, *self._taken_back])
+        frames = self._discard([item, *self._taken_back_of(item.agent)])
         del self._open[part]
         new = self._new_item("message", f"msg_{self._suffix(part)}")
-        new.part, new.opened_at = part, item.opened_at
+        new.part, new.opened_at, new.agent = part, item.opened_at, item.agent
         self._open[part] = new
         frames += self._open_message(new)
         new.texts.append(text)
@@ -167,7 +173,7 @@ class ResponsesMapping:
 
     def _add_message(self, event: e.TextDelta) -> tuple[_Item, list[Frame]]:
         item = self._new_item("message", f"msg_{self._suffix(event.part)}")
-        item.part, item.opened_at = event.part, event.sequence
+        item.part, item.opened_at, item.agent = event.part, event.sequence, event.agent
         self._open[event.part] = item
         return item, self._open_message(item)
 
@@ -184,9 +190,12 @@ class ResponsesMapping:
     def _text_delta(self, item: _Item, delta: str) -> Frame:
         return self._content_event("output_text.delta", item, delta=delta, logprobs=[])
 
-    def _end_texts(self) -> list[Frame]:
+    def _taken_back_of(self, agent: str | None) -> list[_Item]:
+        return [item for item in self._taken_back if item.agent == agent]
+
+    def _end_texts(self, agent: str | None) -> list[Frame]:
         frames: list[Frame] = []
-        for part in list(self._open):
+        for part in [number for number, item in self._open.items() if item.agent == agent]:
             frames += self._end_text(part, "completed")
         return frames
 
@@ -211,7 +220,7 @@ class ResponsesMapping:
         frames: list[Frame] = []
         if item is None:
             item = self._new_item("reasoning", f"rs_{self._suffix(event.part)}_{event.sequence}")
-            item.part, item.opened_at = event.part, event.sequence
+            item.part, item.opened_at, item.agent = event.part, event.sequence, event.agent
             self._open[event.part] = item
             frames = [
                 self._item_event("output_item.added", item, item=reasoning_item(item.id, "in_progress", [])),
@@ -220,9 +229,10 @@ class ResponsesMapping:
         item.texts.append(event.delta)
         return [*frames, self._content_event("reasoning_text.delta", item, delta=event.delta)]
 
-    def _end_reasoning(self) -> list[Frame]:
+    def _end_reasoning(self, agent: str | None) -> list[Frame]:
         frames: list[Frame] = []
-        for part in [number for number, item in self._open.items() if item.kind == "reasoning"]:
+        mine = [number for number, item in self._open.items() if item.agent == agent]
+        for part in [number for number in mine if self._open[number].kind == "reasoning"]:
             frames += self._end_reasoning_item(self._open.pop(part), "completed")
         return frames
 
@@ -239,7 +249,9 @@ class ResponsesMapping:
     def _retract(self, event: e.TextRetracted) -> list[Frame]:
         frames: list[Frame] = []
         for item in self._items:
-            if item.kind not in ("message", "reasoning") or item.retracted or item.opened_at < event.from_sequence:
+            if item.kind not in ("message", "reasoning") or item.retracted:
+                continue
+            if not is_retracted(event, item.opened_at, item.agent):
                 continue
             self._open.pop(item.part, None)
             self._matched.pop(item.part, None)
@@ -281,6 +293,7 @@ class ResponsesMapping:
         item = self._call_items.get(event.tool_call_id)
         if item is None:
             item = self._new_item("mcp_call", f"mcp_{self._suffix(len(self._items))}")
+            item.part = self._call_parts[event.tool_call_id]
             self._call_items[event.tool_call_id] = item
             frames = self._open_call(item, call)
         if not isinstance(event, e.ToolResult) or item.done is not None:
@@ -311,6 +324,7 @@ class ResponsesMapping:
             if call.tool_call_id in self._call_items or call.state != "pending":
                 continue
             item = self._new_item("function_call", f"fc_{self._suffix(len(self._items))}")
+            item.part = self._call_parts[call.tool_call_id]
             arguments = json_text(call.input)
             item.done = function_item(item.id, call)
             frames += [
@@ -350,6 +364,7 @@ class ResponsesMapping:
             if call.state != "pending" or call.tool_call_id in self._call_items:
                 continue
             item = self._new_item("mcp_approval_request", f"mcpr_{self._suffix(len(self._items))}")
+            item.part = self._call_parts[call.tool_call_id]
             item.done = {
                 "type": "mcp_approval_request",
                 "id": item.id,
@@ -376,7 +391,9 @@ class ResponsesMapping:
         if completed:
             frames += self._leave_to_client()
         self.ended = True
-        output = [item.done for item in self._items if item.done is not None and not item.retracted]
+        # In the order of the stored message: of agents that answer at once, the one that was written anew comes last.
+        items = sorted(self._items, key=lambda item: item.part)
+        output = [item.done for item in items if item.done is not None and not item.retracted]
         about, usage = self._about, event.usage
         match event:
             case e.RunCompleted():

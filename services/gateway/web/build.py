@@ -21,7 +21,15 @@ from typing import Final
 HERE: Final = Path(__file__).resolve().parent
 DIST: Final = HERE / "dist"
 STAMP: Final = ".sources"
-SOURCES: Final = ("index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "build.py")
+SOURCES: Final = (
+    "index.html",
+    "console.html",
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "vite.config.ts",
+    "build.py",
+)
 FOLDERS: Final = ("src", "public")
 
 LEAST_NODE: Final = (20, 19)

@@ -10,6 +10,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     reportCompressedSize: false,
     chunkSizeWarningLimit: 1000,
+    // The console is a document of its own: a chat loads nothing of it.
+    rolldownOptions: { input: { index: "index.html", console: "console.html" } },
   },
   server: {
     // `npm run dev` against a mesh that `everthread up` runs; the session wants requests of its own address.

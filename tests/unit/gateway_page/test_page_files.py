@@ -14,8 +14,9 @@ from gateway.domain.page import POLICY, caching_of, coding_of, file_of, wants_pa
     [
         ("/", "index.html"),
         ("/t/thr_01ARZ3NDEKTSV4RRFFQ69G5FAV", "index.html"),
-        ("/console", "index.html"),
-        ("/console/runs/x", "index.html"),
+        ("/console", "console.html"),
+        ("/console/runs/x", "console.html"),
+        ("/consoles", None),
         ("/assets/index-abc.js", "assets/index-abc.js"),
         ("/favicon.svg", "favicon.svg"),
         ("/v1/threads", None),

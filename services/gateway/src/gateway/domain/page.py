@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 INDEX: Final = "index.html"
+CONSOLE: Final = "console.html"
+DOCUMENTS: Final = frozenset({INDEX, CONSOLE})
 ASSETS: Final = "assets/"
 
 POLICY: Final = "; ".join(
@@ -33,14 +35,14 @@ HEADERS: Final[Mapping[str, str]] = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
-_VIEWS: Final = ("/t/", "/console/")
-_VIEW_ROOTS: Final = frozenset({"/", "/console"})
-
 
 def file_of(path: str) -> str | None:
-    """The page's file at a path: its views are all one document, its parts stand below `assets/`. None: not the page's."""
-    if path in _VIEW_ROOTS or path.startswith(_VIEWS):
+    """The page's file at a path: the chat's views are all one document, the console's another, the parts of both stand below
+    `assets/`. None: not the page's."""
+    if path == "/" or path.startswith("/t/"):
         return INDEX
+    if path == "/console" or path.startswith("/console/"):
+        return CONSOLE
     name = path.removeprefix("/")
     return name if name.startswith(ASSETS) or name in ("favicon.svg", "manifest.webmanifest") else None
 

@@ -6,7 +6,7 @@ import msgspec
 from contracts.codes import Code
 from fastapi import APIRouter, Request, Response
 
-from gateway.domain.page import HEADERS, INDEX, caching_of, coding_of, file_of, wants_page
+from gateway.domain.page import DOCUMENTS, HEADERS, caching_of, coding_of, file_of, wants_page
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.wiring import wiring_of
 
@@ -48,14 +48,14 @@ async def get_page(request: Request) -> Response:
     name = file_of(request.url.path)
     if name is None:
         raise Refusal(Code.NOT_FOUND, "There is nothing at this path.")
-    if name == INDEX and not wants_page(headers.get("accept", "")):
+    if name in DOCUMENTS and not wants_page(headers.get("accept", "")):
         if request.url.path == "/":
             return _json(HELLO)
         raise Refusal(Code.NOT_FOUND, "There is nothing at this path but a view of the page, for browsers.")
     files = wiring_of(request).page
     found = files.find(name) if files is not None else None
     if found is None:
-        if name != INDEX:
+        if name not in DOCUMENTS:
             raise Refusal(Code.NOT_FOUND, "The page has no such part.")
         return Response(NOT_BUILT, media_type="text/html", headers={**HEADERS, "cache-control": "no-store"})
     answer = {

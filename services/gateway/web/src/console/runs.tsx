@@ -1,0 +1,219 @@
+import { useEffect, useState } from "react";
+import { get, post, type Page } from "../lib/api";
+import { dollars, duration, modelName } from "../lib/format";
+import { setQuery, usePlace } from "../lib/router";
+import { offers } from "../lib/session";
+import { say } from "../lib/toast";
+import type { RunRow, Stopped } from "./api";
+import { useLoad } from "./load";
+import { Ask, Link, State, Table, View, When, or, type Question } from "./parts";
+
+const STATUSES = ["pending", "generating", "waiting", "complete", "error", "cancelled"];
+const SINCE = [
+  ["", "at any time"],
+  ["900", "in 15 minutes"],
+  ["3600", "in an hour"],
+  ["86400", "in a day"],
+  ["604800", "in a week"],
+] as const;
+const LIMIT = 50;
+/** How many one call stops at most. */
+const MOST = 100;
+const open = (run: RunRow) => !run.ended_at;
+
+function addressOf(query: URLSearchParams): string {
+  const asked = new URLSearchParams({ limit: String(LIMIT) });
+  for (const name of ["status", "path", "model", "user", "agent"]) if (query.get(name)) asked.set(name, query.get(name)!);
+  const seconds = Number(query.get("since"));
+  // To the minute, so that reading again asks the same.
+  if (seconds) asked.set("since", new Date(Math.floor(Date.now() / 60_000) * 60_000 - seconds * 1000).toISOString());
+  return `/v1/admin/runs?${asked}`;
+}
+
+/** Everybody's runs, the newest first; filters are in the address. */
+export function Runs() {
+  const { query } = usePlace();
+  const address = addressOf(query);
+  const loaded = useLoad<Page<RunRow>>(address, 3);
+  const [older, setOlder] = useState<{ address: string; items: RunRow[]; next: string | null } | null>(null);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [question, setQuestion] = useState<Question | null>(null);
+  const more = older?.address === address ? older : null;
+  useEffect(() => setChosen(new Set()), [address]);
+
+  return (
+    <View title="Runs" loaded={loaded} tools={<Filters query={query} />}>
+      {(page) => {
+        const first = new Set(page.items.map((run) => run.id));
+        const rows = [...page.items, ...(more?.items ?? []).filter((run) => !first.has(run.id))];
+        const next = more ? more.next : page.next_cursor;
+        const going = rows.filter(open);
+        const picked = going.filter((run) => chosen.has(run.id)).slice(0, MOST);
+        const stop = () =>
+          setQuestion({
+            title: picked.length === 1 ? "Stop this run?" : `Stop ${picked.length} runs?`,
+            text: <p>Each keeps the text it has so far and ends as cancelled. Whoever watches sees it at once. This cannot be undone.</p>,
+            action: "Stop",
+            danger: true,
+            run: async () => {
+              const { stopped, refused } = await post<Stopped>("/v1/admin/runs/stop", { run_ids: picked.map((run) => run.id) });
+              const codes = Object.values(refused);
+              say(`${stopped.length} told to stop${codes.length ? `; ${codes.length} refused: ${[...new Set(codes)].join(", ")}` : ""}.`);
+              setChosen(new Set());
+              loaded.again();
+            },
+          });
+        return (
+          <>
+            {offers("POST /v1/admin/runs/stop") && (
+              <div className="row bulk">
+                <button type="button" className="danger" disabled={!picked.length} onClick={stop}>
+                  Stop {picked.length || ""}
+                </button>
+                <button type="button" className="quiet" disabled={!going.length} onClick={() => setChosen(new Set(going.slice(0, MOST).map((run) => run.id)))}>
+                  Choose all that run here ({going.length})
+                </button>
+                {chosen.size > 0 && (
+                  <button type="button" className="quiet" onClick={() => setChosen(new Set())}>
+                    Choose none
+                  </button>
+                )}
+              </div>
+            )}
+            <Table
+              label="Runs"
+              empty={rows.length === 0 && "No run is like that."}
+              head={
+                <>
+                  <th>
+                    <span className="unseen">Chosen</span>
+                  </th>
+                  <th>State</th>
+                  <th>Run</th>
+                  <th>Model</th>
+                  <th>Path</th>
+                  <th>User</th>
+                  <th>Agent</th>
+                  <th>Accepted</th>
+                  <th className="number">Took</th>
+                  <th className="number">Attempts</th>
+                  <th className="number">Cost</th>
+                  <th>Error</th>
+                </>
+              }
+            >
+              {rows.map((run) => (
+                <tr key={run.id} data-run={run.id} data-status={run.status}>
+                  <td>
+                    {open(run) && (
+                      <input
+                        type="checkbox"
+                        aria-label={`Choose ${run.id}`}
+                        checked={chosen.has(run.id)}
+                        onChange={(event) => {
+                          const changed = new Set(chosen);
+                          if (event.target.checked) changed.add(run.id);
+                          else changed.delete(run.id);
+                          setChosen(changed);
+                        }}
+                      />
+                    )}
+                  </td>
+                  <td>
+                    <State status={run.status} />
+                  </td>
+                  <td>
+                    <Link to={`/console/runs/${run.id}`}>
+                      <code>{run.id}</code>
+                    </Link>
+                  </td>
+                  <td title={run.model}>{modelName(run.model)}</td>
+                  <td>{run.path}</td>
+                  <td>
+                    <button type="button" className="link plain" title="Only this user's" onClick={() => setQuery({ user: run.user_id })}>
+                      {run.user_id}
+                    </button>
+                  </td>
+                  <td>{or(run.agent)}</td>
+                  <td>
+                    <When at={run.created_at} />
+                  </td>
+                  <td className="number">{duration(Math.max(0, (run.ended_at ? Date.parse(run.ended_at) : loaded.at) - Date.parse(run.created_at)))}</td>
+                  <td className="number">{run.attempts}</td>
+                  <td className="number">{dollars(run.cost_microusd) ?? "–"}</td>
+                  <td>{run.error_code && <code className="bad">{run.error_code}</code>}</td>
+                </tr>
+              ))}
+            </Table>
+            {next && (
+              <button
+                type="button"
+                onClick={() =>
+                  get<Page<RunRow>>(`${address}&cursor=${encodeURIComponent(next)}`)
+                    .then((found) => setOlder({ address, items: [...(more?.items ?? []), ...found.items], next: found.next_cursor }))
+                    .catch((error: Error) => say(error.message))
+                }
+              >
+                Older runs
+              </button>
+            )}
+            {question && <Ask question={question} onClose={() => setQuestion(null)} />}
+          </>
+        );
+      }}
+    </View>
+  );
+}
+
+function Filters({ query }: { query: URLSearchParams }) {
+  const choose = (name: string, label: string, values: ReadonlyArray<readonly [string, string]>) => (
+    <label>
+      <span className="unseen">{label}</span>
+      <select value={query.get(name) ?? ""} onChange={(event) => setQuery({ [name]: event.target.value || null })}>
+        {values.map(([value, text]) => (
+          <option key={value} value={value}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+  return (
+    <div className="filters" role="search" aria-label="Filters">
+      {choose("status", "State", [["", "any state"], ...STATUSES.map((status) => [status, status] as const)])}
+      {choose("path", "Path", [
+        ["", "both paths"],
+        ["durable_event", "durable_event"],
+        ["legacy_sync", "legacy_sync"],
+      ])}
+      {choose("since", "Accepted", SINCE)}
+      {(["model", "user", "agent"] as const).map((name) => (
+        <Field key={`${name}=${query.get(name) ?? ""}`} name={name} value={query.get(name) ?? ""} />
+      ))}
+      {[...query].length > 0 && (
+        <button type="button" className="quiet" onClick={() => setQuery(Object.fromEntries([...query.keys()].map((name) => [name, null])))}>
+          Clear
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** In force at Enter or when it is left. */
+function Field({ name, value }: { name: string; value: string }) {
+  const [text, setText] = useState(value);
+  const apply = () => text.trim() !== value && setQuery({ [name]: text.trim() || null });
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        apply();
+      }}
+    >
+      <label>
+        <span className="unseen">{name === "user" ? "User" : name === "model" ? "Model" : "Agent"}</span>
+        <input value={text} placeholder={name} onChange={(event) => setText(event.target.value)} onBlur={apply} />
+      </label>
+    </form>
+  );
+}

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from bus.api import RunLog
+from bus.heartbeats import Heartbeats
 from bus.jetstream import connect
 from bus.key_values import KeyValues
 from contracts.registry import Registry
@@ -17,6 +18,7 @@ from runtime.names import Metric
 from runtime.process import Process, StartupError
 from runtime.settings import load_models
 
+from gateway.adapters.agents import GrpcAgents
 from gateway.adapters.audit_stream import AuditStream
 from gateway.adapters.browser_registry import BrowserRegistry
 from gateway.adapters.budget_bucket import BudgetBucket
@@ -31,9 +33,11 @@ from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns, LegacyViewers
 from gateway.adapters.member_notices import MemberNotices
+from gateway.adapters.operations import GrpcOperations
 from gateway.adapters.page_files import PageFolder
 from gateway.adapters.path_wishes import PathWishes
 from gateway.adapters.presence_bucket import PresenceBucket
+from gateway.adapters.process_bucket import ProcessBucket
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.sharing import GrpcSharing
@@ -42,6 +46,7 @@ from gateway.adapters.ticket_bucket import TicketBucket
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
 from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
+from gateway.console_ports import Console
 from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.guard import Broken, GuardPolicy
@@ -71,8 +76,11 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         settings.conversation_address, deadline=settings.conversation_deadline, runs=legacy
     )
     documents = GrpcDocuments(settings.conversation_address, deadline=settings.conversation_deadline)
+    agents = GrpcAgents(settings.inference_address)
     usage = GrpcUsage(settings.conversation_address, deadline=settings.conversation_deadline)
+    operations = GrpcOperations(settings.conversation_address, deadline=settings.conversation_deadline)
     bus = await connect(settings.nats_url, instance=process.instance)
+    heartbeats = Heartbeats(bus, "gateway", version=version("everthread-gateway"))
     flags = FlagBucket(bus)
     await flags.start()
     attendance = Attendance()
@@ -101,10 +109,12 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         sharing=sharing,
         tools=tools,
         presences=presences,
+        agents=agents,
         spending=usage,
         budgets=BudgetBucket(bus),
         ticket_store=TicketBucket(bus),
         notices=notices_of(settings, bus),
+        console=Console(operations=operations, processes=ProcessBucket(bus), levels=bus),
     )
     feeds = Feeds(watched, piece_bytes=settings.piece_bytes)
     doors, protocol_streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds))
@@ -134,6 +144,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         name="guard",
     )
     stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
+    heartbeats.start()
     logger.info("gateway.started", host=settings.host, port=port, development=settings.jwks_url is None)
     try:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -147,6 +158,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         guarding.cancel()
         await asyncio.gather(guarding, return_exceptions=True)
         await lease.release()
+        await heartbeats.close()
         serving.cancel()
         await flags.close()
         await notices_of_members.close()
@@ -161,6 +173,8 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await tools.close()
         await documents.close()
         await usage.close()
+        await agents.close()
+        await operations.close()
         await bus.drain()
 
 

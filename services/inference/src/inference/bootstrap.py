@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+from importlib.metadata import version
 
 import structlog
 from bus.errors import BusError
+from bus.heartbeats import Heartbeats
 from bus.jetstream import JetStreamBus, connect
 from contracts import topology
 from contracts.registry import Registry
+from rpc.v1.agents_pb2_grpc import add_AgentServiceServicer_to_server
 from rpc.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from runtime import metrics, rpc
 from runtime.names import Metric
@@ -29,6 +32,7 @@ from inference.agents.domain.config import Agents, read_agents
 from inference.agents.files import agent_files
 from inference.domain.peers import PeerClaims
 from inference.domain.retry import RetryPolicy
+from inference.entrypoints.agent_service import AgentService
 from inference.entrypoints.commands import commands_subscriber
 from inference.entrypoints.legacy_sync import LegacySync
 from inference.entrypoints.peers import hearing_peers
@@ -60,6 +64,9 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     running, claims = RunningRuns(), PeerClaims()
     metrics.set_to(Metric.SLOTS, settings.slots)
     metrics.read(Metric.SLOTS_IN_USE, lambda: len(running))
+    heartbeats = Heartbeats(
+        bus, "inference", version=version("everthread-inference"), slots=lambda: (settings.slots, len(running))
+    )
     agents = _read_agents(settings, registry)
     toolbox = new_toolbox(bus, agents, clock, os.environ)
     budgets = BucketBudgets(bus)
@@ -86,6 +93,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     )
     server = rpc.Server()
     add_InferenceServiceServicer_to_server(legacy, server.grpc)
+    add_AgentServiceServicer_to_server(AgentService(agents), server.grpc)
     consuming: asyncio.Task[None] | None = None
     reading: asyncio.Task[None] | None = None
     try:
@@ -100,6 +108,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
             await server.start(settings.host, settings.grpc_port)
             process.health.check("nats", lambda: bus.connected)
             process.health.check("commands", lambda: not consuming.done())
+            heartbeats.start()
             logger.info("inference.started", worker=bus.name, slots=settings.slots)
             stopping = asyncio.create_task(process.stopping.wait())
             await asyncio.wait({consuming, reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -113,6 +122,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
                     # Where it ended by itself, the process fails with its error instead of leaving as if all were well.
                     work.result()
     finally:
+        await heartbeats.close()
         begun = [task for task in (consuming, reading) if task is not None]
         for task in begun:
             task.cancel()

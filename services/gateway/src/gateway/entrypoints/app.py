@@ -10,6 +10,8 @@ from starlette.types import ASGIApp
 
 from gateway.entrypoints import (
     admin,
+    agents,
+    console,
     demo,
     documents,
     export,
@@ -73,11 +75,13 @@ def build(
     app.include_router(people.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(export.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(tickets.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(agents.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(usage.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(documents.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(notices.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(webhooks.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(admin.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(console.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(rollout.router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     if wiring.demo is not None:
         app.include_router(demo.router, dependencies=[Depends(HTTPBearer(auto_error=False))])

@@ -11,6 +11,7 @@ from contracts.cursor import START
 from contracts.ids import RUN, THREAD, InvalidIdError, check_id
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
+from gateway.domain.agents import check_agent
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.records import ENDED, SendOptions, ThreadChange
@@ -69,6 +70,7 @@ async def create_thread(caller: Caller, wiring: Behind, body: views.CreateThread
     """Create a thread."""
     wanted = body or views.CreateThread()
     check_model(wanted.model, wiring.models)
+    await check_agent(wiring.agents, wanted.agent)
     thread = await wiring.conversation.create_thread(
         caller.user_id,
         title=wanted.title,
@@ -105,6 +107,7 @@ async def change_thread(
 ) -> views.ThreadView:
     """Rename, archive, pin, star, tag, or choose another model."""
     check_model(body.model or "", wiring.models)
+    await check_agent(wiring.agents, body.agent or "")
     change = ThreadChange(
         title=body.title,
         model=body.model,
@@ -144,6 +147,7 @@ async def post_message(
     wait = wiring.messages.take(caller.user_id, asyncio.get_running_loop().time())
     if wait:
         raise Refusal(Code.LIMIT_REACHED, "Too many messages at once; wait a moment.", retry_after=wait)
+    await check_agent(wiring.agents, body.agent)
     message = MessageToSend(
         content=body.content,
         model=body.model,

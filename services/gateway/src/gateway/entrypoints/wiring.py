@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from contracts.registry import Registry
 from fastapi import Request
 
+from gateway.console_ports import Console
+from gateway.domain.agents import AgentList
 from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.deliveries import Deliveries
@@ -66,6 +68,7 @@ class Wiring:
     """Without it a ticket is good at this gateway only."""
     clock: Callable[[], float] = time.time
     documents: Documents | None = None
+    agents: AgentList | None = None
     spending: Spending | None = None
     budgets: BudgetStore | None = None
     document_bytes: int = 10 * 1024 * 1024
@@ -85,6 +88,8 @@ class Wiring:
     """Signs sessions by name, for development; without it a session begins with a token."""
     sign_in_url: str | None = None
     demo: DemoWorkers | None = None
+    console: Console | None = None
+    """What administrators see of the whole mesh."""
 
     async def choose_path(self, principal: Principal, *, thread_id: str, model: str, asked: str) -> str:
         """What to accept a message with: a path, or `shadow`; see handlers.choose_path. Raises Refusal."""

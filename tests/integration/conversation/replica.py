@@ -15,6 +15,7 @@ from contracts.topology import DUE, RECORD, WAKE
 from conversation.adapters.bus_broker import BusBroker
 from conversation.adapters.bus_eraser import BusEraser
 from conversation.adapters.cron_calendar import CronCalendar
+from conversation.adapters.mongo_all_runs import MongoAllRuns
 from conversation.adapters.mongo_graves import MongoGraves
 from conversation.adapters.mongo_records import MongoRecords
 from conversation.adapters.mongo_shares import MongoShares
@@ -23,17 +24,21 @@ from conversation.adapters.schema import prepare
 from conversation.bootstrap import now
 from conversation.domain.acceptance import Timing
 from conversation.domain.limits import Limits
+from conversation.domain.operations import DeadLetter
 from conversation.entrypoints.due_subscriber import DueSubscriber
 from conversation.entrypoints.grpc_service import ConversationService
+from conversation.entrypoints.operations_service import OperationsService
 from conversation.entrypoints.record_subscriber import RecordSubscriber
 from conversation.entrypoints.sharing_service import SharingService
 from conversation.entrypoints.wake_subscriber import WakeSubscriber
 from conversation.lifetime_ports import LifetimeParts
+from conversation.operations_ports import OperationsParts
 from conversation.ports import Parts
 from conversation.sharing_ports import SharingParts
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub, add_ConversationServiceServicer_to_server
+from rpc.v1.operations_pb2_grpc import OperationsServiceStub, add_OperationsServiceServicer_to_server
 from rpc.v1.sharing_pb2_grpc import SharingServiceStub, add_SharingServiceServicer_to_server
 from runtime.rpc import Server, connect
 from store.database import Database
@@ -42,6 +47,7 @@ from store.relay import Relay
 
 if TYPE_CHECKING:
     from rpc.v1.conversation_pb2_grpc import ConversationServiceAsyncStub
+    from rpc.v1.operations_pb2_grpc import OperationsServiceAsyncStub
     from rpc.v1.sharing_pb2_grpc import SharingServiceAsyncStub
 
 REGISTRY = load_registry({"EVERTHREAD_EMBEDDED_MODEL_URL": "http://127.0.0.1:1/v1"})
@@ -70,6 +76,22 @@ class Commands(CommandListener):
         return [sent for sent in self.sent if sent[0] in ("insert", "update", "delete", "findAndModify", "bulkWrite")]
 
 
+class Letters:
+    """operations_ports.DeadLetters in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, DeadLetter] = {}
+
+    async def newest(self, limit: int) -> list[DeadLetter]:
+        return [self.kept[id] for id in sorted(self.kept, reverse=True)[:limit]]
+
+    async def find(self, id: int) -> DeadLetter | None:
+        return self.kept.get(id)
+
+    async def retry(self, id: int) -> bool:
+        return self.kept.pop(id, None) is not None
+
+
 @dataclass
 class Service:
     """One replica of conversation, assembled as bootstrap does, with everything that tests look at."""
@@ -85,6 +107,8 @@ class Service:
     port: int
     sharing: "SharingServiceAsyncStub"
     lifetime: LifetimeParts
+    operations: "OperationsServiceAsyncStub"
+    letters: Letters
     tasks: list["asyncio.Task[None]"] = field(default_factory=list)
 
     def background(self, work: Awaitable[None]) -> None:
@@ -149,6 +173,9 @@ async def start_replica(uri: str, bus: MemoryBus, *, relaying: bool = True, limi
     add_ConversationServiceServicer_to_server(ConversationService(parts), server.grpc)
     sharing = SharingParts(shares=MongoShares(database), now=now, new_id=new_id, new_token=lambda: token_urlsafe(32))
     add_SharingServiceServicer_to_server(SharingService(sharing), server.grpc)
+    letters = Letters()
+    operations = OperationsParts(runs=MongoAllRuns(database), letters=letters, now=now)
+    add_OperationsServiceServicer_to_server(OperationsService(operations), server.grpc)
     lifetime = LifetimeParts(
         graves=MongoGraves(database), eraser=BusEraser(bus), settle=timedelta(0), now=now, new_id=new_id
     )
@@ -166,6 +193,8 @@ async def start_replica(uri: str, bus: MemoryBus, *, relaying: bool = True, limi
         port,
         SharingServiceStub(channel),
         lifetime,
+        OperationsServiceStub(channel),
+        letters,
     )
 
 

@@ -12,6 +12,7 @@ from contracts.facts import Fact, RunEnded, ThreadMemberChanged, ThreadMemberRem
 from contracts.ids import user_id_of
 from conversation.entrypoints.record_subscriber import RecordSubscriber
 from rpc.v1 import conversation_pb2 as pb
+from rpc.v1 import operations_pb2 as op
 from rpc.v1 import sharing_pb2 as sh
 from runtime.rpc import code_of
 
@@ -114,6 +115,9 @@ NO_THREAD_OF_SOMEBODY = {
     "RecordRun": "is for inference",
     "ListRunResults": "has figures only, for administrators",
     "ListShadows": "has figures only, for administrators",
+    **dict.fromkeys(
+        ("ListAllRuns", "GetAnyRun", "CountRuns", "ListDeadLetters", "RetryDeadLetter"), "is for administrators"
+    ),
     "NoteDeparture": "says that nobody watches, and nothing else",
 }
 NO_ACCESS = {Code.THREAD_NOT_FOUND, Code.RUN_NOT_FOUND, Code.FORBIDDEN}
@@ -122,7 +126,7 @@ NO_ACCESS = {Code.THREAD_NOT_FOUND, Code.RUN_NOT_FOUND, Code.FORBIDDEN}
 def test_every_call_of_the_services_is_known_here() -> None:
     methods = {
         method.name
-        for file in (pb, sh)
+        for file in (pb, sh, op)
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }

@@ -19,8 +19,11 @@ from contracts.usage import Usage
 from gateway.adapters.conversation import GrpcConversation
 from gateway.adapters.hub import Hub
 from gateway.adapters.member_notices import MemberNotices
+from gateway.adapters.operations import GrpcOperations
+from gateway.adapters.process_bucket import ProcessBucket
 from gateway.adapters.run_feeds import Feeds
 from gateway.adapters.thread_tools import GrpcThreadTools
+from gateway.console_ports import Console
 from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.identity import Principal, bearer_token
@@ -57,6 +60,7 @@ class Gateway:
     streams: Any
     tools: GrpcThreadTools
     members: MemberNotices
+    operations: GrpcOperations
 
     async def kill(self) -> None:
         """Gone in the middle of everything."""
@@ -73,12 +77,14 @@ class Gateway:
         await self.conversation.close()
         await self.tools.close()
         await self.members.close()
+        await self.operations.close()
 
 
 async def start_gateway(service: Service, broker: Broker, name: str, *, heartbeat: float = 10.0) -> Gateway:
     bus = MemoryBus(name, broker)
     conversation = GrpcConversation(f"127.0.0.1:{service.port}", deadline=10)
     tools = GrpcThreadTools(f"127.0.0.1:{service.port}", deadline=10)
+    operations = GrpcOperations(f"127.0.0.1:{service.port}", deadline=10)
     hub = Hub(bus, ring_bytes=262_144, piece_bytes=65_536)
     feeds = Feeds(bus.run_log, piece_bytes=65_536)
 
@@ -100,6 +106,7 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         streams=StreamBudget(per_user=100),
         tools=tools,
         attendance=attendance,
+        console=Console(operations=operations, processes=ProcessBucket(bus), levels=bus),
     )
     doors, streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds), heartbeat=heartbeat)
     app, native = build(wiring, version="0", client_doors=doors)
@@ -113,7 +120,17 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         streams.drain()
 
     return Gateway(
-        f"http://127.0.0.1:{port}", server, feeds, hub, conversation, serving, drain, streams, tools, members
+        f"http://127.0.0.1:{port}",
+        server,
+        feeds,
+        hub,
+        conversation,
+        serving,
+        drain,
+        streams,
+        tools,
+        members,
+        operations,
     )
 
 

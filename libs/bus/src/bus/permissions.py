@@ -28,6 +28,7 @@ from contracts.subjects import (
     adopt_subject,
     dead_letter_subject,
     live,
+    process_subject,
 )
 from contracts.topology import Consumer, Stream
 
@@ -56,6 +57,10 @@ def _reads(*streams: Stream) -> tuple[str, ...]:
         for stream in streams
         for subject in (f"$JS.API.DIRECT.GET.{stream.name}", f"$JS.API.STREAM.MSG.GET.{stream.name}")
     )
+
+
+def _ages(*consumers: Consumer) -> tuple[str, ...]:
+    return tuple(f"$JS.API.DIRECT.GET.{name}" for name in dict.fromkeys(consumer.stream for consumer in consumers))
 
 
 def _purges(*streams: Stream) -> tuple[str, ...]:
@@ -96,6 +101,10 @@ USERS: Final = {
             *topology.WEBHOOKS.subjects,
             *topology.WEBHOOK_WORK.subjects,
             *topology.DEVICES.subjects,
+            # The console: who runs, and how old the first item is that a consumer has not been given.
+            process_subject("gateway"),
+            *_reads(topology.PROCESSES),
+            *_ages(*topology.CONSUMERS),
         ),
         subscribe=(
             *map(live, _ALL_RUNS),
@@ -134,6 +143,10 @@ USERS: Final = {
             *_purges(topology.COMMANDS, topology.THREADS, topology.CORPORA, topology.PRESENCE),
             f"$JS.API.STREAM.MSG.DELETE.{topology.FEEDS.name}",
             f"$JS.API.STREAM.MSG.DELETE.{topology.DEAD_LETTERS.name}",
+            # An administrator sends a dead letter again, where it came from.
+            THREAD_APPENDS,
+            *topology.WEBHOOK_WORK.subjects,
+            process_subject("conversation"),
         ),
         subscribe=(),
     ),
@@ -154,6 +167,7 @@ USERS: Final = {
             *topology.CORPORA.subjects,
             ALL_TOOLS,
             SERVICES_INFO,
+            process_subject("inference"),
         ),
         subscribe=(LIVE_CLAIMS, live(ALL_COMMANDS), *map(live, topology.FLAGS.subjects), _ANY_WORKER, DEATH_NOTICES),
     ),
@@ -185,6 +199,7 @@ USERS: Final = {
             f"$JS.API.STREAM.MSG.DELETE.{topology.COMMANDS.name}",
             f"$JS.API.STREAM.MSG.DELETE.{topology.WEBHOOK_WORK.name}",
             *topology.DEAD_LETTERS.subjects,
+            process_subject("notifier"),
         ),
         subscribe=(
             *map(live, topology.FEEDS.subjects),

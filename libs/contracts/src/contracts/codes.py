@@ -30,6 +30,7 @@ class Code(StrEnum):
     WEBHOOK_NOT_FOUND = "webhook_not_found"
     DELIVERY_NOT_FOUND = "delivery_not_found"
     DELIVERY_NOT_DEAD = "delivery_not_dead"
+    DEAD_LETTER_NOT_REPEATABLE = "dead_letter_not_repeatable"
     PUSH_INVALID = "push_invalid"
     BUDGET_REACHED = "budget_reached"
     THREAD_BUSY = "thread_busy"

@@ -52,6 +52,8 @@ WEBHOOK_VALUES: Final = "$KV.webhooks.>"
 DEVICE_VALUES: Final = "$KV.devices.>"
 """The key-value bucket `devices`: where browsers are reached that asked for it, and the key that they must be given."""
 PUSH_KEY: Final = "$KV.devices.key"
+PROCESS_VALUES: Final = "$KV.processes.>"
+"""The key-value bucket `processes`: who runs, since when, in which version. Entries expire."""
 ALL_WEBHOOK_WORK: Final = "webhook.due.>"
 ALL_WEBHOOK_RESULTS: Final = "webhook.result.>"
 MEMBERS_REMOVED: Final = "thread.*.thread.member_removed"
@@ -186,6 +188,11 @@ def presence_subjects(thread_id: str, user_id: str = "*") -> str:
     """Everything about who is there of a thread, or of one of its members."""
     user = user_id if user_id == "*" else check_id(USER, user_id)
     return f"$KV.presence.{check_id(THREAD, thread_id)}.{user}.*"
+
+
+def process_subject(kind: str, name: str = "*") -> str:
+    """What one process of a kind (such as `inference`) says about itself; or all of that kind."""
+    return f"$KV.processes.{_check_key(kind)}.{name if name == '*' else _check_key(name)}"
 
 
 def webhook_subject(webhook_id: str) -> str:

@@ -209,6 +209,17 @@ DEVICES: Final = Stream(
     max_msgs_per_subject=1,
     max_bytes=256 * 1024**2,
 )
+PROCESSES: Final = Stream(
+    name="KV_processes",
+    subjects=(subjects.PROCESS_VALUES,),
+    why="The key-value bucket of processes: each entry expires unless its process writes it again. In memory, like presence.",
+    storage="memory",
+    discard="old",
+    max_msgs_per_subject=1,
+    max_age=120.0,
+    max_bytes=16 * 1024**2,
+    allow_msg_ttl=True,
+)
 STREAMS: Final = (
     RUNS,
     TICKETS,
@@ -228,6 +239,7 @@ STREAMS: Final = (
     WEBHOOK_WORK,
     WEBHOOK_RESULTS,
     DEVICES,
+    PROCESSES,
 )
 
 EXECUTE: Final = Consumer(

@@ -77,6 +77,11 @@ class Outbox:
         with translated():
             return [_row_of(found) for found in await self._collection.find(query).sort("_id", 1).to_list(limit)]
 
+    async def count(self) -> int:
+        """About how many rows there are. Raises StoreUnavailableError."""
+        with translated():
+            return await self._collection.estimated_document_count()
+
     async def delete(self, ids: Sequence[str]) -> None:
         """Forget rows that the broker has acknowledged. Idempotent. Raises StoreUnavailableError."""
         with translated():

@@ -4,12 +4,14 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Final
 
 import structlog
 from bus.api import Bus
 from bus.erasing import Erasing
 from bus.errors import BusError
+from bus.heartbeats import Heartbeats
 from bus.jetstream import JetStreamBus
 from bus.jetstream import connect as connect_bus
 from contracts.ids import new_id
@@ -17,6 +19,7 @@ from contracts.registry import Registry
 from contracts.topology import APPEND, DUE, RECORD, WAKE
 from rpc.v1.conversation_pb2_grpc import add_ConversationServiceServicer_to_server
 from rpc.v1.documents_pb2_grpc import add_DocumentServiceServicer_to_server
+from rpc.v1.operations_pb2_grpc import add_OperationsServiceServicer_to_server
 from rpc.v1.sharing_pb2_grpc import add_SharingServiceServicer_to_server
 from rpc.v1.usage_pb2_grpc import add_UsageServiceServicer_to_server
 from runtime.process import Process, StartupError
@@ -28,8 +31,10 @@ from store.errors import StoreError
 from store.relay import Relay
 
 from conversation.adapters.bus_broker import BusBroker
+from conversation.adapters.bus_dead_letters import BusDeadLetters
 from conversation.adapters.bus_eraser import BusEraser
 from conversation.adapters.cron_calendar import CronCalendar
+from conversation.adapters.mongo_all_runs import MongoAllRuns
 from conversation.adapters.mongo_graves import MongoGraves
 from conversation.adapters.mongo_ledger import MongoLedger
 from conversation.adapters.mongo_library import MongoLibrary
@@ -46,6 +51,7 @@ from conversation.entrypoints.document_service import DocumentService
 from conversation.entrypoints.due_subscriber import DueSubscriber
 from conversation.entrypoints.gravedigger import keep_deleting, keep_retiring
 from conversation.entrypoints.grpc_service import ConversationService
+from conversation.entrypoints.operations_service import OperationsService
 from conversation.entrypoints.record_subscriber import RecordSubscriber
 from conversation.entrypoints.reviver import keep_reviving
 from conversation.entrypoints.sharing_service import SharingService
@@ -53,6 +59,7 @@ from conversation.entrypoints.usage_service import UsageService
 from conversation.entrypoints.wake_subscriber import WakeSubscriber
 from conversation.library_ports import LibraryParts
 from conversation.lifetime_ports import LifetimeParts
+from conversation.operations_ports import OperationsParts
 from conversation.ports import Parts
 from conversation.settings import Settings
 from conversation.sharing_ports import SharingParts
@@ -116,9 +123,12 @@ def main(settings: Settings) -> Callable[[Process], Awaitable[None]]:
         database = await _open_database(settings, process.instance)
         try:
             bus = await _open_bus(settings, process.instance)
+            heartbeats = Heartbeats(bus, "conversation", version=version("everthread-conversation"))
+            heartbeats.start()
             try:
                 await _serve(process, settings, assemble(database, bus, registry, settings), database, bus)
             finally:
+                await heartbeats.close()
                 await bus.drain()
         finally:
             await database.close()
@@ -159,6 +169,8 @@ async def _serve(process: Process, settings: Settings, parts: Parts, database: D
     add_DocumentServiceServicer_to_server(DocumentService(library), server.grpc)
     add_UsageServiceServicer_to_server(UsageService(MongoLedger(database)), server.grpc)
     add_SharingServiceServicer_to_server(SharingService(assemble_sharing(database)), server.grpc)
+    operations = OperationsParts(runs=MongoAllRuns(database), letters=BusDeadLetters(bus.desk), now=now)
+    add_OperationsServiceServicer_to_server(OperationsService(operations), server.grpc)
     lifetime = assemble_lifetime(database, bus, settings)
     async with asyncio.TaskGroup() as work:
         consuming = work.create_task(

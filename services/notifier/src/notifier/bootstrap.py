@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Final
 
 import structlog
+from bus.heartbeats import Heartbeats
 from bus.jetstream import JetStreamBus, connect
 from contracts import topology
 from contracts.topology import Consumer
@@ -36,6 +38,7 @@ async def serve(process: Process, settings: NotifierSettings) -> None:
     what is begun."""
     rules = post_rules(settings)
     bus = await connect(settings.nats_url, instance=process.instance)
+    heartbeats = Heartbeats(bus, "notifier", version=version("everthread-notifier"))
     try:
         await bus.reconcile(replicas=settings.stream_replicas)
         threads, devices = BusThreads(bus), DeviceBucket(bus)
@@ -73,12 +76,14 @@ async def serve(process: Process, settings: NotifierSettings) -> None:
             monitors = [url for url in (settings.nats_monitor_url or "").split(",") if url]
             if monitors:
                 watching.append(group.create_task(NatsMonitor(monitors).watch(), name="nats monitor"))
+            heartbeats.start()
             logger.info("notifier.started", push=push is not None)
             await process.stopping.wait()
             bus.stop_consuming()
             for task in watching:
                 task.cancel()
     finally:
+        await heartbeats.close()
         await bus.drain()
 
 

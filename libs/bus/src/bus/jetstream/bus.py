@@ -18,7 +18,7 @@ from ulid import ULID
 from bus import tracing
 from bus.api import Delivery, Entry, Outcome, Subscriber
 from bus.errors import BusError, RevisionConflictError, UnavailableError
-from bus.jetstream import erasing, timers
+from bus.jetstream import erasing, looking, timers
 from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
 from bus.jetstream.dead_letter_desk import DeadLetterDesk
@@ -32,6 +32,7 @@ from bus.jetstream.run_log import EXPECTED_SEQUENCE, MESSAGE_ID, JetStreamRunLog
 from bus.jetstream.storing import WrongLastSequenceError, store
 from bus.jetstream.subscriber import Subscription, send_nak
 from bus.key_values import LIFE_HEADER, PUT_BUDGET
+from bus.looking import ConsumerLevel, StreamLevel
 
 logger = structlog.get_logger()
 
@@ -131,6 +132,14 @@ class JetStreamBus:
     async def subjects_of(self, stream: str, subject_filter: str) -> list[str]:
         """See bus.erasing.Erasing."""
         return await erasing.subjects_of(self._requests, stream, subject_filter)
+
+    async def stream_level(self, stream: Stream) -> StreamLevel | None:
+        """See bus.looking.Looking."""
+        return await looking.stream_level(self._requests, stream)
+
+    async def consumer_level(self, consumer: Consumer) -> ConsumerLevel | None:
+        """See bus.looking.Looking."""
+        return await looking.consumer_level(self._requests, self._reader, consumer)
 
     async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
         await timers.schedule(self._connection, self._requests, timer, at=at, target=target, data=data)

@@ -55,6 +55,10 @@ class Reader:
         """The entry at a stream sequence, or None where it is gone."""
         return await self._get_one(stream, {"seq": sequence})
 
+    async def following(self, stream: str, subject_filter: str, sequence: int) -> Msg | None:
+        """The first entry above a stream sequence that the filter covers, or None where there is none."""
+        return await self._get_one(stream, {"seq": sequence + 1, "next_by_subj": subject_filter})
+
     async def newest_sequence(self, stream: str, subject_filter: str) -> int:
         """The stream sequence of the last entry that the filter covers, as the leader knows it; 0 where there is none."""
         message = await self.newest(stream, {"last_by_subj": subject_filter})

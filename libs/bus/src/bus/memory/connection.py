@@ -15,6 +15,7 @@ from bus.errors import BusError, RevisionConflictError, UnavailableError
 from bus.filters import matches
 from bus.handling import handle, shortest_lease
 from bus.letters import dead_letter_headers, dead_letter_id
+from bus.looking import ConsumerLevel, StreamLevel
 from bus.memory.broker import Broker
 from bus.memory.consumer import MemoryConsumer
 from bus.memory.follow import follow
@@ -92,6 +93,25 @@ class MemoryBus:
     async def subjects_of(self, stream: str, subject_filter: str) -> list[str]:
         """See bus.erasing.Erasing."""
         return list(dict.fromkeys(entry.subject for entry in self._reachable(stream).after(0, subject_filter)))
+
+    async def stream_level(self, stream: topology.Stream) -> StreamLevel | None:
+        """See bus.looking.Looking."""
+        found = self._reachable(stream.name)
+        return StreamLevel(messages=len(found.entries), bytes=found.size)
+
+    async def consumer_level(self, consumer: Consumer) -> ConsumerLevel | None:
+        """See bus.looking.Looking. When something was stored is not kept here."""
+        self._reachable(consumer.stream)
+        found = self.broker.consumers.get((consumer.stream, consumer.name))
+        if found is None:
+            return None
+        counts = found.deliveries
+        return ConsumerLevel(
+            pending=sum(1 for sequence in found.ready if sequence not in counts),
+            ack_pending=len(counts),
+            redelivered=sum(1 for count in counts.values() if count > 1),
+            oldest_at=None,
+        )
 
     async def schedule(self, timer: str, *, at: datetime, target: str, data: bytes) -> None:
         if not self.reachable:

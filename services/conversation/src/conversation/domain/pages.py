@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from contracts.codes import Code
-from contracts.ids import THREAD, InvalidIdError, check_id
+from contracts.ids import RUN, THREAD, InvalidIdError, check_id
 
 from conversation.domain.refusals import RefusedError
 
@@ -55,6 +55,25 @@ def read_thread_key(cursor: str) -> ThreadKey | None:
             except InvalidIdError:
                 raise _invalid() from None
             return ThreadKey(pinned, _EPOCH + timedelta(milliseconds=milliseconds), thread_id)
+        case _:
+            raise _invalid()
+
+
+def write_run_key(run_id: str) -> str:
+    """The cursor after a run."""
+    return _write("r", [run_id])
+
+
+def read_run_key(cursor: str) -> str:
+    """Read it back; empty for the first page."""
+    if not cursor:
+        return ""
+    match _read("r", cursor):
+        case [str(run_id)]:
+            try:
+                return check_id(RUN, run_id)
+            except InvalidIdError:
+                raise _invalid() from None
         case _:
             raise _invalid()
 

@@ -11,19 +11,22 @@ from contracts.events import TERMINAL_TYPES, event_head
 from contracts.subjects import run_subject
 from contracts.times import rfc3339
 
+from gateway.console_ports import AnyRuns
 from gateway.domain.problems import Refusal
-from gateway.ports import Conversation, LogReader
+from gateway.domain.records import ENDED
+from gateway.ports import LogReader
 
 
-async def cancel_run(conversation: Conversation, log: LogReader, user_id: str, run_id: str, *, now: datetime) -> None:
+async def cancel_run(conversation: AnyRuns, log: LogReader, user_id: str, run_id: str, *, now: datetime) -> None:
     """Durable when this returns. Raises Refusal: not found, forbidden for viewers, or finished; UnavailableError, then repeating is safe."""
     run, message = await conversation.get_run(user_id, run_id, commanding=True)
     last = None
-    if message is None:
+    ended = message is not None or run.status in ENDED
+    if not ended:
         # A log that cannot be read here may still take the command; stopping what has ended does nothing.
         with suppress(UnavailableError):
             last = await log.last(run_subject(run.thread_id, run_id, "event"))
-    if message is not None or (last is not None and event_head(last.data)[0] in TERMINAL_TYPES):
+    if ended or (last is not None and event_head(last.data)[0] in TERMINAL_TYPES):
         raise Refusal(Code.RUN_FINISHED, "The run has ended already; there is nothing to stop.")
     command = msgspec.json.encode(CancelRun(by=user_id, at=rfc3339(now)))
     await log.append_command(run.thread_id, run_id, command, message_id=f"{run_id}:cancel")

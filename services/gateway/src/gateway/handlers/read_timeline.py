@@ -7,15 +7,16 @@ from contracts.events import decode_event, event_head
 from contracts.subjects import run_subject
 from contracts.times import rfc3339
 
+from gateway.console_ports import AnyRuns
 from gateway.domain.records import Run
 from gateway.domain.timeline import Timeline, TimelineBuilder
-from gateway.ports import Conversation, LogReader, Viewers
+from gateway.ports import LogReader, Viewers
 
 _TEXT: Final = frozenset({"text.delta", "reasoning.delta"})
 
 
 async def read_timeline(
-    conversation: Conversation, log: LogReader, viewers: Viewers, user_id: str, run_id: str
+    conversation: AnyRuns, log: LogReader, viewers: Viewers, user_id: str, run_id: str
 ) -> tuple[Run, Timeline]:
     """The run and its timeline so far; when its text was shown is known to the gateway that showed it. Where the log has lost its beginning, what conversation keeps. Raises Refusal,
     UnavailableError."""

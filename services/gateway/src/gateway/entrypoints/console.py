@@ -1,0 +1,318 @@
+"""The console: what administrators see of the whole mesh, and do to it."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from contracts.codes import Code
+from contracts.processes import Kind
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, Field, StringConstraints
+
+from gateway.console_ports import Console
+from gateway.domain.console import TEST_TITLE, ListedRun, RunFilter
+from gateway.domain.path_flag import share_of
+from gateway.domain.problems import Refusal
+from gateway.domain.records import SendOptions
+from gateway.entrypoints.admin import Admin
+from gateway.entrypoints.routes import Behind, PageCursor, RunId
+from gateway.entrypoints.timeline_view import TimelineView, timeline_view
+from gateway.entrypoints.views import Body
+from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, wiring_of
+from gateway.handlers.read_timeline import read_timeline
+from gateway.handlers.see_overview import see_overview
+from gateway.handlers.see_processes import see_processes
+from gateway.handlers.see_streams import SeenStream, see_streams
+from gateway.handlers.send_message import MessageToSend, check_message, send_message
+from gateway.handlers.stop_runs import stop_runs
+
+router = APIRouter(prefix="/v1/admin", tags=["console"])
+
+Filter = Annotated[str, Query(max_length=200)]
+
+
+class RunCountsView(BaseModel):
+    """Open runs of all users; and of those that were accepted in the last two hours, the ones that ended in the last one."""
+
+    pending: int
+    generating: int
+    waiting: int
+    ended_last_hour: int
+    failed_last_hour: int
+
+
+class OverviewView(BaseModel):
+    """The mesh at a glance. `workers` and `gateways` were heard within seconds; `commands_waiting` were given to no worker yet;
+    `share` is the percentage on the durable path, null where no percentage decides."""
+
+    runs: RunCountsView
+    workers: int
+    gateways: int
+    commands_waiting: int
+    outbox: int | None
+    dead_letters: int
+    share: int | None
+
+
+class AnyRunView(BaseModel):
+    """A run of whomever, without what its messages say."""
+
+    id: str
+    thread_id: str
+    user_id: str
+    status: str
+    path: str
+    model: str
+    agent: str
+    created_at: str
+    ended_at: str | None
+    attempts: int
+    cost_microusd: int | None
+    error_code: str | None
+
+
+class AnyRunPage(BaseModel):
+    """Newest first. A page may hold fewer than asked for, even none; there are more as long as there is a `next_cursor`."""
+
+    items: list[AnyRunView]
+    next_cursor: str | None
+
+
+class StopRuns(Body):
+    """Which runs to stop."""
+
+    run_ids: Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(min_length=1, max_length=100)]
+
+
+class StoppedView(BaseModel):
+    """The end of `stopped` is durably asked for. `refused` says by id why not: `run_finished`, `run_not_found`, `unavailable`."""
+
+    stopped: list[str]
+    refused: dict[str, str]
+
+
+class WorkerView(BaseModel):
+    """A process that was heard within seconds. `slots` is how many runs it executes at once, null for what executes none."""
+
+    name: str
+    kind: Kind
+    version: str
+    started_at: str
+    seen_at: str
+    slots: int | None
+    slots_in_use: int | None
+
+
+class WorkerList(BaseModel):
+    """All processes, and a sentence for each kind of which none is heard."""
+
+    items: list[WorkerView]
+    warnings: list[str]
+
+
+class ConsumerView(BaseModel):
+    """`pending` were never delivered, `ack_pending` are in hand. `lag_seconds` is the age of the oldest pending one."""
+
+    name: str
+    pending: int
+    ack_pending: int
+    redelivered: int
+    lag_seconds: float
+
+
+class StreamView(BaseModel):
+    """A stream. `limit_bytes` is null where there is none."""
+
+    name: str
+    messages: int
+    bytes: int
+    limit_bytes: int | None
+    why: str
+    consumers: list[ConsumerView]
+
+
+class StreamList(BaseModel):
+    """All streams."""
+
+    items: list[StreamView]
+
+
+class DeadLetterView(BaseModel):
+    """A delivery that could not be handled, where it came from, and why."""
+
+    sequence: int
+    consumer: str
+    stream: str
+    subject: str
+    reason: str
+    delivered: int
+    at: str
+
+
+class DeadLetterList(BaseModel):
+    """Newest first."""
+
+    items: list[DeadLetterView]
+
+
+class TestEvent(Body):
+    """What to ask."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+
+
+class TestEventView(BaseModel):
+    """It is accepted; the run is the administrator's own."""
+
+    thread_id: str
+    run_id: str
+
+
+def console_of(wiring: Annotated[Wiring, Depends(wiring_of)]) -> Console:
+    """What these calls are built on."""
+    if wiring.console is None:
+        raise Refusal(Code.NOT_FOUND, "This gateway has no console.")
+    return wiring.console
+
+
+OfConsole = Annotated[Console, Depends(console_of)]
+
+
+@router.get("/overview")
+async def get_overview(_: Admin, console: OfConsole, wiring: Behind) -> OverviewView:
+    """The mesh at a glance."""
+    seen = await see_overview(console)
+    return OverviewView(
+        runs=RunCountsView.model_validate(seen.runs, from_attributes=True),
+        workers=seen.workers,
+        gateways=seen.gateways,
+        commands_waiting=seen.commands_waiting,
+        outbox=seen.runs.outbox,
+        dead_letters=seen.dead_letters,
+        share=None if wiring.flags is None else share_of(wiring.flags.state.definition),
+    )
+
+
+@router.get("/runs")
+async def list_all_runs(
+    _: Admin,
+    console: OfConsole,
+    status: Annotated[
+        Literal["", "pending", "generating", "waiting", "complete", "error", "cancelled"],
+        Query(description="Only these."),
+    ] = "",
+    path: Filter = "",
+    model: Filter = "",
+    user: Annotated[str, Query(max_length=64, description="A user's id.")] = "",
+    agent: Filter = "",
+    since: Annotated[str, Query(max_length=40, description="Accepted since then, RFC 3339.")] = "",
+    cursor: PageCursor = "",
+    limit: Annotated[int, Query(ge=1, le=200, description="Items per page.")] = 50,
+) -> AnyRunPage:
+    """The runs of all users."""
+    which = RunFilter(status=status, path=path, model=model, user_id=user, agent=agent, since=since)
+    runs, following = await console.operations.list_runs(which, cursor=cursor, limit=limit)
+    return AnyRunPage(items=[_run(run) for run in runs], next_cursor=following or None)
+
+
+@router.get("/runs/{run_id}/timeline")
+async def get_any_timeline(_: Admin, console: OfConsole, wiring: Behind, run_id: RunId) -> TimelineView:
+    """Where anybody's answer spent its time."""
+    return timeline_view(*await read_timeline(console.operations, wiring.log, wiring.viewers, "", run_id))
+
+
+@router.post("/runs/stop")
+async def post_stop(caller: Admin, console: OfConsole, wiring: Behind, body: StopRuns) -> StoppedView:
+    """Stop runs of whomever, keep what was written."""
+    stopped, refused = await stop_runs(
+        console.operations, wiring.log, caller.user_id, body.run_ids, now=datetime.now(UTC)
+    )
+    return StoppedView(stopped=stopped, refused={run_id: code.value for run_id, code in refused.items()})
+
+
+@router.get("/workers")
+async def list_workers(_: Admin, console: OfConsole) -> WorkerList:
+    """Every process of the mesh, by its heartbeat."""
+    processes, warnings = await see_processes(console)
+    return WorkerList(
+        items=[WorkerView.model_validate(process, from_attributes=True) for process in processes], warnings=warnings
+    )
+
+
+@router.get("/streams")
+async def list_streams(_: Admin, console: OfConsole) -> StreamList:
+    """How full the streams are, and how far their consumers. Those of webhooks are under /v1/webhooks."""
+    now = time.time()
+    return StreamList(items=[_stream(seen, now) for seen in await see_streams(console.levels)])
+
+
+@router.get("/dead-letters")
+async def list_dead_letters(
+    _: Admin, console: OfConsole, limit: Annotated[int, Query(ge=1, le=500)] = 100
+) -> DeadLetterList:
+    """Deliveries that could not be handled, until somebody decides."""
+    letters = await console.operations.dead_letters(limit)
+    return DeadLetterList(items=[DeadLetterView.model_validate(letter, from_attributes=True) for letter in letters])
+
+
+@router.post("/dead-letters/{sequence}/retry", status_code=204)
+async def post_dead_letter(
+    _: Admin, console: OfConsole, sequence: Annotated[int, Path(ge=1, le=2**53, description="Its `sequence`.")]
+) -> None:
+    """Publish one again where it came from, for all who hear that, and take it away."""
+    await console.operations.retry_dead_letter(sequence)
+
+
+@router.post("/test-event", status_code=202)
+async def post_test_event(caller: Admin, wiring: Behind, body: TestEvent, request: Request) -> TestEventView:
+    """Run a message through a new, temporary thread of the administrator's own."""
+    wait = wiring.messages.take(caller.user_id, asyncio.get_running_loop().time())
+    if wait:
+        raise Refusal(Code.LIMIT_REACHED, "Too many messages at once; wait a moment.", retry_after=wait)
+    message = MessageToSend(content=body.text, options=SendOptions(roles=(caller.role,)))
+    check_message(message, wiring.models)
+    thread = await wiring.conversation.create_thread(
+        caller.user_id, title=TEST_TITLE, model="", tags=(), kind="temporary"
+    )
+    path = await wiring.choose_path(caller, thread_id=thread.id, model="", asked="")
+    accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread.id, message, path=path)
+    request.scope[ANSWERING_PATH] = accepted.path
+    return TestEventView(thread_id=thread.id, run_id=accepted.run_id)
+
+
+def _run(run: ListedRun) -> AnyRunView:
+    return AnyRunView(
+        id=run.id,
+        thread_id=run.thread_id,
+        user_id=run.user_id,
+        status=run.status,
+        path=run.path,
+        model=run.model,
+        agent=run.agent,
+        created_at=run.created_at,
+        ended_at=run.ended_at or None,
+        attempts=run.attempts,
+        cost_microusd=run.cost_microusd,
+        error_code=run.error_code or None,
+    )
+
+
+def _stream(seen: SeenStream, now: float) -> StreamView:
+    return StreamView(
+        name=seen.stream.name,
+        messages=seen.level.messages,
+        bytes=seen.level.bytes,
+        limit_bytes=seen.stream.max_bytes if seen.stream.max_bytes > 0 else None,
+        why=seen.stream.why,
+        consumers=[
+            ConsumerView(
+                name=consumer.name,
+                pending=level.pending,
+                ack_pending=level.ack_pending,
+                redelivered=level.redelivered,
+                lag_seconds=0.0 if level.oldest_at is None else max(0.0, round(now - level.oldest_at, 3)),
+            )
+            for consumer, level in seen.consumers
+        ],
+    )

@@ -317,6 +317,14 @@ def test_the_broker_is_as_the_code_expects_it() -> None:
     assert development["config"]["jetstream"]["merge"]["sync_interval"] == "always"
 
 
+def test_a_worker_has_room_for_an_index_of_all_documents() -> None:
+    common, own = yaml.safe_load((K8S / "base/kustomization.yaml").read_text("utf-8"))["patches"]
+    assert (common["path"], own["target"]["name"]) == ("every-deployment.yaml", "inference"), "the later patch counts"
+    (volume,) = yaml.safe_load(own["patch"])["spec"]["template"]["spec"]["volumes"]
+    assert volume["name"] in {mount["name"] for mount in COMMON["containers"][0]["volumeMounts"]}
+    assert int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) * topology.GIB > topology.CORPORA.max_bytes
+
+
 def test_the_ingress_lets_streams_through_and_takes_bodies_of_the_right_size() -> None:
     notes = named("Ingress", "gateway")["metadata"]["annotations"]
     prefix = "nginx.ingress.kubernetes.io/"

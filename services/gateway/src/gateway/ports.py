@@ -113,7 +113,7 @@ class Conversation(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientMessage:
     """A message from a client that has a thread and a history of its own. `history` is (role, content), oldest first; with it, or
-    with `from_root`, a new branch begins. `client` is opaque and found again with the run."""
+    with `from_root`, a new branch begins. `client` is opaque and found again with the run. `roles` are the author's."""
 
     content: str
     model: str = ""
@@ -124,6 +124,7 @@ class ClientMessage:
     from_root: bool = False
     history: Sequence[tuple[str, str]] = ()
     client: str = ""
+    roles: tuple[str, ...] = ()
 
 
 class ClientThreads(Protocol):

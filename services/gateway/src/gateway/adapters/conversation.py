@@ -155,6 +155,7 @@ class GrpcConversation:
             from_root=message.from_root,
             history=[pb.InputMessage(role=role, content=content) for role, content in message.history],
             client=message.client,
+            roles=message.roles,
         )
         answer = await self._call(self._stub.AcceptMessage, request)
         return Accepted(

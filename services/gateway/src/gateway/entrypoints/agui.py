@@ -16,6 +16,7 @@ from starlette.types import Send
 
 from gateway.domain import dismissals
 from gateway.domain.chat_ids import stored_message_of, thread_of_chat
+from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.agui import AguiMapping
 from gateway.domain.protocols.agui_messages import run_messages
@@ -125,7 +126,7 @@ class AguiDoor:
         if asked.resume:
             await self._answer(request, asked)
             return
-        wanted = _wanted(asked, messages, request.principal.user_id)
+        wanted = _wanted(asked, messages, request.principal)
         history = [msgspec.json.decode(message) for message in asked.messages]
         request.take_message()
         wanted = await request.with_path(wanted)
@@ -302,18 +303,19 @@ def _check(asked: RunAgentInput) -> None:
         raise Refusal(Code.BODY_INVALID, "threadId and runId are texts of 1 to 500 characters.")
 
 
-def _wanted(asked: RunAgentInput, messages: list[AguiMessage], user_id: str) -> FromClient:
+def _wanted(asked: RunAgentInput, messages: list[AguiMessage], principal: Principal) -> FromClient:
     _check(asked)
     if not messages or messages[-1].role != "user":
         raise Refusal(Code.MESSAGE_EMPTY, "The last message must be a user's.")
     last = messages[-1]
     kept = _Kept(asked.thread_id, asked.run_id, _newest(messages))
     return FromClient(
-        thread_id=thread_of_chat(user_id, PROTOCOL, asked.thread_id),
+        thread_id=thread_of_chat(principal.user_id, PROTOCOL, asked.thread_id),
         content=last.text,
         earlier=[_earlier(message) for message in messages[:-1] if message.role in _ROLES],
         key=f"{asked.run_id}:{last.id}",
         client=msgspec.json.encode(kept).decode(),
+        roles=(principal.role,),
     )
 
 

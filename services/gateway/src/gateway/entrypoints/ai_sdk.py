@@ -297,6 +297,7 @@ def _wanted(asked: ChatRequest, principal: Principal) -> FromClient:
         replaces=regenerated or bool(asked.message_id),
         model=asked.model,
         key=key if last.id and (asked.message_id or not regenerated) else "",
+        roles=(principal.role,),
     )
 
 

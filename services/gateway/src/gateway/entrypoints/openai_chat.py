@@ -53,6 +53,7 @@ class ChatCompletions:
             model=model_of(wanted, wiring.models),
             key=key,
             tags=TAGS,
+            roles=(request.principal.role,),
         )
         request.take_message()
         message = await request.with_path(message)

@@ -223,6 +223,7 @@ class Responses:
             key=key,
             client=msgspec.json.encode(kept).decode(),
             tags=TAGS,
+            roles=(request.principal.role,),
         )
         return message, kept
 

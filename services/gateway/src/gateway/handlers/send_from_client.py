@@ -29,7 +29,7 @@ class Earlier:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromClient:
     """What a client wants answered. `replaces`: what is after `earlier` in the thread is not to be continued (an edit, a
-    regeneration). `key` is the client's own name for this request, empty if it has none."""
+    regeneration). `key` is the client's own name for this request, empty if it has none. `roles` are the caller's."""
 
     thread_id: str
     content: str
@@ -40,6 +40,7 @@ class FromClient:
     client: str = ""
     tags: Sequence[str] = ()
     path: str = DURABLE
+    roles: tuple[str, ...] = ()
 
 
 async def send_from_client(
@@ -95,6 +96,7 @@ def _message(
         history=history,
         client=wanted.client,
         path=wanted.path,
+        roles=wanted.roles,
     )
 
 

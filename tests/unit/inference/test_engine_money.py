@@ -1,10 +1,19 @@
 """Budgets round every model call, and answers as large as they may be."""
 
+import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
+from bus.memory import Broker, MemoryBus
+from contracts.budgets import BudgetLimits, DaySpending, Reservation, day_key, decode_spending
 from contracts.codes import RunFailure
+from contracts.registry import Continuation
 from contracts.run_state import Snapshot, encode_snapshot
+from contracts.subjects import budget_subject, flag_subject
+from contracts.topology import BUDGETS, FLAGS
+from inference.adapters.bucket_budgets import LIMITS_KEY, BucketBudgets
 
 from tests.unit.inference.scripted import INPUT_TOKENS, ScriptedModels, ToolCalls, ToolsByHand, agents_of
 from tests.unit.inference.test_attempts import check_one_end
@@ -84,6 +93,52 @@ async def test_what_a_stopped_call_has_cost_is_settled(world: World) -> None:
     await run.cancel()
     state = await run.ended()
     assert list(purse.settled.values()) == [state.cost_microusd]
+
+
+@pytest.mark.parametrize("continuation", ["prefix", "retract"])
+async def test_what_a_lost_worker_had_reserved_is_settled_as_estimated(
+    world: World, continuation: Continuation
+) -> None:
+    purse = Purse([10_000])
+    models = FakeModels(hold_at=12)
+    first = await world.worker(models, continuation=continuation, budgets=purse)
+    run = await world.run()
+    await models.held.wait()
+    await run.until(lambda state: len(state.content) > 5)
+    # Of another process, which knows nothing of the first one's keys.
+    second = Purse([None])
+    await world.worker(models, continuation=continuation, budgets=second)
+    await first.bus.kill()
+    models.go_on.set()
+    state = await run.ended()
+    ((_, lost, _),) = purse.reserved
+    assert lost in second.settled
+    assert sorted(second.settled.values()) == sorted(entry.cost_microusd or 0 for entry in state.ledger)
+    assert len(state.ledger) == 2
+
+
+async def test_a_reservation_is_settled_by_another_worker_also_of_yesterday() -> None:
+    now = datetime.now(UTC)
+    broker = Broker()
+    bus = MemoryBus("inference-1", broker)
+    await bus.compare_and_set(
+        FLAGS.name, flag_subject(LIMITS_KEY), msgspec.json.encode(BudgetLimits(default=1000)), expected=0
+    )
+    for day, key in ((now, "today"), (now - timedelta(days=1), "yesterday")):
+        held = DaySpending(reserved={key: Reservation(amount=500, until=now.timestamp() + 3600)})
+        subject = budget_subject(day_key(USER, day))
+        await bus.compare_and_set(BUDGETS.name, subject, msgspec.json.encode(held), expected=0)
+        budgets = BucketBudgets(bus)
+        async with budgets.watching():
+            async with asyncio.timeout(5):
+                while await budgets.reserve(USER, "probe", 1) is None:
+                    await asyncio.sleep(0)
+            await budgets.settle(USER, "probe", 0)
+            await budgets.settle(USER, key, 7)
+        last = await bus.last_of(BUDGETS.name, subject)
+        assert last is not None
+        spending = decode_spending(last.data)
+        assert (spending.spent, spending.taken) == (7, 7)
 
 
 async def test_a_message_of_200_kb_and_an_answer_of_100_000_tokens(world: World) -> None:

@@ -154,8 +154,8 @@ class NoDocuments:
 
 
 class Budgets(Protocol):
-    """What users may spend. Both calls are idempotent by `key`, which names one model call: `<run>:<step>:<attempt>`, with
-    `:<model>` after it where another model was tried within the same step and attempt."""
+    """What users may spend. Both calls are idempotent by `key`, which names one model call:
+    `<run>:<step>:<attempt>:<model>`."""
 
     async def reserve(self, user_id: str, key: str, estimate_microusd: int) -> int | None:
         """Set aside what the call may cost. `estimate_microusd` is what the call costs at least: its input. The answer is the
@@ -163,8 +163,9 @@ class Budgets(Protocol):
         the call is not made, and the run ends with `budget_reached`. Where budgets cannot be asked, it decides by itself."""
 
     async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
-        """The call has ended and cost so much; what was set aside beyond that is free again. Never raises: what is not
-        settled is settled from the ledger when the run ends."""
+        """The call has ended and cost so much; what was set aside beyond that is free again. Another worker may have reserved
+        it: who takes over settles what the one before left open. Never raises: what nobody settles counts as spent once
+        its reservation has expired."""
 
 
 class NoBudgets:

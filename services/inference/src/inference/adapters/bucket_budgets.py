@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
@@ -87,12 +87,19 @@ class BucketBudgets:
         if day is None and (self._limits.of(user_id) is None):
             return
         try:
-            await self._change(
-                day or day_key(user_id, datetime.now(UTC)), lambda spending: settle(spending, key, spent_microusd)
-            )
+            day = day or await self._day_of(user_id, key)
+            await self._change(day, lambda spending: settle(spending, key, spent_microusd))
         except BusError as error:
             # What was set aside stays so until it expires, and then counts as spent.
             logger.warning("budgets.unsettled", error=str(error))
+
+    async def _day_of(self, user_id: str, key: str) -> str:
+        """Where another worker has reserved it: today, unless it was before midnight."""
+        now = datetime.now(UTC)
+        yesterday = day_key(user_id, now - timedelta(days=1))
+        last = await self._bus.last_of(topology.BUDGETS.name, budget_subject(yesterday))
+        was_yesterday = last is not None and key in decode_spending(last.data).reserved
+        return yesterday if was_yesterday else day_key(user_id, now)
 
     async def _change(self, day: str, change: Callable[[DaySpending], T]) -> T:
         subject = budget_subject(day)

@@ -236,7 +236,7 @@ class Attempt:
     async def _end(self, ending: Ending) -> Outcome:
         """Ledger, terminal event, final snapshot, release."""
         await self._ensure_begun()
-        self._book_what_is_open()
+        await self._book_what_is_open()
         if not isinstance(ending, Completed):
             self._end_calls()
         await self._journal.stored()
@@ -257,14 +257,14 @@ class Attempt:
         if state.attempt != self._number:
             self._begin(state)
 
-    def _book_what_is_open(self) -> None:
+    async def _book_what_is_open(self) -> None:
         """Model calls that did not come to their end: this attempt's as far as the provider was heard, earlier ones as far as
         the log tells."""
         generations = self._work.generations if self._work is not None else {}
         for found in interrupted_calls(self._history.state):
             generation = generations.get(found.step)
             if found.attempt != self._number:
-                book_interrupted(self._parts, self._journal, found)
+                await book_interrupted(self._parts, self._journal, self._command, found)
             elif generation is not None and generation.is_billed:
                 self._journal.book(
                     step=found.step,

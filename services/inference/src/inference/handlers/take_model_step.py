@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from contracts import events as e
 from contracts.codes import RunFailure
+from contracts.commands import ExecuteRun
 from contracts.parts import ToolCallPart
 from contracts.registry import Model, cost_microusd
 from contracts.usage import Usage
@@ -43,8 +44,14 @@ async def take_model_step(work: Work, plan: CallModel, lane: Lane, acting: Actin
     return await _ModelStep(work, plan, lane, acting).take()
 
 
-def book_interrupted(parts: Parts, journal: Journal, found: Interrupted) -> None:
-    """Put a call that an earlier attempt left behind into the ledger, estimated."""
+def call_key(run_id: str, step: int, attempt: int, model: str) -> str:
+    """What a model call is called in the user's budget."""
+    return f"{run_id}:{step}:{attempt}:{model}"
+
+
+async def book_interrupted(parts: Parts, journal: Journal, command: ExecuteRun, found: Interrupted) -> None:
+    """Put a call that an earlier attempt left behind into the ledger, estimated, and give back what its budget had set aside
+    beyond that."""
     usage = Usage(
         input_tokens=found.input_tokens,
         output_tokens=found.output_tokens,
@@ -53,6 +60,9 @@ def book_interrupted(parts: Parts, journal: Journal, found: Interrupted) -> None
     )
     model = parts.registry.models.get(found.model)
     cost = cost_microusd(model, usage) if model is not None else None
+    # Before it is booked: a call that is in the ledger is not found again by whoever takes over next.
+    key = call_key(command.run_id, found.step, found.attempt, found.model)
+    await parts.budgets.settle(command.user_id, key, cost or 0)
     journal.book(
         step=found.step, of_attempt=found.attempt, model=found.model, usage=usage, cost=cost, agent=found.agent
     )
@@ -66,7 +76,7 @@ class _ModelStep:
 
     async def take(self) -> Failed | None:
         if self._plan.interrupted is not None:
-            book_interrupted(self._parts, self._journal, self._plan.interrupted)
+            await book_interrupted(self._parts, self._journal, self._work.command, self._plan.interrupted)
         if self._plan.retract_from is not None:
             self._journal.put(e.TextRetracted, from_sequence=self._plan.retract_from, agent=self._acting.tag)
         models = self._models()
@@ -166,7 +176,7 @@ class _ModelStep:
         await self._journal.stored()
         if not self._step:
             self._step = self._journal.new_step()
-        key = f"{self._work.command.run_id}:{self._step}:{self._work.attempt}:{model.id}"
+        key = call_key(self._work.command.run_id, self._step, self._work.attempt, model.id)
         estimate = cost_microusd(model, Usage(input_tokens=input_tokens))
         budget = None
         if estimate is None:

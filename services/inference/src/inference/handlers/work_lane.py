@@ -29,7 +29,7 @@ async def work_lane(work: Work, lane: Lane, steers: list[SteerRun]) -> Failed | 
         if isinstance(plan, Answered):
             return plan.failed
         if isinstance(plan, EndStep):
-            _end_step(work, plan)
+            await _end_step(work, plan)
             continue
         acting = acting_in(work, lane)
         if isinstance(acting, Failed):
@@ -105,10 +105,10 @@ def _limit(work: Work, acting: Acting, plan: CallModel | CallTools) -> Failed | 
     return limit_reached(spent_by(work.journal.state, acting.tag), acting.config.limits, more_steps=more)
 
 
-def _end_step(work: Work, plan: EndStep) -> None:
+async def _end_step(work: Work, plan: EndStep) -> None:
     step = work.journal.state.open_steps[plan.step]
     if plan.interrupted is not None:
-        book_interrupted(work.parts, work.journal, plan.interrupted)
+        await book_interrupted(work.parts, work.journal, work.command, plan.interrupted)
     work.journal.put(e.StepFinished, step=plan.step, finish_reason=plan.finish_reason, agent=step.agent)
 
 

@@ -75,7 +75,7 @@ function TestEvent() {
       >
         <label className="grow">
           <span className="unseen">Text of the test event</span>
-          <input value={text} required maxLength={2000} onChange={(event) => setText(event.target.value)} />
+          <input value={text} required maxLength={10000} onChange={(event) => setText(event.target.value)} />
         </label>
         <button type="submit" disabled={busy || !text.trim()}>
           Send

@@ -105,7 +105,7 @@ export function State({ status }: { status: string }) {
 /** A line of figures over time; gaps where there is none. */
 export function Spark({ values, label }: { values: ReadonlyArray<number | null>; label: string }) {
   const known = values.filter((value): value is number => value !== null);
-  if (known.length < 2) return null;
+  if (known.length < 2 || !known.some((value) => value > 0)) return null;
   const most = Math.max(...known, 1e-9);
   let pen = "M";
   const path = values.map((value, i) => {
@@ -211,6 +211,8 @@ export function bytes(value: number): string {
 export function When({ at }: { at: string | null | undefined }) {
   if (!at) return <>–</>;
   const date = new Date(at);
+  // The beginning of time stands for "never".
+  if (date.getTime() <= 0) return <>–</>;
   const today = date.toDateString() === new Date().toDateString();
   return (
     <time dateTime={at} title={at}>

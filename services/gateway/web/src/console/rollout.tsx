@@ -190,7 +190,7 @@ function Steering({ now, steer }: { now: Rollout; steer: Steer }) {
   );
 }
 
-const ms = (value: number | null): string => (value === null ? "–" : duration(value));
+const three = ({ p50, p95, p99 }: PathFigures["first_text_ms"]): string => (p50 === null ? "–" : [p50, p95, p99].map((value) => (value === null ? "–" : duration(value))).join(" · "));
 
 const ROWS: ReadonlyArray<readonly [string, (path: PathFigures) => ReactNode, ((path: PathFigures) => ReadonlyArray<number | null>)?]> = [
   ["Runs", (p) => count(p.runs), (p) => p.runs_over_time],
@@ -198,9 +198,9 @@ const ROWS: ReadonlyArray<readonly [string, (path: PathFigures) => ReactNode, ((
   ["Failed", (p) => `${count(p.failed)} · ${percent(p.error_rate)}`, (p) => p.errors_over_time],
   ["Errors", (p) => Object.entries(p.errors).map(([code, n]) => `${code} ${n}`).join(", ") || "none"],
   ["Cancelled · stalled · orphans", (p) => `${count(p.cancelled)} · ${count(p.stalled)} · ${count(p.orphans)}`],
-  ["Survived that nobody watched", (p) => `${percent(p.survival)} of ${count(p.departed)}`, (p) => p.survival_over_time],
-  ["First word, p50 · p95 · p99", (p) => `${ms(p.first_text_ms.p50)} · ${ms(p.first_text_ms.p95)} · ${ms(p.first_text_ms.p99)}`, (p) => p.first_text_p95_over_time],
-  ["Whole answer, p50 · p95 · p99", (p) => `${ms(p.duration_ms.p50)} · ${ms(p.duration_ms.p95)} · ${ms(p.duration_ms.p99)}`],
+  ["Survived that nobody watched", (p) => (p.departed ? `${percent(p.survival)} of ${count(p.departed)}` : "–"), (p) => p.survival_over_time],
+  ["First word, p50 · p95 · p99", (p) => three(p.first_text_ms), (p) => p.first_text_p95_over_time],
+  ["Whole answer, p50 · p95 · p99", (p) => three(p.duration_ms)],
   ["Cost an answer", (p) => (p.cost_per_answer_microusd === null ? "–" : dollars(p.cost_per_answer_microusd))],
   ["Database operations an answer", (p) => p.database_operations_per_answer?.toFixed(1) ?? "–", (p) => p.database_operations_over_time],
 ];
@@ -261,7 +261,7 @@ function Movers({ now, flag }: { now: Rollout; flag: Flag | null }) {
           </p>
           <label className="ask-users">
             Users to look up, by id
-            <input value={text} placeholder="demo, usr_…" onChange={(event) => setText(event.target.value)} />
+            <input value={text} placeholder="usr_…" onChange={(event) => setText(event.target.value)} />
           </label>
           {users.length > 0 && (
             <Table

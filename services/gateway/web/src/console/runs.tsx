@@ -98,7 +98,6 @@ export function Runs() {
                   <th className="number">Took</th>
                   <th className="number">Attempts</th>
                   <th className="number">Cost</th>
-                  <th>Error</th>
                 </>
               }
             >
@@ -120,7 +119,7 @@ export function Runs() {
                     )}
                   </td>
                   <td>
-                    <State status={run.status} />
+                    <State status={run.status} /> {run.error_code && <code className="bad">{run.error_code}</code>}
                   </td>
                   <td>
                     <Link to={`/console/runs/${run.id}`}>
@@ -141,7 +140,6 @@ export function Runs() {
                   <td className="number">{duration(Math.max(0, (run.ended_at ? Date.parse(run.ended_at) : loaded.at) - Date.parse(run.created_at)))}</td>
                   <td className="number">{run.attempts}</td>
                   <td className="number">{dollars(run.cost_microusd) ?? "–"}</td>
-                  <td>{run.error_code && <code className="bad">{run.error_code}</code>}</td>
                 </tr>
               ))}
             </Table>

@@ -6,167 +6,43 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from contracts.codes import Code
-from contracts.processes import Kind
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, Field, StringConstraints
 
 from gateway.console_ports import Console
-from gateway.domain.console import TEST_TITLE, ListedRun, RunFilter
+from gateway.domain.console import TEST_TITLE, RunFilter
 from gateway.domain.path_flag import share_of
 from gateway.domain.problems import Refusal
 from gateway.domain.records import SendOptions
 from gateway.entrypoints.admin import Admin
+from gateway.entrypoints.console_views import (
+    AnyRunPage,
+    DeadLetterList,
+    DeadLetterView,
+    OverviewView,
+    RunCountsView,
+    StoppedView,
+    StopRuns,
+    StreamList,
+    TestEvent,
+    TestEventView,
+    WorkerList,
+    WorkerView,
+    run_view,
+    stream_view,
+)
 from gateway.entrypoints.routes import Behind, PageCursor, RunId
 from gateway.entrypoints.timeline_view import TimelineView, timeline_view
-from gateway.entrypoints.views import Body
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, wiring_of
 from gateway.handlers.read_timeline import read_timeline
 from gateway.handlers.see_overview import see_overview
 from gateway.handlers.see_processes import see_processes
-from gateway.handlers.see_streams import SeenStream, see_streams
+from gateway.handlers.see_streams import see_streams
 from gateway.handlers.send_message import MessageToSend, check_message, send_message
 from gateway.handlers.stop_runs import stop_runs
 
 router = APIRouter(prefix="/v1/admin", tags=["console"])
 
 Filter = Annotated[str, Query(max_length=200)]
-
-
-class RunCountsView(BaseModel):
-    """Open runs of all users; and of those that were accepted in the last two hours, the ones that ended in the last one."""
-
-    pending: int
-    generating: int
-    waiting: int
-    ended_last_hour: int
-    failed_last_hour: int
-
-
-class OverviewView(BaseModel):
-    """The mesh at a glance. `workers` and `gateways` were heard within seconds; `commands_waiting` were given to no worker yet;
-    `share` is the percentage on the durable path, null where no percentage decides."""
-
-    runs: RunCountsView
-    workers: int
-    gateways: int
-    commands_waiting: int
-    outbox: int | None
-    dead_letters: int
-    share: int | None
-
-
-class AnyRunView(BaseModel):
-    """A run of whomever, without what its messages say."""
-
-    id: str
-    thread_id: str
-    user_id: str
-    status: str
-    path: str
-    model: str
-    agent: str
-    created_at: str
-    ended_at: str | None
-    attempts: int
-    cost_microusd: int | None
-    error_code: str | None
-
-
-class AnyRunPage(BaseModel):
-    """Newest first. A page may hold fewer than asked for, even none; there are more as long as there is a `next_cursor`."""
-
-    items: list[AnyRunView]
-    next_cursor: str | None
-
-
-class StopRuns(Body):
-    """Which runs to stop."""
-
-    run_ids: Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(min_length=1, max_length=100)]
-
-
-class StoppedView(BaseModel):
-    """The end of `stopped` is durably asked for. `refused` says by id why not: `run_finished`, `run_not_found`, `unavailable`."""
-
-    stopped: list[str]
-    refused: dict[str, str]
-
-
-class WorkerView(BaseModel):
-    """A process that was heard within seconds. `slots` is how many runs it executes at once, null for what executes none."""
-
-    name: str
-    kind: Kind
-    version: str
-    started_at: str
-    seen_at: str
-    slots: int | None
-    slots_in_use: int | None
-
-
-class WorkerList(BaseModel):
-    """All processes, and a sentence for each kind of which none is heard."""
-
-    items: list[WorkerView]
-    warnings: list[str]
-
-
-class ConsumerView(BaseModel):
-    """`pending` were never delivered, `ack_pending` are in hand. `lag_seconds` is the age of the oldest pending one."""
-
-    name: str
-    pending: int
-    ack_pending: int
-    redelivered: int
-    lag_seconds: float
-
-
-class StreamView(BaseModel):
-    """A stream. `limit_bytes` is null where there is none."""
-
-    name: str
-    messages: int
-    bytes: int
-    limit_bytes: int | None
-    why: str
-    consumers: list[ConsumerView]
-
-
-class StreamList(BaseModel):
-    """All streams."""
-
-    items: list[StreamView]
-
-
-class DeadLetterView(BaseModel):
-    """A delivery that could not be handled, where it came from, and why."""
-
-    sequence: int
-    consumer: str
-    stream: str
-    subject: str
-    reason: str
-    delivered: int
-    at: str
-
-
-class DeadLetterList(BaseModel):
-    """Newest first."""
-
-    items: list[DeadLetterView]
-
-
-class TestEvent(Body):
-    """What to ask."""
-
-    text: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-
-
-class TestEventView(BaseModel):
-    """It is accepted; the run is the administrator's own."""
-
-    thread_id: str
-    run_id: str
 
 
 def console_of(wiring: Annotated[Wiring, Depends(wiring_of)]) -> Console:
@@ -213,7 +89,7 @@ async def list_all_runs(
     """The runs of all users."""
     which = RunFilter(status=status, path=path, model=model, user_id=user, agent=agent, since=since)
     runs, following = await console.operations.list_runs(which, cursor=cursor, limit=limit)
-    return AnyRunPage(items=[_run(run) for run in runs], next_cursor=following or None)
+    return AnyRunPage(items=[run_view(run) for run in runs], next_cursor=following or None)
 
 
 @router.get("/runs/{run_id}/timeline")
@@ -244,7 +120,7 @@ async def list_workers(_: Admin, console: OfConsole) -> WorkerList:
 async def list_streams(_: Admin, console: OfConsole) -> StreamList:
     """How full the streams are, and how far their consumers. Those of webhooks are under /v1/webhooks."""
     now = time.time()
-    return StreamList(items=[_stream(seen, now) for seen in await see_streams(console.levels)])
+    return StreamList(items=[stream_view(seen, now) for seen in await see_streams(console.levels)])
 
 
 @router.get("/dead-letters")
@@ -279,40 +155,3 @@ async def post_test_event(caller: Admin, wiring: Behind, body: TestEvent, reques
     accepted = await send_message(wiring.conversation, wiring.models, caller.user_id, thread.id, message, path=path)
     request.scope[ANSWERING_PATH] = accepted.path
     return TestEventView(thread_id=thread.id, run_id=accepted.run_id)
-
-
-def _run(run: ListedRun) -> AnyRunView:
-    return AnyRunView(
-        id=run.id,
-        thread_id=run.thread_id,
-        user_id=run.user_id,
-        status=run.status,
-        path=run.path,
-        model=run.model,
-        agent=run.agent,
-        created_at=run.created_at,
-        ended_at=run.ended_at or None,
-        attempts=run.attempts,
-        cost_microusd=run.cost_microusd,
-        error_code=run.error_code or None,
-    )
-
-
-def _stream(seen: SeenStream, now: float) -> StreamView:
-    return StreamView(
-        name=seen.stream.name,
-        messages=seen.level.messages,
-        bytes=seen.level.bytes,
-        limit_bytes=seen.stream.max_bytes if seen.stream.max_bytes > 0 else None,
-        why=seen.stream.why,
-        consumers=[
-            ConsumerView(
-                name=consumer.name,
-                pending=level.pending,
-                ack_pending=level.ack_pending,
-                redelivered=level.redelivered,
-                lag_seconds=0.0 if level.oldest_at is None else max(0.0, round(now - level.oldest_at, 3)),
-            )
-            for consumer, level in seen.consumers
-        ],
-    )

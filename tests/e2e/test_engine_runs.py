@@ -294,3 +294,30 @@ async def test_the_same_tools_without_waits_on_the_legacy_path(engine_mesh: Mesh
     calls = [part for part in message["parts"] if part["type"] == "tool_call"]
     assert [call["state"] for call in calls] == ["completed", "error"]
     assert "not possible here" in calls[1]["error"]
+
+
+async def test_workers_killed_while_a_timer_and_while_an_approval_waits(engine_mesh: Mesh, services: Services) -> None:
+    content = 'tokens=2 call=wait:{"seconds":3} then call=pay:{"amount":5} call=note:{"text":"b"} then tokens=4 seed=3'
+    async with engine_mesh.client() as client:
+        thread, run_id = await ask(client, content)
+        for reason in ("timer", "approval"):
+            state = await until(client, run_id, "waiting")
+            while state["waiting"]["reason"] != reason:
+                state = await until(client, run_id, "waiting")
+            async with killing(engine_mesh, *WORKERS):
+                pass
+        assert services.asked_to_pay == 0
+        response = await client.post(f"/v1/runs/{run_id}/approve", json={"approved": True})
+        assert response.status_code == 202, response.text
+        seen, _ = await check(client, thread, run_id, expected_text(content))
+    assert [frame.json["reason"] for frame in seen if frame.event == "run.resumed"] == ["timer", "approved"]
+    assert (services.asked_to_pay, list(services.paid.values())) == (1, [5])
+    assert [text for _, text in services.noted] == ["b"]
+    started = {
+        frame.json["tool_call_id"]: frame.json["step"]
+        for frame in seen
+        if frame.event == "step.started" and frame.json["kind"] == "tool"
+    }
+    names = {frame.json["tool_call_id"]: frame.json["name"] for frame in seen if frame.event == "tool.call"}
+    keys = {names[call]: f"{run_id}:{step}" for call, step in started.items()}
+    assert (list(services.paid), [key for key, _ in services.noted]) == ([keys["pay"]], [keys["note"]])

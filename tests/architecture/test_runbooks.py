@@ -57,6 +57,6 @@ def test_the_commands_of_runbooks_are_there() -> None:
     for page in sorted((ROOT / "docs/runbooks").glob("*.md")):
         text = page.read_text("utf-8")
         for name in re.findall(r"(?:^|`|run )everthread ([a-z-]+)", text, re.MULTILINE):
-            assert name in commands | {"rollout", "topology"}, f"{page.name}: everthread {name}"
+            assert name in commands | {"dead-letters", "rollout", "topology"}, f"{page.name}: everthread {name}"
         for name in re.findall(r"`(?:uv run )?task ([a-z:-]+)", text):
             assert name in tasks, f"{page.name}: task {name}"

@@ -116,10 +116,8 @@ def test_every_alert_is_tested() -> None:
 
 
 @pytest.mark.parametrize("runbook", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.name)
-def test_a_runbook_says_what_it_means_where_to_look_and_what_to_do(runbook: Path) -> None:
+def test_a_runbook_names_metrics_that_are_there(runbook: Path) -> None:
     text = runbook.read_text("utf-8")
-    for heading in ("## What it means", "## Where to look", "## What to do"):
-        assert heading in text
     for name in re.findall(r"\b(?:everthread|gen_ai_client)_[a-z_]+", text):
         series = {metric.value.name for metric in Metric} | {s for m in Metric for s in m.value.samples}
         assert name in series, f"{runbook.name} names {name}, which nobody shows"

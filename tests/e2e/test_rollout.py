@@ -69,7 +69,9 @@ async def test_the_command_line_moves_every_gateway(rollout: Mesh) -> None:
         assert (await client.get("/v1/admin/rollout")).status_code == 403
         client.headers["authorization"] = f"Bearer {rollout.token('operator', 'admin')}"
         flag = (await client.get("/v1/admin/flags/path")).json()
-    assert [change["why"] for change in flag["history"]][:2] == ["a bad day", "half of them"]
+    # The newest first; between resuming and pausing the guard may have taken a step of its own.
+    whys = [change["why"] for change in flag["history"]]
+    assert whys.index("a bad day") < whys.index("half of them")
 
 
 async def test_a_shadow_repeats_what_was_served_and_the_user_sees_nothing_of_it(rollout: Mesh) -> None:

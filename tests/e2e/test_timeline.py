@@ -4,13 +4,14 @@ import asyncio
 import json
 import signal
 
-from tests.mesh import Mesh, create_thread, send, stored_answer
+from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end
 
 
 async def test_a_timeline_names_every_phase_of_an_answer(mesh: Mesh) -> None:
     async with mesh.client() as client:
         thread = await create_thread(client)
         accepted = await send(client, thread, "tokens=20 rate=100 delay=0.4")
+        await to_the_end(client, accepted["run_id"])
         await stored_answer(client, thread, accepted["run_id"])
         response = await client.get(f"/v1/runs/{accepted['run_id']}/timeline")
     assert response.status_code == 200, response.text
@@ -33,7 +34,7 @@ async def test_a_timeline_names_every_phase_of_an_answer(mesh: Mesh) -> None:
 async def test_a_takeover_is_seen_and_strangers_see_nothing(mesh: Mesh) -> None:
     async with mesh.client() as client, mesh.client(user="stranger") as stranger:
         thread = await create_thread(client)
-        accepted = await send(client, thread, "tokens=300 rate=50")
+        accepted = await send(client, thread, "tokens=700 rate=50")
         await asyncio.sleep(0.7)
         worker = (await client.get(f"/v1/runs/{accepted['run_id']}/state")).json()["worker"]
         victim = next(name for name in mesh.ps() if worker.startswith(name))

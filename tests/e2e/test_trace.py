@@ -48,7 +48,7 @@ async def test_one_trace_covers_all_services(mesh: Mesh, otlp: OtlpReceiver) -> 
 async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, otlp: OtlpReceiver) -> None:
     async with mesh.client() as client:
         thread = await create_thread(client)
-        accepted = await send(client, thread, "tokens=300 rate=50")
+        accepted = await send(client, thread, "tokens=700 rate=50")
         await asyncio.sleep(1)
         log = (await client.get(f"/v1/runs/{accepted['run_id']}/state")).json()
         victim = next(name for name in mesh.ps() if log["worker"].startswith(name))

@@ -259,13 +259,16 @@ async def test_death_at_every_write_before_and_after_the_wait(content: str, stor
             assert dying is not None
             run = await world.run()
             dead = asyncio.create_task(dying.died.wait())
-            waiting = asyncio.create_task(run.settled())
+            # Until the run was let go: a worker may die after the last thing that it writes.
+            waiting = asyncio.create_task(until_it_waits(run))
             await asyncio.wait({dead, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if dead.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
                 await world.kill_last()
                 await scene.worker()
+                waiting = asyncio.create_task(until_it_waits(run))
             await waiting
-            await until_it_waits(run)
             if content == WAIT:
                 await scene.due(run, timedelta(seconds=91))
             else:

@@ -81,6 +81,7 @@ async def _take(browser: Browser, url: str) -> None:
     await page.wait_for_timeout(300)
     await _shot(page, "run")
     thread = page.url.split("?")[0]
+    await _console(browser, url)
     await page.keyboard.press("Control+k")
     await page.get_by_role("combobox").wait_for()
     await _shot(page, "commands")
@@ -104,6 +105,20 @@ async def _take(browser: Browser, url: str) -> None:
     await page.wait_for_timeout(400)
     await _shot(page, "phone-chats")
     await phone.close()
+
+
+async def _console(browser: Browser, url: str) -> None:
+    """The newest run, in the console."""
+    context = await browser.new_context(viewport={"width": 1240, "height": 560})
+    page = await context.new_page()
+    await page.goto(f"{url}/console")
+    await page.get_by_role("button", name="Open it as an administrator").click()
+    await page.get_by_role("link", name="Runs", exact=True).click()
+    await page.locator("tr[data-run] a").first.click()
+    await page.get_by_role("rowheader", name="storing the answer").wait_for()
+    await page.wait_for_timeout(300)
+    await _shot(page, "console")
+    await context.close()
 
 
 async def _ask(page: Page, text: str, *, wait: bool = True) -> None:

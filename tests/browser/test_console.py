@@ -175,6 +175,9 @@ def test_what_is_changed_has_a_reason(open_page: OpenPage, width: int) -> None:
     places = page.get_by_role("region", name="Places of users")
     expect(places).to_contain_text(user)
     expect(places).to_contain_text("durable_event")
+    go(person, "Runs")
+    expect(page.get_by_role("table", name="Runs")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     go(person, "Budgets")
     page.get_by_role("button", name="Change").click()
     page.get_by_role("button", name="Another user").click()

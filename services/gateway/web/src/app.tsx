@@ -18,7 +18,6 @@ import { Sidebar } from "./threads/sidebar";
 import { loadThread, show, startThreads, threads, useThreads } from "./threads/threads";
 import { Welcome } from "./welcome";
 
-// The console is a part of its own (/console); it goes here when it is there.
 const Panel = lazy(() => import("./panel/panel"));
 const Dialogs = lazy(() => import("./dialogs/all"));
 

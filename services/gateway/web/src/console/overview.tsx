@@ -53,7 +53,7 @@ function TestEvent() {
   return (
     <section>
       <h2>Send a test event</h2>
-      <p className="note">A message through the whole mesh, in a thread of yours that is called "Test event". It costs what its answer costs.</p>
+      <p className="note">A message through the whole mesh, in a temporary thread of yours that is called "Test event". It costs what its answer costs.</p>
       <form
         className="inline"
         onSubmit={async (event) => {

@@ -21,6 +21,9 @@ const LIMIT = 50;
 const MOST = 100;
 const open = (run: RunRow) => !run.ended_at;
 
+/** The end of a long id tells it apart; the whole one is its title. */
+const shortened = (id: string): string => (id.length > 14 ? `…${id.slice(-8)}` : id);
+
 function addressOf(query: URLSearchParams): string {
   const asked = new URLSearchParams({ limit: String(LIMIT) });
   for (const name of ["status", "path", "model", "user", "agent"]) if (query.get(name)) asked.set(name, query.get(name)!);
@@ -129,8 +132,8 @@ export function Runs() {
                   <td title={run.model}>{modelName(run.model)}</td>
                   <td>{run.path}</td>
                   <td>
-                    <button type="button" className="link plain" title="Only this user's" onClick={() => setQuery({ user: run.user_id })}>
-                      {run.user_id}
+                    <button type="button" className="link plain" title={`${run.user_id}: only this user's runs`} aria-label={`Only the runs of ${run.user_id}`} onClick={() => setQuery({ user: run.user_id })}>
+                      {shortened(run.user_id)}
                     </button>
                   </td>
                   <td>{or(run.agent)}</td>
@@ -138,7 +141,7 @@ export function Runs() {
                     <When at={run.created_at} />
                   </td>
                   <td className="number">{duration(Math.max(0, (run.ended_at ? Date.parse(run.ended_at) : loaded.at) - Date.parse(run.created_at)))}</td>
-                  <td className="number">{run.attempts}</td>
+                  <td className="number">{run.attempts || "–"}</td>
                   <td className="number">{dollars(run.cost_microusd) ?? "–"}</td>
                 </tr>
               ))}

@@ -31,7 +31,7 @@ export function StreamsView() {
           {items.map((stream) => (
             <Fragment key={stream.name}>
               <tr className="group" data-stream={stream.name}>
-                <th scope="row">
+                <th scope="row" title={stream.why}>
                   {stream.name} <small>{stream.why}</small>
                 </th>
                 <td className="number">{count(stream.messages)}</td>

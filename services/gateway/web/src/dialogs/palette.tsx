@@ -4,6 +4,7 @@ import { modelName } from "../lib/format";
 import { chosenModel, useChoice } from "../lib/models";
 import { togglePanel } from "../lib/keys";
 import { openThread } from "../lib/router";
+import { offers } from "../lib/session";
 import { kept } from "../lib/store";
 import { applyTheme, type Theme } from "../lib/theme";
 import { useThreads } from "../threads/threads";
@@ -35,6 +36,7 @@ export function Palette() {
       ...(chatCommands.thread?.busy ? [{ name: "Stop the answer", kind: "", run: () => chatCommands.stop?.() }] : []),
       { name: "Developer panel", kind: "", run: togglePanel },
       { name: "Settings", kind: "", run: () => setTimeout(() => dialogs.set("settings")) },
+      ...(offers("GET /v1/admin/overview") ? [{ name: "Console", kind: "administrators", run: () => location.assign("/console") }] : []),
       { name: "Keyboard shortcuts", kind: "", run: () => setTimeout(() => dialogs.set("keys")) },
       { name: "Light colours", kind: "", run: theme("light") },
       { name: "Dark colours", kind: "", run: theme("dark") },

@@ -1,4 +1,5 @@
-"""Fifty answers, workers killed at random points again and again: each ends exactly once, and what was shown is stored."""
+"""Fifty answers, each fifth of them in several steps with tools, workers killed at random points again and again: each ends
+exactly once, and what was shown is stored."""
 
 import asyncio
 import random
@@ -18,12 +19,19 @@ async def test_fifty_runs_under_random_kills(mesh: Mesh) -> None:
             content = f"tokens={choose.randrange(60, 200)} rate=40 seed={index}"
             await asyncio.sleep(choose.random() * 2)
             model = choose.choice(["openai:gpt-4o-mini", "prefix:scripted"])
-            accepted = await send(client, thread, content, model=model)
+            if index % 5 == 0:
+                first, model = f"tokens={choose.randrange(10, 60)} rate=40 seed={index}", "openai:scripted-tools"
+                steps = [first, 'call=calculator:{"expression":"6*7"} call=time:{}', 'call=wait:{"seconds":1}', content]
+                content = f"{steps[0]} {steps[1]} then {steps[2]} then {steps[3]}"
+            accepted = await send(client, thread, content, model=model, agent="researcher" if index % 5 == 0 else "")
             seen = await to_the_end(client, accepted["run_id"])
             message = await stored_answer(client, thread, accepted["run_id"], within=30)
             sequences = [frame.json["sequence"] for frame in seen]
             assert sequences == list(range(1, len(seen) + 1))
             assert sum(frame.event in TERMINAL for frame in seen) == 1
+            asked = [frame.json["tool_call_id"] for frame in seen if frame.event == "tool.call"]
+            results = [frame.json["tool_call_id"] for frame in seen if frame.event == "tool.result"]
+            assert (len(asked), sorted(results)) == (3 if index % 5 == 0 else 0, sorted(asked))
             assert text_of([frame.json for frame in seen]) == message["content"] == expected_text(content)
 
         answers = [asyncio.create_task(one(index, thread)) for index, thread in enumerate(thread_ids)]

@@ -86,7 +86,7 @@ export function RolloutView() {
             ]}
           />
           <Ramp now={now} />
-          {now.reason && <p className="note">The guard says: {now.reason}</p>}
+          {now.reason && <p className="note">The reason it stands there: {now.reason}</p>}
           {offers("PUT /v1/admin/rollout") && <Steering now={now} steer={steer} />}
           <Compared now={now} />
           <Movers now={now} flag={flag.data} />
@@ -162,7 +162,7 @@ function Steering({ now, steer }: { now: Rollout; steer: Steer }) {
         className="inline"
         onSubmit={(event) => {
           event.preventDefault();
-          steer("set", Number(share), `${share} % on the durable path?`, <p>It counts from each user's next message on. The same users stay on it when the share grows.</p>);
+          steer("set", Number(share), `${share} % on the durable path?`, <p>It counts from each user's next message on. The same users stay on it when the share grows. From then on only people move it, until the guard is let go on.</p>);
         }}
       >
         <label className="inline">

@@ -76,7 +76,9 @@ export function Run({ id }: { id: string }) {
   const loaded = useLoad<Timeline>(`/v1/admin/runs/${encodeURIComponent(id)}/timeline`, ended ? 0 : 1.5);
   const [question, setQuestion] = useState<Question | null>(null);
   const running = loaded.data !== null && !ENDED.has(loaded.data.status);
-  if (loaded.data && !running && loaded.data.phases.some((phase) => phase.name === "stored") && !ended) setEnded(true);
+  const { data } = loaded;
+  // An ended run of the durable path is read on until its answer is stored, too.
+  if (data && !running && !ended && (!data.whole || data.path !== "durable_event" || data.phases.some((phase) => phase.name === "stored"))) setEnded(true);
   const stop = () =>
     setQuestion({
       title: "Stop this run?",

@@ -13,7 +13,7 @@ from bus.jetstream import JetStreamBus, connect
 from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import Connection, Notice, connection_name, inbox_prefix_of
 from contracts import ids
-from contracts.subjects import run_subject, thread_events_subject
+from contracts.subjects import presence_subject, run_subject, thread_events_subject
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -255,3 +255,25 @@ async def test_giving_up_after_the_budget_says_that_the_outcome_is_unknown(real_
     bus = await real_world.connect("worker")
     real_world.server.kill()
     assert await bus.request("worker.x.adopt", run_id.encode(), timeout=0.2) is None
+
+
+async def test_streams_in_memory_are_there_again_after_the_server_was_killed(nats: NatsServer) -> None:
+    bus = await connect(nats.url(), instance="conversation-1")
+    await bus.reconcile()
+    keeping = asyncio.create_task(bus.keep_reconciled())
+    try:
+        here = presence_subject(ids.new_id(ids.THREAD), ids.new_id(ids.USER), "gateway-1")
+        await asyncio.sleep(0)
+        nats.kill()
+        nats.start()
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await bus.put(here, b"{}", seconds=60)
+                    break
+                except BusError:
+                    await asyncio.sleep(0.1)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await bus.drain()

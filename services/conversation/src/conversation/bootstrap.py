@@ -180,6 +180,7 @@ async def _serve(process: Process, settings: Settings, parts: Parts, database: D
             work.create_task(bus.consume(WAKE, WakeSubscriber(parts), concurrency=WAKES_AT_ONCE)),
             work.create_task(bus.consume(DUE, DueSubscriber(parts), concurrency=WAKES_AT_ONCE)),
             work.create_task(relay.run()),
+            work.create_task(bus.keep_reconciled(replicas=settings.stream_replicas)),
             work.create_task(bus.consume(APPEND, AppendSubscriber(parts, bus), concurrency=APPENDS_AT_ONCE)),
             work.create_task(keep_deleting(lifetime, process.stopping)),
             work.create_task(keep_retiring(lifetime, process.stopping)),

@@ -37,6 +37,8 @@ from bus.looking import ConsumerLevel, StreamLevel
 logger = structlog.get_logger()
 
 DRAIN_TIMEOUT: Final = 10.0
+RECONCILE_AGAIN: Final = 1.0
+"""Seconds until streams that could not be made after a reconnect are tried again."""
 
 
 class JetStreamBus:
@@ -87,6 +89,21 @@ class JetStreamBus:
         """Make the server's streams and consumers match the topology. Idempotent, safe when several do it at once. Raises
         ServerTooOldError, UnavailableError, BusError."""
         await reconcile(self._connection, self._requests, streams=streams, consumers=consumers, replicas=replicas)
+
+    async def keep_reconciled(self, *, replicas: int = 1) -> None:
+        """Reconcile again after each reconnect, until cancelled: a server that was started anew has lost the streams that it
+        keeps in memory. For one service whose user may create streams; the others wait for it."""
+        regained = asyncio.Event()
+        self._connection.when_regained(regained.set)
+        while True:
+            await regained.wait()
+            regained.clear()
+            try:
+                await self.reconcile(replicas=replicas)
+            except BusError as error:
+                logger.warning("topology.unreconciled", error=str(error), again_in=RECONCILE_AGAIN)
+                await asyncio.sleep(RECONCILE_AGAIN)
+                regained.set()
 
     async def publish(
         self, subject: str, data: bytes, *, message_id: str, headers: Mapping[str, str] | None = None

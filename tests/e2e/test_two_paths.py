@@ -277,6 +277,10 @@ async def test_another_gateway_says_that_the_answer_is_elsewhere_until_it_is_sto
             async for frame in stream:
                 assert frame.event not in TERMINAL or frame.event == "run.completed"
         await stored_answer(client, thread, accepted["run_id"])
+        async with asyncio.timeout(15):
+            # Told to come again until its end is stored, as clients do.
+            while (await elsewhere.get(f"/v1/runs/{accepted['run_id']}/state")).status_code == 503:
+                await asyncio.sleep(0.1)
         seen = await to_the_end(elsewhere, accepted["run_id"])
     assert text_of([frame.json for frame in seen]) == expected_text("tokens=60 rate=40")
 

@@ -228,7 +228,7 @@ async def test_one_call_however_often_the_command_is_there(world: World) -> None
     await world.worker(models)
     run = await world.run(copies=5)
     await models.held.wait()
-    await asyncio.sleep(0.7)  # longer than ack_wait: adopted deliveries must be beaten for
+    await asyncio.sleep(1.6)  # longer than ack_wait: adopted deliveries must be beaten for
     models.go_on.set()
     state = await run.ended()
     check_one_end(state, await run.events())

@@ -48,7 +48,7 @@ PIECES = ["Once ", "upon ", "a ", "tïme ", "there ", "was ", "a ", "log."]
 TEXT = "".join(PIECES)
 AGENTS = read_agents({"default.toml": 'name = "default"\nsystem_prompt = "Help."\n[limits]\ntokens = 1_000_000'})
 T = TypeVar("T")
-QUICK_EXECUTE = replace(EXECUTE, ack_wait=0.3)
+QUICK_EXECUTE = replace(EXECUTE, ack_wait=1.0)
 """The real consumer, but what a worker died with before its claim comes back sooner."""
 QUESTION = "Tell me."
 USER = "usr_01JABCDEFGHJKMNPQRSTVWXYZ0"

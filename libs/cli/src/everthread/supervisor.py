@@ -20,6 +20,8 @@ QUICK_SECONDS: Final = 10.0
 QUICK_CRASHES: Final = 6
 """After so many quick crashes in a row a part is given up."""
 LONGEST_DELAY: Final = 8.0
+KILLED: Final = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that somebody, or the system, ended."""
 EXIT_CONFIGURATION: Final = 78
 """A service refuses its settings with this code: starting it again changes nothing."""
 
@@ -136,7 +138,9 @@ class Supervisor:
                     self._set(part, "ready")
                     await part.gone.wait()
                 lasted = 0.0 if ready_at is None else time.monotonic() - ready_at
-                crashes = crashes + 1 if lasted < QUICK_SECONDS else 1
+                # Killed from outside once it was ready: it would have gone on, so it is not given up, however often.
+                was_killed = ready_at is not None and part.child.exit_code in KILLED
+                crashes = crashes + 1 if lasted < QUICK_SECONDS and not was_killed else 1
                 why = self._why(part, ready_at is not None)
             part.reason = why
             if crashes >= QUICK_CRASHES or (part.child is not None and part.child.exit_code == EXIT_CONFIGURATION):

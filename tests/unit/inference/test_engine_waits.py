@@ -72,7 +72,8 @@ class Scene:
 
 
 async def until_it_waits(run: Run, *, released: bool = True) -> RunState:
-    """`released` False where the last holder died: whoever wakes the run claims it over the dead one."""
+    """`released` False where a worker died: it may have died in looking at a second delivery of a command that was settled
+    already, and then nobody comes to release that claim. Whoever wakes the run claims it over the dead one."""
     await run.settled()
     state = await run.state()
     assert state.status == "waiting", state

@@ -32,7 +32,6 @@ class Code(StrEnum):
     DELIVERY_NOT_DEAD = "delivery_not_dead"
     DEAD_LETTER_NOT_REPEATABLE = "dead_letter_not_repeatable"
     PUSH_INVALID = "push_invalid"
-    BUDGET_REACHED = "budget_reached"
     THREAD_BUSY = "thread_busy"
     CURSOR_INVALID = "cursor_invalid"
     TOKEN_MISSING = "token_missing"

@@ -33,7 +33,6 @@ STATUS: Final[Mapping[Code, int]] = {
     Code.DELIVERY_NOT_DEAD: 409,
     Code.DEAD_LETTER_NOT_REPEATABLE: 409,
     Code.PUSH_INVALID: 422,
-    Code.BUDGET_REACHED: 429,
     Code.THREAD_BUSY: 409,
     Code.CURSOR_INVALID: 400,
     Code.TOKEN_MISSING: 401,

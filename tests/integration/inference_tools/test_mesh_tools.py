@@ -38,6 +38,8 @@ class Orders:
         await self.offer("orders_broken", "tool.orders.broken", self.find, {"everthread.schema": "{"})
         await self.offer("orders_elsewhere", "orders.elsewhere", self.find, {})
         await self.service.add_endpoint(name="plain", subject="orders.plain", handler=self.find)
+        # The server knows them before another connection asks who is there.
+        await self.client.flush()
 
     async def offer(self, name: str, subject: str, handler: Callable[[Request], Any], more: dict[str, str]) -> None:
         metadata = {"everthread.schema": SCHEMA, "everthread.description": f"{name} does it.", **more}

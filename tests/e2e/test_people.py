@@ -216,7 +216,8 @@ async def test_who_is_there_is_known_at_every_gateway_and_forgotten_when_one_is_
         items = heard[-1]["items"] if heard else []
         return {item["user_id"]: (item["connections"], item["typing"]) for item in items}
 
-    async with watchers((owner, path), (viewer, path), (viewer, path)) as (of_owner, _, _):
+    only = f"{path}?only=presence"
+    async with watchers((owner, only), (viewer, path), (viewer, only)) as (of_owner, _, _):
         async with watchers((editor, path)) as (of_editor,):
             wanted = {ids["owner"]: (1, False), ids["viewer"]: (2, False), ids["editor"]: (1, False)}
             for watcher in (of_owner, of_editor):

@@ -39,12 +39,14 @@ class ThreadDeleted(_Fact, tag="thread.deleted"):
 
 
 class MessageAccepted(_Fact, tag="message.accepted"):
-    """A user's message and its pending answer are stored; the run will finish. `by` is who wrote it."""
+    """A user's message and its pending answer are stored; the run will finish. `by` is who wrote it, `run_at` when it is answered,
+    where that is not now."""
 
     message_id: str
     assistant_message_id: str
     run_id: str
     by: str = ""
+    run_at: str = ""
 
 
 class RunEnded(_Fact, tag="run.ended"):
@@ -128,7 +130,7 @@ class FeedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     `message.accepted`, `run.waiting`, `run.completed`, `run.failed`, `run.cancelled`, or `thread.read`: the user has read the
     thread's entries up to the stream sequence `up_to`, on some device. `unread` says that the entry raises the thread's
     unread count: the user was not watching when it was written. `by` is the user who did it, where it was not the owner or
-    nobody. `reason`, `wait_id`, `prompt` and `expires_at` are those of the wait.
+    nobody. `reason`, `wait_id`, `prompt` and `expires_at` are those of the wait. `run_at` is when a message for later is answered.
     """
 
     id: str
@@ -147,3 +149,4 @@ class FeedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     prompt: str = ""
     expires_at: str | None = None
     up_to: int = 0
+    run_at: str = ""

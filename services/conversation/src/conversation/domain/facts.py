@@ -113,6 +113,7 @@ def message_accepted(run: Run, fact_id: str) -> Outgoing:
             assistant_message_id=run.message_id,
             run_id=run.id,
             by=run.user_id,
+            run_at="" if run.start_at is None else rfc3339(run.start_at),
         )
     )
 

@@ -7,11 +7,14 @@ INDEX: Final = "index.html"
 CONSOLE: Final = "console.html"
 DOCUMENTS: Final = frozenset({INDEX, CONSOLE})
 ASSETS: Final = "assets/"
+AT_ROOT: Final = frozenset({"favicon.svg", "manifest.webmanifest", "service-worker.js"})
+"""A service worker's scope is the folder it is in: the page's is all of it."""
 
 POLICY: Final = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
+        "worker-src 'self'",
         "style-src 'self'",
         "img-src 'self' data:",
         "font-src 'self'",
@@ -21,10 +24,10 @@ POLICY: Final = "; ".join(
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types dompurify",
+        "trusted-types dompurify service-worker",
     )
 )
-"""No inline script or style, no other origin, and no text that becomes HTML but by the sanitiser."""
+"""No inline script or style, no other origin, no text that becomes HTML but by the sanitiser, and one address of a worker."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": POLICY,
@@ -39,12 +42,12 @@ HEADERS: Final[Mapping[str, str]] = {
 def file_of(path: str) -> str | None:
     """The page's file at a path: the chat's views are all one document, the console's another, the parts of both stand below
     `assets/`. None: not the page's."""
-    if path == "/" or path.startswith("/t/"):
+    if path in ("/", "/join") or path.startswith(("/t/", "/join/")):
         return INDEX
     if path == "/console" or path.startswith("/console/"):
         return CONSOLE
     name = path.removeprefix("/")
-    return name if name.startswith(ASSETS) or name in ("favicon.svg", "manifest.webmanifest") else None
+    return name if name.startswith(ASSETS) or name in AT_ROOT else None
 
 
 def wants_page(accept: str) -> bool:

@@ -155,6 +155,10 @@ def _stream_operation(name: str, summary: str, parameter: str) -> dict[str, Any]
         {"name": "Last-Event-ID", "in": "header", "schema": text, "description": "The id of the last event received."},
         {"name": "cursor", "in": "query", "schema": text, "description": "The same; or `latest` for new events only."},
     ]
+    if name == "watch_thread":
+        only = {"type": "string", "enum": ["presence"]}
+        about = "`presence`: who is there, without the runs' events."
+        parameters.append({"name": "only", "in": "query", "schema": only, "description": about})
     if parameter:
         parameters.insert(0, {"name": parameter, "in": "path", "required": True, "schema": text})
     return {

@@ -17,7 +17,7 @@ from gateway.domain.problems import Refusal
 from gateway.entrypoints.wiring import BEGAN, PRINCIPAL, Wiring
 from gateway.handlers.replay_run import check_speed, replay_run
 from gateway.handlers.watch import Attachment, Place, check_place, watch_feed, watch_run, watch_thread
-from gateway.handlers.watch_presence import with_presence
+from gateway.handlers.watch_presence import watch_presence, with_presence
 
 logger = structlog.get_logger()
 
@@ -117,6 +117,9 @@ class EventStreams:
         try:
             if found["kind"] == "threads":
                 thread_id = check_id(THREAD, found["id"])
+                if _only_presence(scope):
+                    present = await watch_presence(behind.conversation, principal.user_id, thread_id)
+                    return with_presence(behind.presences, present)
                 attachment = await watch_thread(
                     behind.conversation, behind.log, behind.viewers, principal.user_id, thread_id, place
                 )
@@ -234,6 +237,13 @@ class _Stream:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _only_presence(scope: Scope) -> bool:
+    only: str = parse_qs(scope["query_string"].decode("latin-1")).get("only", [""])[0]
+    if only not in ("", "presence"):
+        raise Refusal(Code.QUERY_INVALID, f"`only` is {only[:40]!r}; it may be `presence`.")
+    return only == "presence"
 
 
 def _place_of(scope: Scope) -> Place:

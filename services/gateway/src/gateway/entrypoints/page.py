@@ -37,11 +37,14 @@ when it is done (or why it cannot be); <code>task web</code> builds it by hand. 
 
 @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/t/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/join", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/join/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/console", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/console/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/assets/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/favicon.svg", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/manifest.webmanifest", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/service-worker.js", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_page(request: Request) -> Response:
     """A file of the page; at `/`, for programs, the API's greeting. Raises Refusal: not found."""
     headers = request.headers

@@ -1,11 +1,18 @@
-"""Watch a thread and who is there beside."""
+"""Watch a thread and who is there beside; or only who is there."""
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
 from gateway.handlers.watch import Attachment
-from gateway.ports import Viewer
+from gateway.ports import Conversation, Viewer
 from gateway.sharing_ports import Presences
+
+
+async def watch_presence(conversation: Conversation, user_id: str, thread_id: str) -> Attachment:
+    """A thread without its events: for who has them by another way, and else would get each of them twice. Raises Refusal."""
+    await conversation.get_thread(user_id, thread_id)
+    return Attachment(b"", SilentViewer(), thread_id)
 
 
 def with_presence(presences: Presences | None, attachment: Attachment) -> Attachment:
@@ -13,6 +20,29 @@ def with_presence(presences: Presences | None, attachment: Attachment) -> Attach
     if presences is None or attachment.viewer is None:
         return attachment
     return replace(attachment, viewer=PresentViewer(attachment.viewer, presences, attachment.thread_id))
+
+
+class SilentViewer:
+    """See ports.Viewer. It has no frames, and never ends."""
+
+    cursor: Final = ""
+    ended: Final = False
+
+    def __init__(self) -> None:
+        self._woken: Final = asyncio.Event()
+
+    async def take(self) -> bytes:
+        """See ports.Viewer."""
+        await self._woken.wait()
+        self._woken.clear()
+        return b""
+
+    def wake(self) -> None:
+        """See ports.Viewer."""
+        self._woken.set()
+
+    async def close(self) -> None:
+        """See ports.Viewer."""
 
 
 class PresentViewer:

@@ -86,7 +86,7 @@ def _content_of(fact: Fact, kind: str, user_id: str) -> _Content:
         case ThreadMemberRemoved():
             return _Content({"changes": {"member_id": fact.member_id}, "by": fact.by})
         case MessageAccepted():
-            fields = {"run_id": fact.run_id, "message_id": fact.message_id, "by": fact.by}
+            fields = {"run_id": fact.run_id, "message_id": fact.message_id, "by": fact.by, "run_at": fact.run_at}
             return _Content(fields, counts_for_all=fact.by not in ("", user_id))
         case RunWaiting():
             fields = {"run_id": fact.run_id, "message_id": fact.message_id, "wait_id": fact.wait_id}

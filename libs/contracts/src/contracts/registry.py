@@ -10,6 +10,8 @@ from typing import Any, Literal
 from contracts.usage import Usage
 
 Continuation = Literal["prefix", "retract"]
+ToolChoice = Literal["auto", "none", "required", "function"]
+TOOL_CHOICES: frozenset[ToolChoice] = frozenset({"auto", "none", "required", "function"})
 DEFAULT_WITH_OPENAI = "openai:gpt-4o-mini"
 DEFAULT_EMBEDDED = "embedded:smollm2-135m"
 
@@ -29,7 +31,8 @@ class Provider:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model. Prices in USD per million tokens, None where unknown. `tools`: it can call tools, so it is offered them."""
+    """One model. Prices in USD per million tokens, None where unknown. `tools`: it can call tools, so it is offered them.
+    `tool_choice` and `parallel_tool_calls`: what its provider takes of what a client may ask for with tools of its own."""
 
     id: str
     provider: Provider
@@ -41,6 +44,8 @@ class Model:
     continuation: Continuation
     max_output_tokens: int | None
     tools: bool = False
+    tool_choice: frozenset[ToolChoice] = TOOL_CHOICES
+    parallel_tool_calls: bool = True
 
     @property
     def available(self) -> bool:
@@ -100,11 +105,22 @@ def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Prov
         continuation=continuation,
         max_output_tokens=entry.get("max_output_tokens"),
         tools=_yes_or_no(model_id, entry, "tools"),
+        tool_choice=_tool_choice(model_id, entry),
+        parallel_tool_calls=_yes_or_no(model_id, entry, "parallel_tool_calls", default=True),
     )
 
 
-def _yes_or_no(model_id: str, entry: Mapping[str, Any], key: str) -> bool:
-    value = entry.get(key, False)
+def _tool_choice(model_id: str, entry: Mapping[str, Any]) -> frozenset[ToolChoice]:
+    given = entry.get("tool_choice", list(TOOL_CHOICES))
+    if not isinstance(given, list) or not TOOL_CHOICES.issuperset(given) or "auto" not in given:
+        raise RegistryError(
+            f"models.toml: {model_id!r}: tool_choice is {given!r}, expected a list with auto and any of none, required, function"
+        )
+    return frozenset(given)
+
+
+def _yes_or_no(model_id: str, entry: Mapping[str, Any], key: str, *, default: bool = False) -> bool:
+    value = entry.get(key, default)
     if not isinstance(value, bool):
         raise RegistryError(f"models.toml: {model_id!r}: {key} is {value!r}, expected true or false")
     return value

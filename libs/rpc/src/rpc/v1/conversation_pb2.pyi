@@ -222,6 +222,7 @@ class Run(_message.Message):
     AUTHOR_FIELD_NUMBER: _builtins.int
     CANCELLED_BY_FIELD_NUMBER: _builtins.int
     RECORDED_AT_FIELD_NUMBER: _builtins.int
+    CLIENT_TOOLS_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     thread_id: _builtins.str
     message_id: _builtins.str
@@ -249,6 +250,8 @@ class Run(_message.Message):
     cancelled_by: _builtins.str
     recorded_at: _builtins.str
     """When the end was stored here; empty until then."""
+    client_tools_json: _builtins.bytes
+    """What was given as AcceptMessageRequest.client_tools_json; in GetRun only."""
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     def __init__(
@@ -275,10 +278,11 @@ class Run(_message.Message):
         author: _builtins.str = ...,
         cancelled_by: _builtins.str = ...,
         recorded_at: _builtins.str = ...,
+        client_tools_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "cost_microusd", b"cost_microusd", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "agent", b"agent", "attempts", b"attempts", "author", b"author", "cancelled_by", b"cancelled_by", "client", b"client", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "recorded_at", b"recorded_at", "run_at", b"run_at", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd", "_usage", b"_usage", "agent", b"agent", "attempts", b"attempts", "author", b"author", "cancelled_by", b"cancelled_by", "client", b"client", "client_tools_json", b"client_tools_json", "cost_microusd", b"cost_microusd", "created_at", b"created_at", "ended_at", b"ended_at", "error_code", b"error_code", "error_message", b"error_message", "final_sequence", b"final_sequence", "id", b"id", "message_id", b"message_id", "model", b"model", "path", b"path", "question_id", b"question_id", "recorded_at", b"recorded_at", "run_at", b"run_at", "status", b"status", "thread_id", b"thread_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_microusd: _TypeAlias = _typing.Literal["cost_microusd"]  # noqa: Y015
     _WhichOneofArgType__cost_microusd: _TypeAlias = _typing.Literal["_cost_microusd", b"_cost_microusd"]  # noqa: Y015
@@ -662,6 +666,8 @@ class AcceptMessageRequest(_message.Message):
     ANSWERS_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     REPLACES_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     BRANCH_LABEL_FIELD_NUMBER: _builtins.int
+    RESULTS_JSON_FIELD_NUMBER: _builtins.int
+    CLIENT_TOOLS_JSON_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     content: _builtins.str
@@ -692,6 +698,12 @@ class AcceptMessageRequest(_message.Message):
     """The message takes the place of this one of the user's, on a branch of its own."""
     branch_label: _builtins.str
     """What people call the branch that begins here. Empty: nothing."""
+    results_json: _builtins.bytes
+    """Instead of `content`: the results of calls that the answer before left to the client, a JSON array of
+    contracts.parts.ToolCallPart. With a `parent_message_id` the `history` stands behind that message.
+    """
+    client_tools_json: _builtins.bytes
+    """The tools that the client brings, a contracts.client_tools.ClientTools. Empty: none."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """What stands before the message and is not in the thread: stored with it, as the beginning of a new branch."""
@@ -720,10 +732,12 @@ class AcceptMessageRequest(_message.Message):
         answers_message_id: _builtins.str = ...,
         replaces_message_id: _builtins.str = ...,
         branch_label: _builtins.str = ...,
+        results_json: _builtins.bytes = ...,
+        client_tools_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "answers_message_id", b"answers_message_id", "body_hash", b"body_hash", "branch_label", b"branch_label", "client", b"client", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "parent_message_id", b"parent_message_id", "path", b"path", "replaces_message_id", b"replaces_message_id", "roles", b"roles", "run_at", b"run_at", "steer_run_id", b"steer_run_id", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "answers_message_id", b"answers_message_id", "body_hash", b"body_hash", "branch_label", b"branch_label", "client", b"client", "client_tools_json", b"client_tools_json", "content", b"content", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "parent_message_id", b"parent_message_id", "path", b"path", "replaces_message_id", b"replaces_message_id", "results_json", b"results_json", "roles", b"roles", "run_at", b"run_at", "steer_run_id", b"steer_run_id", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1455,10 +1469,12 @@ class InputMessage(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     PARTS_JSON_FIELD_NUMBER: _builtins.int
     role: _builtins.str
-    """system, user or assistant."""
+    """system, user or assistant; in a history that a client brings also tool."""
     content: _builtins.str
     parts_json: _builtins.bytes
-    """Of a stored assistant message that called tools: its parts, a JSON array of contracts.parts.Part. Else empty."""
+    """Of an assistant message that called tools, and of a tool message with results for them: its parts, a JSON array of
+    contracts.parts.Part. Else empty.
+    """
     def __init__(
         self,
         *,
@@ -1484,6 +1500,7 @@ class GetRunInputResponse(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     RECORDED_PARTS_JSON_FIELD_NUMBER: _builtins.int
+    CLIENT_TOOLS_JSON_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     agent: _builtins.str
     """Empty: the default agent."""
@@ -1492,6 +1509,8 @@ class GetRunInputResponse(_message.Message):
     """Of a shadow run: the parts of the answer that was served, a JSON array of contracts.parts.Part, from which tools are
     answered that must not be carried out twice. Else empty.
     """
+    client_tools_json: _builtins.bytes
+    """The tools that the client brought, a contracts.client_tools.ClientTools. Empty: none."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """Oldest first, ready for the model: system prompt, history along the branch, the message to answer."""
@@ -1509,10 +1528,11 @@ class GetRunInputResponse(_message.Message):
         user_id: _builtins.str = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
         recorded_parts_json: _builtins.bytes = ...,
+        client_tools_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "messages", b"messages", "model", b"model", "recorded_parts_json", b"recorded_parts_json", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "client_tools_json", b"client_tools_json", "messages", b"messages", "model", b"model", "recorded_parts_json", b"recorded_parts_json", "roles", b"roles", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

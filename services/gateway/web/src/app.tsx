@@ -58,6 +58,7 @@ function Shell() {
   const [begun, setBegun] = useState<{ id: string; first: string } | null>(null);
   const panel = place.query.get("panel");
   useKeys();
+  useDrawer(drawer, setDrawer);
   useEffect(() => {
     void startThreads();
     loadChoice().catch((error: Error) => say(error.message));
@@ -78,7 +79,7 @@ function Shell() {
       </a>
       <Sidebar current={place.thread} onClose={() => setDrawer(false)} />
       <div className="scrim" onClick={() => setDrawer(false)} />
-      <main>
+      <main inert={drawer}>
         <TopBar thread={place.thread} onDrawer={() => setDrawer(true)} />
         {place.thread ? (
           <ChatView
@@ -111,6 +112,29 @@ function Shell() {
   );
 }
 
+/** On narrow screens the list lies over the chat: the keyboard goes into it, Escape closes it, and back to its button. */
+function useDrawer(open: boolean, set: (open: boolean) => void): void {
+  useEffect(() => {
+    if (!open) return;
+    const narrow = matchMedia("(max-width: 760px)");
+    const widened = () => narrow.matches || set(false);
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key !== "Escape" || dialogs.get() || document.querySelector("[popover]:popover-open")) return;
+      event.stopImmediatePropagation();
+      set(false);
+    };
+    document.querySelector<HTMLElement>(".close-drawer")?.focus();
+    narrow.addEventListener("change", widened);
+    addEventListener("keydown", onKey, true);
+    return () => {
+      narrow.removeEventListener("change", widened);
+      removeEventListener("keydown", onKey, true);
+      const within = document.activeElement === document.body || document.activeElement?.closest(".sidebar");
+      if (within) document.querySelector<HTMLElement>(".open-drawer")?.focus();
+    };
+  }, [open]);
+}
+
 function TopBar({ thread, onDrawer }: { thread: string | null; onDrawer: () => void }) {
   const { items, activity } = useThreads();
   const { query } = usePlace();
@@ -122,13 +146,14 @@ function TopBar({ thread, onDrawer }: { thread: string | null; onDrawer: () => v
         <Icon name="menu" size={20} />
         {wanting > 0 && <span className="badge">{wanting}</span>}
       </button>
-      <h1 dir="auto">{thread ? known?.title || "New chat" : ""}</h1>
+      <h1 dir="auto">{thread ? known?.title || "New chat" : <span className="unseen">New chat</span>}</h1>
       <button type="button" className="icon" aria-label="Commands" title="Commands (Ctrl K)" onClick={() => dialogs.set("palette")}>
         <Icon name="search" size={18} />
       </button>
       <button
         type="button"
         className="icon"
+        id="panel-toggle"
         aria-label="Developer panel"
         aria-pressed={query.has("panel")}
         title="Developer panel (Ctrl .)"

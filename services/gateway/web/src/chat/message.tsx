@@ -1,5 +1,5 @@
 import { getToolName, isToolUIPart } from "ai";
-import { memo, useState } from "react";
+import { memo, useRef, useState } from "react";
 import { CopyButton } from "../lib/copy";
 import { count, dollars, modelName } from "../lib/format";
 import { isStoredMessage } from "../lib/ids";
@@ -31,11 +31,23 @@ interface Props {
 export const MessageView = memo(
   function MessageView({ message, growing, busy, versions, actions }: Props) {
     const [editing, setEditing] = useState(false);
+    const cancelled = useRef(false);
     const mine = message.role === "user";
     if (mine && editing) {
       return (
         <article className="message user editing" aria-label="Your message, being edited">
-          <Editor text={textOf(message)} onCancel={() => setEditing(false)} onSend={(text) => (setEditing(false), actions.edit(message.id, text))} />
+          <Editor
+            text={textOf(message)}
+            onCancel={() => {
+              cancelled.current = true;
+              setEditing(false);
+            }}
+            onSend={(text) => {
+              setEditing(false);
+              actions.edit(message.id, text);
+              document.getElementById("composer")?.focus();
+            }}
+          />
         </article>
       );
     }
@@ -50,7 +62,11 @@ export const MessageView = memo(
             {versions.length > 1 && <Pager id={message.id} versions={versions} onChoose={actions.choose} disabled={busy} />}
             <CopyButton text={() => textOf(message)} label="Copy text" />
             {mine && isStoredMessage(message.id) && (
-              <button type="button" className="icon" title="Edit and send again, as another branch" aria-label="Edit" disabled={busy} onClick={() => setEditing(true)}>
+              <button type="button" className="icon" title="Edit and send again, as another branch" aria-label="Edit" disabled={busy} onClick={() => setEditing(true)} ref={(button) => {
+                  // Back to where the keyboard was before the editing.
+                  if (button && cancelled.current) button.focus();
+                  if (button) cancelled.current = false;
+                }}>
                 <Icon name="edit" />
               </button>
             )}

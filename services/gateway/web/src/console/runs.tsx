@@ -132,7 +132,7 @@ export function Runs() {
                   <td title={run.model}>{modelName(run.model)}</td>
                   <td>{run.path}</td>
                   <td>
-                    <button type="button" className="link plain" title={`${run.user_id}: only this user's runs`} aria-label={`Only the runs of ${run.user_id}`} onClick={() => setQuery({ user: run.user_id })}>
+                    <button type="button" className="link plain" title={`${run.user_id}: only this user's runs`} aria-label={`${shortened(run.user_id)}: only the runs of ${run.user_id}`} onClick={() => setQuery({ user: run.user_id })}>
                       {shortened(run.user_id)}
                     </button>
                   </td>

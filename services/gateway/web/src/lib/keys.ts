@@ -29,7 +29,7 @@ export function useKeys(): void {
         event.preventDefault();
         what();
       };
-      if (command && event.key === "k") return run(() => dialogs.set(dialogs.get() === "palette" ? "" : "palette"));
+      if (command && event.key === "k") return run(() => (dialogs.get() === "palette" ? document.querySelector<HTMLDialogElement>("dialog.palette")?.close() : dialogs.set("palette")));
       if (command && event.key === ".") return run(togglePanel);
       if (command && event.key === ",") return run(() => dialogs.set("settings"));
       if (command && event.shiftKey && event.key.toLowerCase() === "o") return run(() => openThread(null));

@@ -1,5 +1,5 @@
 /** The developer panel: what the mesh did for the answer on the screen. Loaded when it is opened. */
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { chatCommands } from "../chat/commands";
 import { get, type StoredMessage } from "../lib/api";
 import { CopyButton } from "../lib/copy";
@@ -27,12 +27,39 @@ export default function Panel() {
   const { query, thread } = usePlace();
   const tab = query.get("panel") ?? "events";
   const run = useRun(query.get("run"));
+  const aside = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    const element = aside.current;
+    return () => {
+      // What had the focus goes away with the panel: back to the button that opened it.
+      if (element?.contains(document.activeElement)) document.getElementById("panel-toggle")?.focus();
+    };
+  }, []);
+  const onKeyDown = (event: React.KeyboardEvent) => {
+    const names = TABS.map(([name]) => name as string);
+    const at = names.indexOf(tab);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: names.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const name = names[(to + names.length) % names.length]!;
+    setQuery({ panel: name });
+    document.getElementById(`tab-${name}`)?.focus();
+  };
   return (
-    <aside className="panel" aria-label="Developer panel">
+    <aside className="panel" aria-label="Developer panel" ref={aside}>
       <header>
-        <div role="tablist" aria-label="Views of the run">
+        <div role="tablist" aria-label="Views of the run" onKeyDown={onKeyDown}>
           {TABS.map(([name, label]) => (
-            <button type="button" role="tab" key={name} id={`tab-${name}`} aria-selected={tab === name} aria-controls="panel-body" onClick={() => setQuery({ panel: name })}>
+            <button
+              type="button"
+              role="tab"
+              key={name}
+              id={`tab-${name}`}
+              aria-selected={tab === name}
+              aria-controls="panel-body"
+              tabIndex={tab === name ? 0 : -1}
+              onClick={() => setQuery({ panel: name })}
+            >
               {label}
             </button>
           ))}
@@ -145,7 +172,7 @@ function Run({ run }: { run: string }) {
       <Verify run={run} ended={!!info.ended_at} />
       {timeline && timeline.phases.length > 0 && (
         <section>
-          <h3>Where the time went</h3>
+          <h2>Where the time went</h2>
           <table className="phases">
             <tbody>
               {timeline.phases.map((phase) => (
@@ -163,7 +190,7 @@ function Run({ run }: { run: string }) {
       )}
       {timeline && timeline.attempts.length > 0 && (
         <section>
-          <h3>Workers</h3>
+          <h2>Workers</h2>
           <ol className="workers">
             {timeline.attempts.map((attempt) => (
               <li key={attempt.attempt}>

@@ -27,6 +27,7 @@ from inference.adapters.grpc_inputs import GrpcRunInputs
 from inference.adapters.measurements import MeasuredAttempts, MeasuredModels
 from inference.adapters.own_tools import new_toolbox
 from inference.adapters.system_clock import SystemClock
+from inference.adapters.traced_steps import TracedPassages, TracedTools
 from inference.agents.domain.checked_table import AgentConfigError
 from inference.agents.domain.config import Agents, read_agents
 from inference.agents.files import agent_files
@@ -69,6 +70,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     )
     agents = _read_agents(settings, registry)
     toolbox = new_toolbox(bus, agents, clock, os.environ)
+    passages = TracedPassages(retrieval.search)
     budgets = BucketBudgets(bus)
     parts = Parts(
         log=bus.run_log,
@@ -81,8 +83,8 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         retry=RetryPolicy(tries=settings.upstream_tries, budget=settings.upstream_retry_seconds),
         max_answer_bytes=settings.answer_bytes,
         agents=agents,
-        tools=AgentTools(toolbox, agents, retrieval.search),
-        passages=retrieval.search,
+        tools=TracedTools(AgentTools(toolbox, agents, passages)),
+        passages=passages,
         budgets=budgets,
         timers=bus,
     )

@@ -23,6 +23,7 @@ logger = structlog.get_logger()
 PING_INTERVAL: Final = 10
 LONGEST_RECONNECT_WAIT: Final = 2.0
 CONNECT_BUDGET: Final = 30.0
+LOOK_AGAIN_SECONDS: Final = 0.01
 PENDING_WHILE_DISCONNECTED: Final = 4 * 1024 * 1024
 # A callback of ours only puts a message into a buffer, so what nats-py holds is what arrived in one turn of the loop.
 SUBSCRIPTION_MESSAGES: Final = 65_536
@@ -60,13 +61,22 @@ class Connection:
         return bool(self.client.is_closed)
 
     async def until_connected(self, seconds: float) -> bool:
-        """Wait for the connection; whether it stands now."""
-        if not self._up.is_set():
+        """Wait for the connection; whether it stands now. Never returns False at once: callers ask again and again."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not (self._up.is_set() and self.connected):
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            if self._up.is_set():
+                # The client knows already that the connection is lost, and its task that tells us of it needs the loop.
+                await asyncio.sleep(min(left, LOOK_AGAIN_SECONDS))
+                continue
             try:
-                await asyncio.wait_for(self._up.wait(), seconds)
+                await asyncio.wait_for(self._up.wait(), left)
             except TimeoutError:
                 return False
-        return self.connected
+        return True
 
     def when_lost(self, notice: Notice) -> None:
         """Call `notice` each time the connection is lost."""

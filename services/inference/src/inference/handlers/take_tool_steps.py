@@ -103,6 +103,7 @@ class _Call:
             user_id=self._work.command.user_id,
             roles=self._work.input.roles,
             agent=self._acting.config.name,
+            tool_call_id=self._call.call.tool_call_id,
             progress=self._progress,
         )
         arguments = self._call.call.input

@@ -16,7 +16,8 @@ def no_progress(_: Any) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """Who calls, for which step. `idempotency_key` is the same for every try and every repetition of this call, also after
-    a crash: `<run>:<step>`. `progress` takes JSON at any time and does not block. `roles` are the user's."""
+    a crash: `<run>:<step>`. `tool_call_id` is what the model calls it. `progress` takes JSON at any time and does not block.
+    `roles` are the user's."""
 
     run_id: str
     thread_id: str
@@ -25,6 +26,7 @@ class ToolContext:
     user_id: str
     roles: frozenset[str] = frozenset()
     agent: str = ""
+    tool_call_id: str = ""
     progress: Callable[[Any], None] = no_progress
 
 

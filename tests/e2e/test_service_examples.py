@@ -1,18 +1,21 @@
 """The examples for internal services, as a reader runs them: against the mesh's own broker, as its user for services."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
+from everthread_client.mesh import Mesh as Service
 from inference.tools.adapters.mesh_tools import MeshTools
 from inference.tools.domain.outcome import Output
 from inference.tools.ports import ToolContext
 from nats.aio.client import Client
 
-from tests.mesh import ROOT, Mesh, messages
+from tests.mesh import ROOT, Mesh, create_thread, messages
 from tests.upstream import expected_text
 
 EXAMPLES = ROOT / "examples"
@@ -66,6 +69,39 @@ async def test_the_publishers_event_and_answer_are_in_the_persons_thread(mesh: M
         ("assistant", expected_text(question)),
     ]
     assert (items[0]["parts"][0]["name"], items[0]["id"]) == ("order.shipped", said[0].split()[1])
+
+
+async def chatted(client: httpx2.AsyncClient, thread: str, page: list[dict[str, Any]], text: str) -> str:
+    """What useChat posts: all that the page shows, and one more. The id of the answer, which the page shows from now on."""
+    page.append({"id": f"page-{len(page)}", "role": "user", "parts": [{"type": "text", "text": text}]})
+    asked = {"id": thread, "trigger": "submit-message", "messages": page}
+    async with client.stream("POST", "/api/chat", json=asked) as response:
+        assert response.status_code == 200, (await response.aread()).decode()
+        parts = [line.removeprefix("data: ") async for line in response.aiter_lines() if line.startswith("data: {")]
+    shown = [json.loads(part) for part in parts]
+    answer: str = next(part["messageId"] for part in shown if part["type"] == "start")
+    said = "".join(part["delta"] for part in shown if part["type"] == "text-delta")
+    page.append({"id": answer, "role": "assistant", "parts": [{"type": "text", "text": said}]})
+    return said
+
+
+async def test_a_chat_page_goes_on_behind_an_event_that_it_has_not_heard_of(mesh: Mesh) -> None:
+    given = await asyncio.to_thread(mesh.command, "nats-url")
+    page: list[dict[str, Any]] = []
+    async with (
+        mesh.client(0, user="reader") as client,
+        await Service.connect(given.stdout.strip(), service="orders") as orders,
+    ):
+        thread = await create_thread(client, model="openai:gpt-4o-mini")
+        user_id = (await client.get("/v1/me")).json()["id"]
+        await chatted(client, thread, page, "tokens=3")
+        await orders.append(thread, "It has left Rome.", user_id=user_id, event="order.shipped")
+        # The scripted model says what it was sent.
+        assert "[order.shipped] It has left Rome." in await chatted(client, thread, page, "echo")
+        along = (await client.get(f"/v1/threads/{thread}/messages?branch=active")).json()["items"]
+        branches = (await client.get(f"/v1/threads/{thread}/branches")).json()["items"]
+    assert [item["role"] for item in along] == ["user", "assistant", "tool", "user", "assistant"]
+    assert len(branches) == 1
 
 
 async def test_the_tool_is_found_and_called_as_inference_does_it(mesh: Mesh) -> None:

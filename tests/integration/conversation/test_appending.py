@@ -58,6 +58,54 @@ async def test_an_event_stands_in_the_thread_and_the_model_hears_of_it(service: 
     await until(lambda: any(b'"head":"%b"' % stored.id.encode() in data for _, data in service.published("THREADS")))
 
 
+async def branch(service: Service, thread: str, branch: str = "active") -> list[str]:
+    """What of a thread is on a branch, as people read it."""
+    listed = await service.stub.ListMessages(pb.ListMessagesRequest(user_id=ALICE, thread_id=thread, branch=branch))
+    return [message.content for message in listed.items if message.role != "assistant"]
+
+
+async def test_who_continues_an_answer_continues_behind_what_services_appended_to_it(service: Service) -> None:
+    thread = await service.thread()
+    first = await service.accept(thread, "Where is my parcel?")
+    await append(service, thread, "n1", event="order.shipped", text="It has left Rome.")
+    asked = await append(service, thread, "n2", text="Tell them that it is late.", answer=True)
+    last = await append(service, thread, "n3", event="order.late", text="It is late.")
+    # A page that has heard of none of them names the last answer it has.
+    second = await service.accept(thread, "And now?", parent_message_id=first.assistant_message_id)
+    stored = await service.parts.records.message(second.message_id)
+    assert stored is not None
+    assert stored.parent_message_id == last.message_id
+    seen = ["Where is my parcel?", "It has left Rome.", "Tell them that it is late.", "It is late.", "And now?"]
+    assert await branch(service, thread) == seen
+    assert len((await service.stub.ListBranches(pb.ListBranchesRequest(user_id=ALICE, thread_id=thread))).items) == 1
+    sent = await service.stub.GetRunInput(pb.GetRunInputRequest(run_id=second.run_id))
+    said = [message.content for message in sent.messages]
+    assert said[1:] == ["[order.shipped] It has left Rome.", seen[2], "[order.late] It is late.", "And now?"]
+    # It edits that question: still behind them, beside the first wording, which is no service's.
+    edited = await service.accept(thread, "And today?", parent_message_id=first.assistant_message_id)
+    assert await branch(service, thread) == [*seen[:-1], "And today?"]
+    assert await branch(service, thread, second.message_id) == seen
+    # What is appended while an answer is written stands behind it, and so before what is sent next.
+    await append(service, thread, "n4", event="order.found", text="It is found.")
+    await service.accept(thread, "Thanks!", parent_message_id=edited.assistant_message_id)
+    assert (await branch(service, thread))[-3:] == ["And today?", "It is found.", "Thanks!"]
+    assert asked.assistant_message_id in {
+        stub.id for stub in await service.parts.records.stubs(thread) if stub.parent_id == asked.message_id
+    }
+
+
+async def test_a_first_message_that_is_edited_stays_behind_what_came_before_it(service: Service) -> None:
+    thread = await service.thread()
+    await append(service, thread, event="order.placed", text="Ordered.")
+    await service.accept(thread, "When does it come?")
+    await service.accept(thread, "When will it be here?", from_root=True)
+    assert await branch(service, thread) == ["Ordered.", "When will it be here?"]
+    # A client that brings its own history has said what stands before the message.
+    own = [pb.InputMessage(role="user", content="Hi"), pb.InputMessage(role="assistant", content="Hello")]
+    await service.accept(thread, "Where is it?", from_root=True, history=own)
+    assert await branch(service, thread) == ["Hi", "Where is it?"]
+
+
 async def test_an_append_that_wants_an_answer_begins_a_run(service: Service) -> None:
     thread = await service.thread()
     outcome = await append(service, thread, text="Say hello to the new member.", answer=True)

@@ -38,6 +38,9 @@ class Writes(Lists, Protocol):
     async def message(self, thread_id: str, message_id: str) -> Message | None:
         """A message of a thread."""
 
+    async def messages_behind(self, thread_id: str, parent_id: str, position: int) -> Sequence[Message]:
+        """The messages whose parent this is, of those behind a position; with an empty `parent_id` those without one."""
+
     async def run(self, run_id: str) -> Run | None:
         """A run, whoever owns it."""
 

@@ -155,6 +155,7 @@ def message_document(message: Message) -> Document:
         "error_code": message.error_code,
         "error_message": message.error_message,
         "sequence": message.sequence,
+        **({"service": message.service} if message.service else {}),
     }
 
 
@@ -180,6 +181,7 @@ def message_of(document: Document) -> Message:
         sequence=document["sequence"],
         waiting=document.get("waiting", False),
         cancelled_by=document.get("cancelled_by", ""),
+        service=document.get("service", ""),
     )
 
 
@@ -230,6 +232,7 @@ def run_document(run: Run) -> Document:
         "check_at": run.check_at,
         "revivals": run.revivals,
         **({"client": run.client} if run.client else {}),
+        **({"client_tools": run.client_tools} if run.client_tools else {}),
         **({"shadowed": True} if run.shadowed else {}),
         **({"agent": run.agent} if run.agent else {}),
         **({"roles": list(run.roles)} if run.roles else {}),
@@ -266,6 +269,7 @@ def run_of(document: Document) -> Run:
         final_sequence=document.get("final_sequence", 0),
         attempts=document.get("attempts", 0),
         client=document.get("client", ""),
+        client_tools=document.get("client_tools", ""),
         first_text_at=document.get("first_text_at"),
         shadowed=document.get("shadowed", False),
         departed_at=document.get("departed_at"),

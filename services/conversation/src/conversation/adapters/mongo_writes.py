@@ -49,6 +49,10 @@ class MongoWrites(MongoLists):
         found = await self._find(schema.MESSAGES, {"_id": message_id, "thread_id": thread_id})
         return None if found is None else d.message_of(found)
 
+    async def messages_behind(self, thread_id: str, parent_id: str, position: int) -> Sequence[Message]:
+        query = {"thread_id": thread_id, "position": {"$gt": position}, "parent_message_id": parent_id}
+        return [d.message_of(found) for found in await self._found(schema.MESSAGES, query, "position")]
+
     async def run(self, run_id: str) -> Run | None:
         found = await self._find(schema.RUNS, {"_id": run_id})
         return None if found is None else d.run_of(found)

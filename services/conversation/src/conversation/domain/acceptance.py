@@ -9,6 +9,7 @@ import msgspec
 from contracts.codes import Code
 from contracts.commands import ExecuteRun
 from contracts.ids import FACT, MESSAGE, RUN
+from contracts.parts import Part, ToolCallPart
 from contracts.registry import Registry
 from contracts.subjects import due_subject, execute_subject, timer_subject
 from contracts.times import rfc3339
@@ -22,17 +23,19 @@ from conversation.domain.titles import title_from
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A message that stands before a new one and is not in the thread yet: a client brought it along."""
+    """A message that stands before a new one and is not in the thread yet: a client brought it along. `parts` are those of an
+    answer that called tools, or their results."""
 
     role: Role
     content: str
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
     """What a user sends. `body_hash` tells the same idempotency key with another body; empty `model` means no choice.
 
-    `from_root` begins a new branch without a parent; so does `history`, which then stands before the message in it.
+    `from_root` begins a new branch without a parent; so does `history`, which then stands before the message in it. `service` is who appended it.
     """
 
     user_id: str
@@ -54,6 +57,11 @@ class NewMessage:
     answers_message_id: str = ""
     replaces_message_id: str = ""
     branch_label: str = ""
+    results: tuple[ToolCallPart, ...] = ()
+    """Instead of a text: what came of calls that the answer before left to the client."""
+    client_tools: str = ""
+    """The tools that the client brings, as JSON (contracts.client_tools)."""
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +182,14 @@ def plan_acceptance(
         thread_id=thread.id,
         user_id=message.user_id,
         position=length + 1,
-        role="user",
+        role="tool" if message.results else "user",
         status="complete",
         created_at=now,
         content=message.content,
+        parts=message.results,
         run_id=run_id,
         parent_message_id=parent,
+        service=message.service,
     )
     answer = Message(
         id=answer_id,
@@ -208,6 +218,7 @@ def plan_acceptance(
         deadline_at=(start_at or now) + timing.run,
         check_at=(start_at or now) + timing.first_check,
         client=message.client,
+        client_tools=message.client_tools,
         agent=message.agent or thread.agent,
         roles=message.roles,
         held=place.held,
@@ -217,7 +228,7 @@ def plan_acceptance(
         and not (place.question or message.parent_message_id or message.from_root or history),
         audience=audience(thread),
     )
-    title = thread.title or title_from(message.content)
+    title = thread.title or title_from(_topic(message))
     changed = replace(
         thread,
         updated_at=now,
@@ -255,6 +266,13 @@ def plan_acceptance(
     )
 
 
+def _topic(message: NewMessage) -> str:
+    """What the user said last; results say nothing of their own."""
+    if not message.results:
+        return message.content
+    return next((earlier.content for earlier in reversed(message.history) if earlier.role == "user"), "")
+
+
 def labelled(thread: Thread, branch_id: str, label: str) -> Mapping[str, str]:
     """The thread's branch labels with one more, where there is one."""
     return {**thread.branch_labels, branch_id: label} if label else thread.branch_labels
@@ -274,7 +292,8 @@ def _history(message: NewMessage, thread: Thread, now: datetime, new_id: Callabl
                 status="complete",
                 created_at=now,
                 content=earlier.content,
-                parent_message_id=stored[-1].id if stored else "",
+                parts=earlier.parts,
+                parent_message_id=stored[-1].id if stored else message.parent_message_id,
             )
         )
     return tuple(stored)

@@ -1,6 +1,6 @@
 """What an internal service puts into a thread, as a message of the thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -65,6 +65,14 @@ def appended_message(
         parts=tuple(told),
         parent_message_id=thread.head,
     )
+
+
+def next_appended(last: Message | None, behind: Sequence[Message]) -> Message | None:
+    """Of the messages behind another (behind none: at the thread's beginning), the one that an internal service appended, or
+    the answer to what it appended; None where what follows is a person's."""
+    asked = last is not None and bool(last.service)
+    found = [message for message in behind if message.is_appended or (asked and message.role == "assistant")]
+    return max(found, key=lambda message: message.position, default=None)
 
 
 def _size(data: Any) -> int:

@@ -35,6 +35,8 @@ class RunInput:
     roles: tuple[str, ...] = ()
     recorded: tuple[Part, ...] = ()
     """Of a shadow run: what the served answer consists of."""
+    client_tools: str = ""
+    """What the client brought for the model to call, as JSON."""
 
 
 def estimated_tokens(text: str) -> int:
@@ -49,11 +51,20 @@ def room_for_input(model: Model) -> int:
 
 
 class Context:
-    """Gathers the context from the message to answer backwards. Offer it messages newest first until it `wants_more` no longer."""
+    """Gathers the context from the message to answer backwards. Offer it messages newest first until it `wants_more` no longer.
+
+    A client's results go into the calls of the answer before them, so that neither is ever without the other. Where they are
+    what is to be answered, everything back to the user's message goes in, whatever its size: inference shortens results.
+    """
 
     def __init__(self, question: Message, system_prompt: str, model: Model) -> None:
         self._system = [InputMessage("system", system_prompt)] if system_prompt else []
-        self._newest_first = [InputMessage("user", question.content)]
+        self._newest_first: list[InputMessage] = []
+        self._results: list[Message] = []
+        if question.is_results:
+            self._results.append(question)
+        else:
+            self._newest_first.append(InputMessage("user", question.content))
         self._wanted = question.parent_message_id
         self._room = room_for_input(model) - sum(
             estimated_tokens(message.content) for message in (*self._system, *self._newest_first)
@@ -61,7 +72,11 @@ class Context:
 
     def wants_more(self) -> bool:
         """An older message could still be used."""
-        return bool(self._wanted) and self._room > 0
+        return bool(self._wanted) and (self._room > 0 or not self._has_question)
+
+    @property
+    def _has_question(self) -> bool:
+        return any(message.role == "user" for message in self._newest_first)
 
     def offer(self, message: Message) -> None:
         """Take the message if it is the next one along the branch and fits."""
@@ -69,18 +84,55 @@ class Context:
             return
         self._wanted = message.parent_message_id
         if not _is_usable(message):
+            if message.role == "assistant":
+                self._let_results_go()
+            return
+        if message.is_results:
+            self._results.append(message)
             return
         if message.role == "tool":
             self._offer_appended(message)
             return
-        parts = _tool_parts(message)
+        parts = self._with_results(_tool_parts(message))
+        self._let_results_go()
         cost = estimated_tokens(message.content) + sum(estimated_tokens(str(part)) for part in parts)
-        if cost > self._room:
+        if cost > self._room and self._has_question:
             # Older messages that would still fit are left out too: a history with a hole misleads the model.
             self._wanted = ""
             return
         self._room -= cost
         self._newest_first.append(InputMessage(message.role, message.content, parts))
+
+    def _with_results(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """An answer's parts with what came of the calls that were left to the client."""
+        given = {
+            result.tool_call_id: (message, result)
+            for message in self._results
+            for result in message.parts
+            if isinstance(result, ToolCallPart)
+        }
+        filled: list[Part] = []
+        for part in parts:
+            found = given.get(part.tool_call_id) if isinstance(part, ToolCallPart) and part.state == "pending" else None
+            if found is not None and isinstance(part, ToolCallPart):
+                message, result = found
+                part = ToolCallPart(
+                    tool_call_id=part.tool_call_id,
+                    name=part.name,
+                    state=result.state,
+                    input=part.input,
+                    output=result.output,
+                    error=result.error,
+                )
+                self._results = [held for held in self._results if held is not message]
+            filled.append(part)
+        return tuple(filled)
+
+    def _let_results_go(self) -> None:
+        """Results whose calls are not there: read as what somebody said."""
+        held, self._results = self._results, []
+        for message in held:
+            self._offer_appended(message)
 
     def _offer_appended(self, message: Message) -> None:
         """What a service appended. Providers refuse the result of a tool that nobody called, so the model reads it as said by
@@ -88,7 +140,7 @@ class Context:
         names = [part.name for part in message.parts if isinstance(part, ToolCallPart)]
         text = f"[{names[0]}] {message.content}" if names else message.content
         cost = estimated_tokens(text)
-        if cost > self._room:
+        if cost > self._room and self._has_question:
             self._wanted = ""
             return
         self._room -= cost
@@ -97,9 +149,10 @@ class Context:
     @property
     def messages(self) -> list[InputMessage]:
         """System prompt, history oldest first, the message to answer."""
+        self._let_results_go()
         history = list(reversed(self._newest_first))
         # A history that was cut must not begin in the middle of an exchange: some providers refuse an assistant first.
-        while history[0].role == "assistant":
+        while len(history) > 1 and history[0].role == "assistant":
             history.pop(0)
         return [*self._system, *history]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from contracts.client_tools import is_results
 from contracts.parts import Part
 from contracts.usage import Usage
 
@@ -14,7 +15,8 @@ Status = Literal["pending", "generating", "waiting", "complete", "error", "cance
 """`waiting` is shown of a run and never stored: a run's stored status is pending until its end."""
 Held = Literal["", "queue", "time"]
 Role = Literal["system", "user", "assistant", "tool"]
-"""A system message is only ever brought along by a client, in a history; a tool's was appended by an internal service."""
+"""A system message is only ever brought along by a client, in a history; a tool's was appended by an internal service, or holds
+a client's results."""
 DURABLE = "durable_event"
 LEGACY = "legacy_sync"
 """The path on which the answer lives with the request; docs/removing-legacy.md."""
@@ -99,6 +101,18 @@ class Message:
     waiting: bool = False
     """Its run waits for a timer or a person."""
     cancelled_by: str = ""
+    service: str = ""
+    """The internal service that appended it and wanted an answer to it."""
+
+    @property
+    def is_appended(self) -> bool:
+        """An internal service put it here, in whose name ever."""
+        return (self.role == "tool" and not self.is_results) or bool(self.service)
+
+    @property
+    def is_results(self) -> bool:
+        """It holds what came of calls that an answer left to the client."""
+        return is_results(self.role, self.parts)
 
     @property
     def author(self) -> str:
@@ -114,7 +128,7 @@ class Run:
     While it is `held`, no worker knows of it: in the queue `behind` another run, which has it as its `next_run`, or until
     `start_at`; `floating` says that its question then joins the branch that goes on. `steers` are the messages that were sent to join it. `roles` are the author's, when it was accepted.
     `check_at` is when somebody looks whether its command was lost (domain.revival); None once it has ended. `client` is what
-    the client's protocol wants to find again with it. `user_id` is whose message it answers: tools act for that user, who
+    the client's protocol wants to find again with it, `client_tools` what the client brought for the model to call, as JSON. `user_id` is whose message it answers: tools act for that user, who
     pays. `audience` is everybody in the thread, the owner first; empty where the owner is alone.
     """
 
@@ -142,6 +156,7 @@ class Run:
     first_text_at: datetime | None = None
     agent: str = ""
     roles: tuple[str, ...] = ()
+    client_tools: str = ""
     held: Held = ""
     behind: str = ""
     next_run: str = ""

@@ -1,11 +1,14 @@
 """How much of anything a request may hold, and the checks that say so. Lengths are characters unless they say otherwise."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+from contracts.client_tools import MOST_BYTES, decode_tools
 from contracts.codes import Code
+from contracts.parts import Part, ToolCallPart
 
 from conversation.domain.refusals import RefusedError
 
@@ -18,6 +21,10 @@ class Sized(Protocol):
     @property
     def content(self) -> str:
         """The text."""
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """What else it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +65,33 @@ def check_client(client: str, limits: Limits) -> None:
 
 def check_history(history: Iterable[Sized], limits: Limits) -> None:
     """The messages that a client brought along; together they may be as long as ten messages."""
-    total = sum(len(earlier.content) for earlier in history)
+    total = sum(len(earlier.content) + _size(earlier.parts) for earlier in history)
     if total > 10 * limits.message_characters:
         raise RefusedError(
             Code.MESSAGE_TOO_LONG,
             f"The history has {total:,} characters; at most {10 * limits.message_characters:,} are accepted.",
         )
+
+
+def check_results(results: Sequence[ToolCallPart], limits: Limits) -> None:
+    """The results that a client brought of calls that were left to it."""
+    names = [result.tool_call_id for result in results]
+    if not all(names) or len(set(names)) < len(names) or any(r.state not in ("completed", "error") for r in results):
+        raise RefusedError(Code.BODY_INVALID, "Each result is the end of one tool call, named by its id.")
+    if _size(results) > 10 * limits.message_characters:
+        raise RefusedError(
+            Code.MESSAGE_TOO_LONG, f"The results are longer than {10 * limits.message_characters:,} characters."
+        )
+
+
+def check_client_tools(tools: str) -> None:
+    """The tools that a client brings, as JSON; empty means none. Whoever took them from the client has looked at each."""
+    try:
+        decode_tools(tools)
+    except msgspec.MsgspecError as error:
+        raise RefusedError(Code.BODY_INVALID, f"These are no tools of a client: {error}") from error
+    if len(tools.encode()) > 2 * MOST_BYTES:
+        raise RefusedError(Code.BODY_INVALID, f"The client's tools are larger than {MOST_BYTES // 1024} KiB.")
 
 
 def check_title(title: str, limits: Limits) -> str:
@@ -123,3 +151,7 @@ def check_key(key: str, limits: Limits) -> str:
 def page_size(limit: int, limits: Limits) -> int:
     """How many items a page has: what was asked for within bounds, the default where nothing was."""
     return min(limit, limits.page_most) if limit > 0 else limits.page
+
+
+def _size(parts: Sequence[Part]) -> int:
+    return len(msgspec.json.encode(parts)) if parts else 0

@@ -39,10 +39,10 @@ def check_run_at(run_at: datetime | None, now: datetime) -> datetime | None:
 
 
 def policy_of(message: NewMessage, thread: Thread) -> Policy:
-    """The message's policy, else the thread's, else enqueue. Answering anew cannot steer: it has nothing to say."""
+    """The message's policy, else the thread's, else enqueue. Answering anew and results cannot steer: they have nothing to say."""
     wanted = message.on_busy or thread.on_busy
     found: Policy = next((policy for policy in POLICIES if policy == wanted), "enqueue")
-    return "enqueue" if found == "steer" and message.answers_message_id else found
+    return "enqueue" if found == "steer" and (message.answers_message_id or message.results) else found
 
 
 def place_behind(message: NewMessage, ahead: Sequence[Run], question: Message | None) -> Place:

@@ -6,7 +6,9 @@ from typing import Any
 
 import grpc
 import msgspec
+from contracts.client_tools import decode_results
 from contracts.codes import Code
+from contracts.parts import Part, ToolCallPart
 from contracts.run_state import decode_snapshot
 from contracts.times import parse_rfc3339, rfc3339
 from rpc.v1 import conversation_pb2 as pb
@@ -36,6 +38,7 @@ from conversation.handlers.update_preferences import update_preferences
 from conversation.handlers.update_thread import ThreadChanges, update_thread
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_parts_decoder: msgspec.json.Decoder[tuple[Part, ...]] = msgspec.json.Decoder(tuple[Part, ...])
 
 
 class ConversationService(ThreadCalls, ConversationServiceServicer):
@@ -128,7 +131,9 @@ class ConversationService(ThreadCalls, ConversationServiceServicer):
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         async with answering(context):
             run, message = await get_run(self._parts, request.user_id, request.run_id, commanding=request.commanding)
-            return pb.GetRunResponse(run=run_reply(run), message=None if message is None else message_reply(message))
+            reply = run_reply(run)
+            reply.client_tools_json = run.client_tools.encode()
+            return pb.GetRunResponse(run=reply, message=None if message is None else message_reply(message))
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         async with answering(context):
@@ -194,6 +199,7 @@ class ConversationService(ThreadCalls, ConversationServiceServicer):
                 user_id=found.user_id,
                 roles=found.roles,
                 recorded_parts_json=msgspec.json.encode(found.recorded) if found.recorded else b"",
+                client_tools_json=found.client_tools.encode(),
             )
 
 
@@ -220,7 +226,7 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         body_hash=request.body_hash or hashlib.sha256(asked.encode()).digest(),
         parent_message_id=request.parent_message_id,
         from_root=request.from_root,
-        history=tuple(Earlier(_role(item.role), item.content) for item in request.history),
+        history=tuple(Earlier(_role(item.role), item.content, _parts_of(item)) for item in request.history),
         client=request.client,
         agent=request.agent,
         on_busy=request.on_busy,
@@ -230,7 +236,30 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         answers_message_id=request.answers_message_id,
         replaces_message_id=request.replaces_message_id,
         branch_label=request.branch_label,
+        results=_results_of(request),
+        client_tools=_text_of(request.client_tools_json),
     )
+
+
+def _parts_of(item: pb.InputMessage) -> tuple[Part, ...]:
+    try:
+        return _parts_decoder.decode(item.parts_json) if item.parts_json else ()
+    except msgspec.MsgspecError as error:
+        raise RefusedError(Code.BODY_INVALID, f"The parts of a message in the history are none: {error}") from error
+
+
+def _results_of(request: pb.AcceptMessageRequest) -> tuple[ToolCallPart, ...]:
+    try:
+        return decode_results(request.results_json)
+    except msgspec.MsgspecError as error:
+        raise RefusedError(Code.BODY_INVALID, f"These are no results of tool calls: {error}") from error
+
+
+def _text_of(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise RefusedError(Code.BODY_INVALID, "The client's tools are no JSON.") from error
 
 
 def _moment(text: str) -> datetime:
@@ -253,6 +282,6 @@ def _run_at(text: str) -> datetime | None:
 
 
 def _role(text: str) -> Role:
-    if text not in ("system", "user", "assistant"):
-        raise RefusedError(Code.BODY_INVALID, f"The role is {text[:40]!r}; it must be system, user or assistant.")
+    if text not in ("system", "user", "assistant", "tool"):
+        raise RefusedError(Code.BODY_INVALID, f"The role is {text[:40]!r}; it must be system, user, assistant or tool.")
     return text  # type: ignore[return-value]  # mypy does not narrow a str to a Literal by membership

@@ -20,10 +20,12 @@ from conversation.domain.entities import DURABLE, LEGACY, SHADOW, Run, Thread
 from conversation.domain.limits import (
     check_agent,
     check_client,
+    check_client_tools,
     check_content,
     check_history,
     check_key,
     check_label,
+    check_results,
 )
 from conversation.domain.queueing import cancel_command, check_policy, check_run_at, place_behind, policy_of
 from conversation.domain.refusals import RefusedError, known_id, unknown_model
@@ -37,7 +39,9 @@ PATHS = (DURABLE, LEGACY, SHADOW)
 
 async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
     """Store the message, its pending answer, the run, its command and the facts. Idempotent by `idempotency_key`."""
-    if not message.answers_message_id:
+    if message.results:
+        check_results(message.results, parts.limits)
+    elif not message.answers_message_id:
         check_content(message.content, parts.limits)
     check_key(message.idempotency_key, parts.limits)
     check_policy(message.on_busy)
@@ -54,6 +58,7 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
         known_id(MESSAGE, message.parent_message_id)
     check_history(message.history, parts.limits)
     check_client(message.client, parts.limits)
+    check_client_tools(message.client_tools)
 
     stored = False
 

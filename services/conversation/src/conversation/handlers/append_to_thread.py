@@ -33,6 +33,7 @@ async def append_to_thread(parts: Parts, thread_id: str, command: AppendToThread
         model=command.model,
         idempotency_key=key,
         body_hash=digest,
+        service=command.service,
     )
     if command.answer:
         return _outcome(await accept_message(parts, asked))

@@ -58,4 +58,5 @@ async def _input_of(parts: Parts, run: Run, recorded: tuple[Part, ...]) -> RunIn
         user_id=run.user_id,
         roles=run.roles,
         recorded=recorded,
+        client_tools=run.client_tools,
     )

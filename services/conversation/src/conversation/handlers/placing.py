@@ -7,6 +7,7 @@ from contracts.codes import Code
 from contracts.ids import MESSAGE, RUN
 
 from conversation.domain.acceptance import NewMessage
+from conversation.domain.appending import next_appended
 from conversation.domain.entities import DURABLE, OPEN, Message, Run, Thread
 from conversation.domain.queueing import steerable
 from conversation.domain.refusals import RefusedError, known_id, not_found
@@ -31,7 +32,11 @@ async def find_place(writes: Writes, thread: Thread, message: NewMessage) -> tup
         parent = replaced.parent_message_id
         return replace(message, parent_message_id=parent, from_root=not parent), None
     if message.parent_message_id:
-        await _message(writes, thread, message.parent_message_id)
+        named = await _message(writes, thread, message.parent_message_id)
+        return replace(message, parent_message_id=await _behind_appends(writes, thread, named)), None
+    if message.from_root and not message.history:
+        first = await _behind_appends(writes, thread, None)
+        return replace(message, parent_message_id=first, from_root=not first), None
     return message, None
 
 
@@ -47,6 +52,20 @@ async def run_to_join(writes: Writes, message: NewMessage, ahead: Sequence[Run])
             Code.RUN_FINISHED, "The run has ended already, or cannot be steered; send a message instead."
         )
     return run
+
+
+async def _behind_appends(writes: Writes, thread: Thread, last: Message | None) -> str:
+    """The id of the last message of those that internal services appended right behind this one; its own where none did. A
+    client that names the last message it knows of so goes on behind what it has not heard of, and not beside it."""
+    while last is None or last.id != thread.head:
+        behind = await writes.messages_behind(
+            thread.id, "" if last is None else last.id, 0 if last is None else last.position
+        )
+        following = next_appended(last, behind)
+        if following is None:
+            break
+        last = following
+    return "" if last is None else last.id
 
 
 async def _message(writes: Writes, thread: Thread, message_id: str) -> Message:

@@ -53,6 +53,7 @@ async def join(parts: Parts, writes: Writes, thread: Thread, message: NewMessage
         content=message.content,
         run_id=run.id,
         parent_message_id=message.parent_message_id or thread.head,
+        service=message.service,
     )
     changed = replace(thread, updated_at=now, length=steer.position, head=steer.id)
     await writes.change_thread(changed, {"length": changed.length, "head": changed.head})

@@ -320,4 +320,6 @@ def _item(message: Message) -> dict[str, Any]:
     content: dict[str, Any] = {"type": kind, "text": message.content}
     if kind == "output_text":
         content["annotations"] = []
-    return {"id": message.id, "type": "message", "role": message.role, "status": "completed", "content": [content]}
+    # What a service appended is no call's result.
+    role = "system" if message.role == "tool" else message.role
+    return {"id": message.id, "type": "message", "role": role, "status": "completed", "content": [content]}

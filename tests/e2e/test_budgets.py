@@ -39,17 +39,17 @@ async def test_a_budget_stops_a_call_in_the_middle_and_the_next_before_it_begins
     try:
         async with mesh.client(user="poor") as client, mesh.client(user="rich") as rich:
             thread = await create_thread(client)
-            answer = await stored_answer(client, thread, (await send(client, thread, "tokens=2000 rate=200"))["run_id"])
+            answer = await stored_answer(client, thread, (await send(client, thread, "tokens=2000"))["run_id"])
             assert (answer["status"], answer["error"]["code"]) == ("error", "budget_reached")
-            # What came in the same moment as the limit was reached is paid for as well; the whole answer would cost 1,200.
-            assert 0 < answer["cost_microusd"] < 4 * LIMIT
+            # The whole answer would cost 1,200, and all of it comes in a read or two.
+            assert 0 < answer["cost_microusd"] <= LIMIT
             assert answer["content"], "what was paid for is kept"
             for _ in range(6):
                 again = await stored_answer(client, thread, (await send(client, thread, "tokens=2000"))["run_id"])
                 assert (again["status"], again["error"]["code"]) == ("error", "budget_reached")
             mine = await usage(client)
             assert mine["budget"]["limit_microusd"] == LIMIT
-            assert mine["budget"]["spent_microusd"] == mine["total"]["cost_microusd"]
+            assert mine["budget"]["spent_microusd"] == mine["total"]["cost_microusd"] <= LIMIT
             assert mine["budget"]["reserved_microusd"] == 0
             thread = await create_thread(rich)
             whole = await stored_answer(rich, thread, (await send(rich, thread, "tokens=300"))["run_id"])

@@ -107,7 +107,8 @@ def model_at(base_url: str, *, max_output_tokens: int | None = None) -> Model:
 
 def call_to(base_url: str, *, prefix: str = "", max_output_tokens: int | None = None) -> ModelCall:
     model = model_at(base_url, max_output_tokens=max_output_tokens)
-    return ModelCall(model=model, messages=[InputMessage("user", "hello")], prefix=prefix)
+    messages = [InputMessage("user", "hello")]
+    return ModelCall(model=model, messages=messages, prefix=prefix, max_output_tokens=max_output_tokens)
 
 
 async def ask(models: ChatModels, base_url: str) -> Said:

@@ -78,10 +78,34 @@ async def test_a_call_is_stopped_where_the_money_ends(world: World) -> None:
     state = await run.ended()
     check_one_end(state, await run.events())
     assert state.error_code == RunFailure.BUDGET_REACHED
-    assert state.cost_microusd is not None
-    assert 1480 < state.cost_microusd <= 1505
+    assert state.cost_microusd in (1499, 1500)
     assert list(purse.settled.values()) == [state.cost_microusd]
     assert expected_text("tokens=900").startswith(state.content)
+
+
+@pytest.mark.parametrize(
+    "pieces", [["x" * 9000], ["ï"] * 4000, ["漢字"] * 2000], ids=["at once", "two bytes", "six bytes"]
+)
+async def test_the_bound_is_exact_however_the_text_comes(world: World, pieces: list[str]) -> None:
+    await world.worker(FakeModels(pieces=pieces), budgets=Purse([1500]))
+    state = await (await world.run()).ended()
+    assert (state.error_code, state.cost_microusd) in (
+        (RunFailure.BUDGET_REACHED, 1499),
+        (RunFailure.BUDGET_REACHED, 1500),
+    )
+    assert "".join(pieces).startswith(state.content)
+
+
+async def test_a_provider_that_takes_a_limit_is_told_it(world: World) -> None:
+    """It counts tokens in its own way, so it may stop before the estimate says so."""
+    models = ScriptedModels()
+    world.inputs.content = "tokens=40 finish=length"
+    await world.worker(models, budgets=Purse([1500]), max_output_tokens=4000)
+    state = await (await world.run()).ended()
+    [call] = models.calls
+    assert call.max_output_tokens is not None
+    assert 700 < call.max_output_tokens < 750
+    assert (state.error_code, state.content) == (RunFailure.BUDGET_REACHED, expected_text("tokens=40"))
 
 
 async def test_what_a_stopped_call_has_cost_is_settled(world: World) -> None:

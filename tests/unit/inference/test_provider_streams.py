@@ -364,3 +364,20 @@ async def test_a_sink_that_is_over_ends_the_reading(upstream: RawUpstream, model
     assert said.result.finish_reason == "length"
     assert time.monotonic() - began < 60
     assert DONE
+
+
+class TwoTexts(Said):
+    """Wants no more than two."""
+
+    def text(self, delta: str) -> None:
+        super().text(delta)
+        self.is_over = len(self.texts) >= 2
+
+
+async def test_nothing_is_said_beyond_the_end_though_it_came_in_the_same_read(
+    upstream: RawUpstream, models: ChatModels
+) -> None:
+    upstream.pieces = [body(*(chunk({"content": str(number)}) for number in range(9)), STOP)]
+    said = TwoTexts()
+    result = await models.generate(call_to(upstream.base_url), said)
+    assert (said.texts, result.finish_reason, result.usage) == (["0", "1"], "length", None)

@@ -220,7 +220,7 @@ class FailingLog:
             raise self._error
 
 
-def registry(continuation: Continuation) -> Registry:
+def registry(continuation: Continuation, max_output_tokens: int | None = None) -> Registry:
     """Two models of two providers, at 1 and 2 USD per million tokens."""
     models = [
         Model(
@@ -232,7 +232,7 @@ def registry(continuation: Continuation) -> Registry:
             cached_input=None,
             output=Decimal(2),
             continuation=continuation,
-            max_output_tokens=None,
+            max_output_tokens=max_output_tokens,
             tools=True,
         )
         for provider in ("fake", "other")
@@ -328,6 +328,7 @@ class World:
         tools: Tools | None = None,
         agents: Agents = AGENTS,
         budgets: Budgets | None = None,
+        max_output_tokens: int | None = None,
     ) -> Worker:
         """One more worker, taking commands at once."""
         bus = MemoryBus(f"inference-{len(self._stack) + 1}", self.broker)
@@ -337,7 +338,7 @@ class World:
             log=run_log,
             inputs=self.inputs,
             models=models,
-            registry=registry(continuation),
+            registry=registry(continuation, max_output_tokens),
             clock=self.clock,
             retry=RetryPolicy(tries=3, first=0.001, longest=0.001, budget=5.0),
             max_answer_bytes=max_answer_bytes,

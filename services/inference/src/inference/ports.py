@@ -73,12 +73,13 @@ class Sink(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
     """One call of a model. `prefix`: text the answer begins with, to be gone on from; it is not sent again. `tools` are
-    offered to it."""
+    offered to it. `max_output_tokens` is what the provider is told to say at most."""
 
     model: Model
     messages: Sequence[InputMessage]
     prefix: str = ""
     tools: Sequence[ToolSpec] = ()
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

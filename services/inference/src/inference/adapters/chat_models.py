@@ -139,8 +139,8 @@ def _request(call: ModelCall) -> dict[str, Any]:
     }
     if call.tools:
         body["tools"] = [openai_tool(spec) for spec in call.tools]
-    if call.model.max_output_tokens is not None:
-        body["max_tokens"] = call.model.max_output_tokens
+    if call.max_output_tokens is not None:
+        body["max_tokens"] = call.max_output_tokens
     return body
 
 
@@ -202,7 +202,11 @@ class _Reading:
 
     def take(self, received: bytes) -> bool:
         """Read what has come; True when the answer is over. Raises UpstreamError."""
-        return any(self._event(data) for data in self._lines.feed(received)) or self._is_cut()
+        for data in self._lines.feed(received):
+            # Event by event: one read may hold many, and nothing of what comes after the end is said.
+            if self._event(data) or self._is_cut():
+                return True
+        return self._is_cut()
 
     def end(self) -> Generated:
         """The stream has ended (or is over). Raises UpstreamError where it broke off."""

@@ -10,7 +10,7 @@ from contracts.registry import cost_microusd
 from contracts.usage import Usage
 
 from inference.domain.endings import Failed
-from inference.domain.estimate import estimated_usage, tokens_of_bytes
+from inference.domain.estimate import BYTES_PER_TOKEN, estimated_usage, tokens_of_bytes
 from inference.domain.limits import Allowance
 from inference.domain.retry import RetryPolicy
 from inference.domain.run_input import RunInput
@@ -28,7 +28,7 @@ class Answer:
     """What one model call says, written into the log as parts: a Sink.
 
     `part` is the open text part to go on in (with a prefix), None to begin a new one. `allowance` is how much it may say for
-    the money and tokens there are.
+    the money and tokens there are: what goes beyond it is not written, to the token, however much comes at once.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Answer:
         self._journal, self._writer, self._allowance = journal, journal.writer, allowance
         self._part, self._agent = part, agent
         self._in_reasoning = False
+        self._is_cut = False
         self.text_bytes = 0
         self.reasoning_bytes = 0
 
@@ -47,19 +48,40 @@ class Answer:
 
     def text(self, delta: str) -> None:
         """Sink.text."""
+        delta, size = self._allowed(delta, self.text_bytes, self.reasoning_bytes)
+        if not delta:
+            return
         if self._in_reasoning or self._part is None:
             self._open(reasoning=False)
-        self.text_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
+        self.text_bytes += size
         self._journal.take_room(encoded_size(delta) - QUOTES)
         self._writer.text(self._part or 0, delta, self._agent)
 
     def reasoning(self, delta: str) -> None:
         """Sink.reasoning."""
+        delta, size = self._allowed(delta, self.reasoning_bytes, self.text_bytes)
+        if not delta:
+            return
         if not self._in_reasoning or self._part is None:
             self._open(reasoning=True)
-        self.reasoning_bytes += len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
+        self.reasoning_bytes += size
         self._journal.take_room(encoded_size(delta) - QUOTES)
         self._writer.reasoning(self._part or 0, delta, self._agent)
+
+    def _allowed(self, delta: str, same: int, other: int) -> tuple[str, int]:
+        """As much of `delta` as may still be said, and its bytes. `same` and `other` are the bytes of its kind and of the other
+        kind so far."""
+        if self._is_cut:
+            return "", 0
+        size = len(delta) if delta.isascii() else len(delta.encode("utf-8", "surrogatepass"))
+        if self._allowance is None:
+            return delta, size
+        room = (self._allowance.output_tokens - tokens_of_bytes(other)) * BYTES_PER_TOKEN - same
+        if size <= room:
+            return delta, size
+        self._is_cut = True
+        kept = delta.encode("utf-8", "surrogatepass")[: max(0, room)].decode("utf-8", "ignore")
+        return kept, len(kept.encode())
 
     def _open(self, *, reasoning: bool) -> None:
         self._part, self._in_reasoning = self._journal.new_part(), reasoning
@@ -77,10 +99,7 @@ class Answer:
     @property
     def stopped_by(self) -> Failed | None:
         """How the run ends, where what was allowed is used up."""
-        if self._allowance is None:
-            return None
-        said = tokens_of_bytes(self.text_bytes) + tokens_of_bytes(self.reasoning_bytes)
-        return self._allowance.failed if said > self._allowance.output_tokens else None
+        return self._allowance.failed if self._allowance is not None and self._is_cut else None
 
     async def room(self) -> None:
         """Sink.room."""

@@ -145,11 +145,15 @@ class _ModelStep:
         if allowance.output_tokens < 1:
             return allowance.failed
         await self._begin(model, prepared)
+        # Where a provider is known to take a limit it stops by itself, so that its own bill ends there, too.
+        largest = model.max_output_tokens
+        is_capped = largest is not None and allowance.output_tokens < largest
         call = ModelCall(
             model=model,
             messages=prepared.messages,
             prefix=prefix.text if prefix is not None else "",
             tools=prepared.tools,
+            max_output_tokens=allowance.output_tokens if is_capped else largest,
         )
         answer = Answer(
             self._journal, part=prefix.part if prefix is not None else None, agent=self._acting.tag, allowance=allowance
@@ -170,7 +174,8 @@ class _ModelStep:
         finally:
             spent = (generation.cost or 0) if generation.is_billed else 0
             await self._parts.budgets.settle(self._work.command.user_id, key, spent)
-        return await self._end(generation, result, prepared)
+        capped = allowance.failed if is_capped and result.finish_reason == "length" else None
+        return await self._end(generation, result, prepared, capped)
 
     async def _reserve(self, model: Model, input_tokens: int) -> tuple[Allowance, str]:
         await self._journal.stored()
@@ -210,13 +215,20 @@ class _ModelStep:
             self._work.is_first = False
             self._journal.checkpoint()
 
-    async def _end(self, generation: Generation, result: Generated, prepared: Prepared) -> Failed | None:
+    async def _end(
+        self, generation: Generation, result: Generated, prepared: Prepared, capped: Failed | None
+    ) -> Failed | None:
         """The call has come to its end: what it asked for, its bill, the end of its step, in this order. Whoever takes over
-        finds out from any beginning of it what is left to write, and never makes the call again."""
-        failed = generation.answer.stopped_by or failure_of(
-            finish_reason=result.finish_reason,
-            refusal=result.refusal,
-            asked_for_tools=bool(result.tool_requests) and not prepared.tools,
+        finds out from any beginning of it what is left to write, and never makes the call again. `capped`: how the run ends
+        where the provider stopped at what was allowed."""
+        failed = (
+            generation.answer.stopped_by
+            or capped
+            or failure_of(
+                finish_reason=result.finish_reason,
+                refusal=result.refusal,
+                asked_for_tools=bool(result.tool_requests) and not prepared.tools,
+            )
         )
         requests = result.tool_requests if failed is None else []
         await self._journal.stored()

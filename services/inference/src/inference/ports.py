@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bus.api import RunLog
+from contracts.client_tools import ClientTools
 from contracts.registry import Model, Registry
 from contracts.usage import Usage
 
@@ -79,6 +80,8 @@ class ModelCall:
     messages: Sequence[InputMessage]
     prefix: str = ""
     tools: Sequence[ToolSpec] = ()
+    brought: ClientTools | None = None
+    """The client's own tools, and what it wishes of their calls; offered beside `tools`."""
     max_output_tokens: int | None = None
 
 

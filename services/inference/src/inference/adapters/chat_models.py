@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
+from contracts.client_tools import ClientTools
 from contracts.usage import Usage
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from runtime import genai, telemetry
@@ -34,7 +35,7 @@ from inference.adapters.traced_text import TracedText
 from inference.domain.tool_calls import ToolCallAssembler
 from inference.domain.upstream_errors import UpstreamError, error_in_stream, error_of_status, incomplete, unavailable
 from inference.ports import Generated, InputMessage, ModelCall, Sink
-from inference.tools.domain.spec import openai_tool
+from inference.tools.domain.spec import client_tool, openai_tool
 
 _tracer = telemetry.tracer("everthread.inference")
 ERROR_BODY_BYTES: Final = 64 * 1024
@@ -137,11 +138,25 @@ def _request(call: ModelCall) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if call.tools:
-        body["tools"] = [openai_tool(spec) for spec in call.tools]
+    tools = [openai_tool(spec) for spec in call.tools]
+    if call.brought is not None:
+        tools += [client_tool(tool) for tool in call.brought.tools]
+        body |= _tool_wishes(call.brought)
+    if tools:
+        body["tools"] = tools
     if call.max_output_tokens is not None:
         body["max_tokens"] = call.max_output_tokens
     return body
+
+
+def _tool_wishes(brought: ClientTools) -> dict[str, Any]:
+    """Only what differs from what happens anyway: not every provider knows these."""
+    wishes: dict[str, Any] = {} if brought.parallel else {"parallel_tool_calls": False}
+    if brought.choice == "function":
+        wishes["tool_choice"] = {"type": "function", "function": {"name": brought.named}}
+    elif brought.choice != "auto":
+        wishes["tool_choice"] = brought.choice
+    return wishes
 
 
 def _message(message: InputMessage) -> dict[str, Any]:

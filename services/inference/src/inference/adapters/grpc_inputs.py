@@ -4,6 +4,7 @@ from typing import Final
 
 import grpc
 import msgspec
+from contracts.client_tools import decode_tools
 from contracts.parts import Part
 from rpc.v1.conversation_pb2 import GetRunInputRequest
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
@@ -38,4 +39,5 @@ class GrpcRunInputs:
             user_id=reply.user_id,
             roles=frozenset(reply.roles),
             recorded=_parts.decode(reply.recorded_parts_json or b"[]"),
+            brought=decode_tools(reply.client_tools_json),
         )

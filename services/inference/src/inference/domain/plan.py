@@ -106,16 +106,25 @@ class CallTools:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The model had the last word. `failed` where it was a refusal."""
+    """The model had the last word. `failed` where it was a refusal. `left_to_client`: its last word are calls of the client's
+    tools, which nobody here carries out."""
 
     failed: Failed | None = None
+    left_to_client: bool = False
 
 
 Plan = CallModel | EndStep | CallTools | Answered
 
 
-def plan_next(state: RunState, lane: Lane, *, continuation: Callable[[str], Continuation]) -> Plan:
-    """What comes next in `lane`. `continuation`: what a model, by its id, wants done with the text of an interrupted call."""
+def plan_next(
+    state: RunState,
+    lane: Lane,
+    *,
+    continuation: Callable[[str], Continuation],
+    left_to_client: frozenset[str] = frozenset(),
+) -> Plan:
+    """What comes next in `lane`. `continuation`: what a model, by its id, wants done with the text of an interrupted call.
+    `left_to_client` are the names of the client's own tools."""
     for step in state.open_steps.values():
         if step.kind == "model" and lane.has(step.agent):
             return _go_on(state, step, continuation(step.name))
@@ -128,8 +137,11 @@ def plan_next(state: RunState, lane: Lane, *, continuation: Callable[[str], Cont
         if step.kind == "tool" and step.tool_call_id in ended:
             return EndStep(step=step.step)
     calls = open_calls(state, lane)
+    mine = tuple(call for call in calls if call.call.name not in left_to_client)
+    if mine:
+        return CallTools(mine)
     if calls:
-        return CallTools(calls)
+        return Answered(left_to_client=True)
     last = last_model_step(state, lane)
     if last is None or any(part.step == last.step for part in tool_parts(state, lane)):
         return CallModel()

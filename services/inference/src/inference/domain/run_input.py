@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contracts.client_tools import ClientTools
 from contracts.parts import Part
 
 
@@ -17,11 +18,18 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInput:
-    """The messages, oldest first, the last one to be answered; for whom, with which roles. `agent` is empty for the default
-    one. `recorded` is what the answer consists of that a shadow run repeats."""
+    """The messages, oldest first, the last one to be answered, or an answer with a client's results, to be gone on from; for
+    whom, with which roles. `agent` is empty for the default one. `recorded` is what the answer consists of that a shadow run
+    repeats. `brought` are the client's own tools."""
 
     messages: Sequence[StoredMessage]
     agent: str = ""
     user_id: str = ""
     roles: frozenset[str] = frozenset()
     recorded: Sequence[Part] = ()
+    brought: ClientTools | None = None
+
+    @property
+    def left_to_client(self) -> frozenset[str]:
+        """The names of the tools whose calls nobody here carries out."""
+        return frozenset() if self.brought is None else self.brought.names

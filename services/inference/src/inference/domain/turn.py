@@ -20,20 +20,27 @@ def system_of(messages: Sequence[StoredMessage]) -> str:
 
 
 def history_of(messages: Sequence[StoredMessage]) -> list[Entry]:
-    """Everything but the system messages and the last one."""
-    entries: list[Entry] = []
-    for message in [message for message in messages if message.role != "system"][:-1]:
-        if message.role == "assistant" and message.parts:
-            entries.extend(entries_of((part, 0) for part in message.parts))
-        else:
-            entries.append(Entry(role="assistant" if message.role == "assistant" else "user", text=message.content))
-    return entries
+    """What was said before the user's last message, without the system messages."""
+    said, last = _said(messages)
+    return [entry for message in said[:last] for entry in _entries_of_message(message)]
 
 
-def question_of(messages: Sequence[StoredMessage]) -> Entry:
-    """The message to answer."""
+def question_of(messages: Sequence[StoredMessage]) -> list[Entry]:
+    """The message to answer: the user's last one. Where a client has carried out what was asked of it since, that follows."""
+    said, last = _said(messages)
+    return [entry for message in said[last:] for entry in _entries_of_message(message)] or [Entry(role="user", text="")]
+
+
+def _said(messages: Sequence[StoredMessage]) -> tuple[list[StoredMessage], int]:
+    """All but the system messages, and where the user's last one stands among them."""
     said = [message for message in messages if message.role != "system"]
-    return Entry(role="user", text=said[-1].content if said else "")
+    return said, next((at for at in reversed(range(len(said))) if said[at].role == "user"), 0)
+
+
+def _entries_of_message(message: StoredMessage) -> list[Entry]:
+    if message.role == "assistant" and message.parts:
+        return entries_of((part, 0) for part in message.parts)
+    return [Entry(role="assistant" if message.role == "assistant" else "user", text=message.content)]
 
 
 def entries_of(parts: Iterable[tuple[Part, int]]) -> list[Entry]:
@@ -96,7 +103,7 @@ def result_text(call: ToolCallPart) -> str:
     return as_text(call.output) if call.state == "completed" else f"Error: {call.error or 'the tool failed'}"
 
 
-def turn_of(state: RunState, lane: Lane, question: Entry, *, without_step: int | None = None) -> list[Entry]:
+def turn_of(state: RunState, lane: Lane, question: Sequence[Entry], *, without_step: int | None = None) -> list[Entry]:
     """The message to answer and what the lane has done since. `without_step`: the step that is being made, of which an
     earlier attempt may have written something.
 
@@ -121,4 +128,4 @@ def turn_of(state: RunState, lane: Lane, question: Entry, *, without_step: int |
             writing.say(f"{part.agent or 'Another agent'} hands over to you. Your task: {handed[2]}")
     for steer in steers:
         writing.say(steer.text)
-    return [question, *writing.entries()]
+    return [*question, *writing.entries()]

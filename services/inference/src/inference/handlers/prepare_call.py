@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 from contracts import events as e
+from contracts.client_tools import ClientTools
 from contracts.parts import ToolCallPart
 from contracts.registry import Model
 
@@ -25,7 +26,7 @@ from inference.retrieval.domain.quotes import as_material, quote_of
 from inference.retrieval.domain.ranking import Passage
 from inference.retrieval.ports import CorpusUnavailableError
 from inference.tools.domain.choice import Situation
-from inference.tools.domain.spec import ToolSpec, openai_tool
+from inference.tools.domain.spec import ToolSpec, client_tool, openai_tool
 from inference.tools.toolbox import Offered
 
 logger = structlog.get_logger()
@@ -43,18 +44,34 @@ class Prepared:
     tools: Sequence[ToolSpec]
     decision: Decision
     found: Sequence[tuple[Passage, str]]
+    brought: ClientTools | None = None
+
+    @property
+    def offers_tools(self) -> bool:
+        """The model may call something."""
+        return bool(self.tools) or self.brought is not None
+
+
+class NameTakenError(Exception):
+    """The client brought a tool with the name of one that the agent has."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 async def prepare_call(work: Work, lane: Lane, acting: Acting, model: Model, *, step: int | None) -> Prepared:
-    """Gather and fit what `model` is sent for `step` (None: a new one). Raises ContextTooLongError."""
+    """Gather and fit what `model` is sent for `step` (None: a new one). Raises ContextTooLongError, NameTakenError."""
     await work.journal.stored()
     messages = work.input.messages
     question = question_of(messages)
     turn = turn_of(work.journal.state, lane, question, without_step=step)
-    asked = next((entry.text for entry in reversed(turn) if entry.role == "user"), question.text)
+    asked = next((entry.text for entry in reversed(turn) if entry.role == "user"), "")
     offered, passages = await asyncio.gather(
         offer_tools(work, lane, acting, model_has_tools=model.tools), _passages(work, acting, asked)
     )
+    brought = work.input.brought
+    specs = _beside(offered.specs, brought)
     prompt = acting.config.prompt({"date": work.parts.clock.now().date().isoformat()})
     fitted = fit(
         Offer(
@@ -62,7 +79,13 @@ async def prepare_call(work: Work, lane: Lane, acting: Acting, model: Model, *, 
             turn=turn,
             history=history_of(messages),
             passages=as_material(passages),
-            tools="\n".join(_json(openai_tool(spec)) for spec in offered.specs),
+            tools="\n".join(
+                _json(tool)
+                for tool in (
+                    *map(openai_tool, specs),
+                    *(map(client_tool, brought.tools) if brought is not None else ()),
+                )
+            ),
         ),
         window=model.context_window,
         reserved=_reserved(model),
@@ -71,10 +94,21 @@ async def prepare_call(work: Work, lane: Lane, acting: Acting, model: Model, *, 
     kept = passages[: fitted.decision.passages_kept]
     return Prepared(
         messages=_messages(fitted),
-        tools=offered.specs,
+        tools=specs,
         decision=fitted.decision,
         found=[(passage, quote_of(passage.text, asked)) for passage in kept],
+        brought=brought,
     )
+
+
+def _beside(specs: list[ToolSpec], brought: ClientTools | None) -> list[ToolSpec]:
+    """The agent's tools that are offered beside the client's. What a client demands of the model it demands for its own."""
+    if brought is None:
+        return specs
+    taken = next((spec.name for spec in specs if spec.name in brought.names), None)
+    if taken is not None:
+        raise NameTakenError(taken)
+    return specs if brought.choice == "auto" else []
 
 
 async def _passages(work: Work, acting: Acting, asked: str) -> list[Passage]:
@@ -92,7 +126,8 @@ async def _passages(work: Work, acting: Acting, asked: str) -> list[Passage]:
 async def offer_tools(work: Work, lane: Lane, acting: Acting, *, model_has_tools: bool) -> Offered:
     """The tools of the agent's next step."""
     state = work.journal.state
-    texts = [question_of(work.input.messages).text, *(steer.text for steer in state.steers)]
+    texts = [entry.text for entry in question_of(work.input.messages)]
+    texts += [steer.text for steer in state.steers]
     texts += [
         result_text(part.value)
         for part in state.parts.values()

@@ -20,7 +20,7 @@ from inference.domain.tool_calls import ToolRequest
 from inference.domain.upstream_errors import UpstreamError, error_of_status
 from inference.handlers.generate_answer import Answer, Generation, generate
 from inference.handlers.journal import Journal, encoded_size
-from inference.handlers.prepare_call import Prepared, cite, prepare_call
+from inference.handlers.prepare_call import NameTakenError, Prepared, cite, prepare_call
 from inference.handlers.work import Acting, Work
 from inference.ports import Generated, ModelCall, Parts
 
@@ -28,6 +28,7 @@ logger = structlog.get_logger()
 
 TRIES_BEFORE_FALLBACK: Final = 2
 SECONDS_BEFORE_FALLBACK: Final = 2.0
+NO_TOOLS_SENTENCE: Final = "The client brought tools, and the model cannot call any. Choose another model."
 _OTHER_MODEL_MAY_HELP: Final = frozenset(
     {
         RunFailure.RATE_LIMITED,
@@ -80,6 +81,10 @@ class _ModelStep:
         if self._plan.retract_from is not None:
             self._journal.put(e.TextRetracted, from_sequence=self._plan.retract_from, agent=self._acting.tag)
         models = self._models()
+        if models and self._work.input.brought is not None:
+            models = [model for model in models if model.tools]
+            if not models:
+                return Failed(RunFailure.TOOLS_UNSUPPORTED, NO_TOOLS_SENTENCE)
         if not models:
             name = self._acting.config.model or self._work.command.model
             return Failed(RunFailure.MODEL_UNKNOWN, f"The model {name} is not offered any more.")
@@ -122,6 +127,11 @@ class _ModelStep:
             prepared = await prepare_call(self._work, self._lane, self._acting, model, step=self._plan.step)
         except ContextTooLongError as error:
             raise error_of_status(413, said="context length", kind=str(error), model=model.id) from error
+        except NameTakenError as error:
+            return Failed(
+                RunFailure.TOOL_NAME_TAKEN,
+                f"The agent has a tool {error.name!r} of its own. Give yours another name and send the request again.",
+            )
         try:
             return await self._generate(model, prepared, is_last=is_last, has_prefix=has_prefix)
         except UpstreamError as error:
@@ -153,6 +163,7 @@ class _ModelStep:
             messages=prepared.messages,
             prefix=prefix.text if prefix is not None else "",
             tools=prepared.tools,
+            brought=prepared.brought,
             max_output_tokens=allowance.output_tokens if is_capped else largest,
         )
         answer = Answer(
@@ -227,7 +238,7 @@ class _ModelStep:
             or failure_of(
                 finish_reason=result.finish_reason,
                 refusal=result.refusal,
-                asked_for_tools=bool(result.tool_requests) and not prepared.tools,
+                asked_for_tools=bool(result.tool_requests) and not prepared.offers_tools,
             )
         )
         requests = result.tool_requests if failed is None else []
@@ -236,6 +247,12 @@ class _ModelStep:
             part.value.tool_call_id
             for part in self._journal.state.parts.values()
             if isinstance(part.value, ToolCallPart)
+        }
+        used |= {
+            part.tool_call_id
+            for message in self._work.input.messages
+            for part in message.parts
+            if isinstance(part, ToolCallPart)
         }
         for request in requests:
             self._ask(request, used)

@@ -24,8 +24,11 @@ async def work_lane(work: Work, lane: Lane, steers: list[SteerRun]) -> Failed | 
     it joins before the next step."""
     while True:
         await work.journal.stored()
-        await _join(work, steers)
         plan = next_step(work, lane)
+        if not (isinstance(plan, Answered) and plan.left_to_client):
+            # What the user says after the client was asked is answered by a run of its own: here nothing can follow.
+            await _join(work, steers)
+            plan = next_step(work, lane)
         if isinstance(plan, Answered):
             return plan.failed
         if isinstance(plan, EndStep):
@@ -76,7 +79,8 @@ def next_step(work: Work, lane: Lane) -> Plan:
         model = work.parts.registry.find(model_id)
         return model.continuation if model is not None else "retract"
 
-    return plan_next(work.journal.state, lane, continuation=continuation)
+    left_to_client = work.input.left_to_client
+    return plan_next(work.journal.state, lane, continuation=continuation, left_to_client=left_to_client)
 
 
 def acting_in(work: Work, lane: Lane) -> Acting | Failed:

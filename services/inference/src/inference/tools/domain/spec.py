@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from contracts.client_tools import ClientTool
+
 Kind = Literal["builtin", "function", "mesh", "mcp"]
 Need = Literal["nothing", "documents", "url"]
 """What must be there for a tool to be of use: documents that the user may search, a URL in the conversation."""
@@ -73,3 +75,15 @@ def openai_tool(spec: ToolSpec) -> dict[str, Any]:
             "parameters": dict(spec.input_schema),
         },
     }
+
+
+def client_tool(tool: ClientTool) -> dict[str, Any]:
+    """The same for a tool that the client brought: what it said, and no more."""
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.parameters is not None:
+        function["parameters"] = tool.parameters
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}

@@ -263,6 +263,38 @@ async def test_a_link_that_is_used_up_or_taken_back_is_gone(people: dict[str, ht
     assert again.status_code == 410
 
 
+async def test_a_thread_handed_over_is_the_others_at_once(people: dict[str, httpx2.AsyncClient]) -> None:
+    owner, editor, viewer, stranger = (people[name] for name in ("owner", "editor", "viewer", "stranger"))
+    thread = await shared(people)
+    path = f"/v1/threads/{thread}/members"
+    users = {name: await me(client) for name, client in people.items()}
+    for client, member, status, code in (
+        (owner, users["stranger"], 404, "not_found"),
+        (owner, "me", 422, "body_invalid"),
+        (editor, users["viewer"], 403, "forbidden"),
+        (stranger, users["viewer"], 404, "thread_not_found"),
+    ):
+        refused = await client.post(f"{path}/{member}/transfer")
+        assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
+    async with watchers((owner, f"/v1/threads/{thread}/events"), (editor, "/v1/me/events")) as (at_thread, feed):
+        for _ in range(2):
+            done = await owner.post(f"{path}/{users['editor']}/transfer")
+            assert (done.status_code, done.json()["role"]) == (200, "owner"), done.text
+        await feed.until("told", lambda: len(feed.events("thread.member_changed")) == 2)
+        told = {
+            (event["changes"]["member_id"], event["changes"]["role"]) for event in feed.events("thread.member_changed")
+        }
+        assert told == {(users["editor"], "owner"), (users["owner"], "editor")}
+        # Who was the owner goes on watching and writing, and may not do more.
+        await send(owner, thread, "tokens=3")
+        await at_thread.until("text", lambda: bool(at_thread.events("text.delta")))
+    assert [item["role"] for item in (await viewer.get(path)).json()["items"]] == ["owner", "editor", "viewer"]
+    assert (await owner.delete(f"/v1/threads/{thread}")).status_code == 403
+    assert (await editor.delete(f"/v1/threads/{thread}")).status_code == 204
+    gone = await editor.post(f"{path}/{users['owner']}/transfer")
+    assert (gone.status_code, gone.json()["code"]) == (404, "thread_not_found")
+
+
 async def test_a_deleted_thread_leaves_nothing_in_any_store(
     own_mesh: Mesh, people: dict[str, httpx2.AsyncClient]
 ) -> None:

@@ -41,6 +41,11 @@ async def shared(service: Service) -> str:
     return thread
 
 
+async def transfer(service: Service, user: str, thread: str, member: str) -> sh.Member:
+    wanted = sh.TransferThreadRequest(user_id=user, thread_id=thread, member_id=member)
+    return (await service.sharing.TransferThread(wanted)).member
+
+
 async def refused(call: Awaitable[Any]) -> tuple[grpc.StatusCode, Code, str]:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await call
@@ -102,6 +107,8 @@ OWN: dict[str, Call] = {
     "RemoveMember": lambda s, u, t, r: s.sharing.RemoveMember(
         sh.RemoveMemberRequest(user_id=u, thread_id=t, member_id=STRANGER)
     ),
+    # To nobody of the thread, so that it stays the owner's.
+    "TransferThread": lambda s, u, t, r: transfer(s, u, t, STRANGER),
     "DeleteThread": lambda s, u, t, r: s.stub.DeleteThread(pb.DeleteThreadRequest(user_id=u, thread_id=t)),
 }
 ALLOWED = {"read": {"owner", "editor", "viewer"}, "write": {"owner", "editor"}, "own": {"owner"}}
@@ -246,6 +253,65 @@ async def test_everybody_is_told_and_the_removed_one_as_well(service: Service) -
     assert (await refused(READ["GetRun"](service, EDITOR, thread, accepted.run_id)))[1] == Code.RUN_NOT_FOUND
     listed = await service.stub.ListMessages(pb.ListMessagesRequest(user_id=OWNER, thread_id=thread))
     assert [(message.role, message.author) for message in listed.items] == [("user", EDITOR), ("assistant", "")]
+
+
+async def test_a_thread_is_handed_to_a_member_who_owns_it_from_then_on(service: Service) -> None:
+    thread = await shared(service)
+    running = await service.accept(thread, "Mine")
+    for _ in range(2):
+        # The second time nothing changes: the answer to the first may have been lost.
+        owner = await transfer(service, OWNER, thread, VIEWER)
+        assert (owner.user_id, owner.role) == (VIEWER, "owner")
+    listed = await service.sharing.ListMembers(sh.ListMembersRequest(user_id=OWNER, thread_id=thread))
+    roles = [(member.user_id, member.role) for member in listed.items]
+    assert roles == [(VIEWER, "owner"), (OWNER, "editor"), (EDITOR, "editor")]
+    assert listed.items[0].since == owner.since > listed.items[1].since
+    seen = (await service.stub.GetThread(pb.GetThreadRequest(user_id=OWNER, thread_id=thread))).thread
+    assert (seen.owner_id, seen.role, seen.members) == (VIEWER, "editor", 3)
+    # The one who asked pays, as before; whoever owns the thread is told of the end first.
+    answer = await Answer.begin(service, thread, running)
+    await answer.complete()
+    await RecordSubscriber(service.parts)(answer.delivery())
+    assert {row["user_id"] for row in await service.rows("ledger")} == {OWNER}
+    await until(lambda: any(isinstance(fact, RunEnded) for fact in facts(service)))
+    ended = next(fact for fact in facts(service) if isinstance(fact, RunEnded))
+    assert ended.told == (VIEWER, OWNER, EDITOR)
+    changed = [fact for fact in facts(service) if isinstance(fact, ThreadMemberChanged)]
+    assert [(fact.member_id, fact.role, fact.by, fact.user_id) for fact in changed] == [
+        (VIEWER, "owner", OWNER, VIEWER),
+        (OWNER, "editor", OWNER, VIEWER),
+    ]
+    assert all(fact.told == (VIEWER, OWNER, EDITOR) for fact in changed)
+    # The former owner is an editor like any other.
+    assert (await refused(OWN["DeleteThread"](service, OWNER, thread, "")))[1] == Code.FORBIDDEN
+    removal = sh.RemoveMemberRequest(user_id=VIEWER, thread_id=thread, member_id=OWNER)
+    await service.sharing.RemoveMember(removal)
+    assert (await refused(transfer(service, OWNER, thread, VIEWER)))[1] == Code.THREAD_NOT_FOUND
+    await service.stub.DeleteThread(pb.DeleteThreadRequest(user_id=VIEWER, thread_id=thread))
+    (deletion,) = await service.rows("deletions")
+    assert set(deletion["user_ids"]) == {OWNER, EDITOR, VIEWER}
+
+
+async def test_a_thread_is_handed_to_nobody_else_by_nobody_else(service: Service) -> None:
+    thread = await shared(service)
+    for user, member, status, code in (
+        (OWNER, STRANGER, grpc.StatusCode.NOT_FOUND, Code.NOT_FOUND),
+        (OWNER, OWNER, grpc.StatusCode.INVALID_ARGUMENT, Code.BODY_INVALID),
+        (EDITOR, EDITOR, grpc.StatusCode.PERMISSION_DENIED, Code.FORBIDDEN),
+        (EDITOR, OWNER, grpc.StatusCode.PERMISSION_DENIED, Code.FORBIDDEN),
+        (STRANGER, EDITOR, grpc.StatusCode.NOT_FOUND, Code.THREAD_NOT_FOUND),
+    ):
+        assert (await refused(transfer(service, user, thread, member)))[:2] == (status, code)
+    # Two at once: one of them is too late and owns nothing any more.
+    outcomes = await asyncio.gather(
+        *(transfer(service, OWNER, thread, member) for member in (EDITOR, VIEWER)), return_exceptions=True
+    )
+    (owner,) = [outcome.user_id for outcome in outcomes if isinstance(outcome, sh.Member)]
+    (late,) = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
+    assert code_of(late)[0] == Code.FORBIDDEN
+    assert (await transfer(service, owner, thread, OWNER)).role == "owner"
+    await service.stub.DeleteThread(pb.DeleteThreadRequest(user_id=OWNER, thread_id=thread))
+    assert (await refused(transfer(service, OWNER, thread, EDITOR)))[1] == Code.THREAD_NOT_FOUND
 
 
 async def test_shared_threads_are_listed_with_the_role_in_one_order(service: Service) -> None:

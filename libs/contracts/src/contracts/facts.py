@@ -82,7 +82,8 @@ class ThreadShared(_Fact, tag="thread.shared"):
 
 
 class ThreadMemberChanged(_Fact, tag="thread.member_changed"):
-    """A member has another role now."""
+    """A member has another role now. `owner`: the thread was handed over to them by `by`, who is told of as an editor by a fact
+    of its own."""
 
     member_id: str
     role: str

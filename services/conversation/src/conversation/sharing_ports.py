@@ -21,7 +21,7 @@ class ShareWrites(Protocol):
         """The thread, whoever is in it."""
 
     async def set_members(self, thread: Thread) -> None:
-        """Store who is in a thread; whoever hears of the end of a run under way is among them. Two at once in one thread collide."""
+        """Store who owns a thread and who else is in it; whoever hears of the end of a run under way is among them. Two at once in one thread collide."""
 
     async def add_invitation(self, invitation: Invitation) -> None:
         """Store a new invitation."""

@@ -16,6 +16,9 @@ class Sharing(Protocol):
     async def change_member(self, user_id: str, thread_id: str, member_id: str, role: str) -> Member:
         """Give a member another role."""
 
+    async def transfer(self, user_id: str, thread_id: str, member_id: str) -> Member:
+        """Hand the thread to a member; returns the new owner."""
+
     async def remove_member(self, user_id: str, thread_id: str, member_id: str) -> None:
         """Take a member out; oneself, to leave."""
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14rpc/v1/sharing.proto\x12\reverthread.v1\"6\n\x06Member\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\t\"n\n\nInvitation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\t\x12\x10\n\x08max_uses\x18\x05 \x01(\x05\x12\x0c\n\x04uses\x18\x06 \x01(\x05\"8\n\x12ListMembersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\";\n\x13ListMembersResponse\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.everthread.v1.Member\"Z\n\x13\x43hangeMemberRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\"=\n\x14\x43hangeMemberResponse\x12%\n\x06member\x18\x01 \x01(\x0b\x32\x15.everthread.v1.Member\"L\n\x13RemoveMemberRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\"\x16\n\x14RemoveMemberResponse\"y\n\x17\x43reateInvitationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x04 \x01(\x03\x12\x10\n\x08max_uses\x18\x05 \x01(\x05\"X\n\x18\x43reateInvitationResponse\x12-\n\ninvitation\x18\x01 \x01(\x0b\x32\x19.everthread.v1.Invitation\x12\r\n\x05token\x18\x02 \x01(\t\"<\n\x16ListInvitationsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\"C\n\x17ListInvitationsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.everthread.v1.Invitation\"T\n\x17RevokeInvitationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x15\n\rinvitation_id\x18\x03 \x01(\t\"\x1a\n\x18RevokeInvitationResponse\"9\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\"J\n\x18\x41\x63\x63\x65ptInvitationResponse\x12\x11\n\tthread_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t2\xa9\x05\n\x0eSharingService\x12T\n\x0bListMembers\x12!.everthread.v1.ListMembersRequest\x1a\".everthread.v1.ListMembersResponse\x12W\n\x0c\x43hangeMember\x12\".everthread.v1.ChangeMemberRequest\x1a#.everthread.v1.ChangeMemberResponse\x12W\n\x0cRemoveMember\x12\".everthread.v1.RemoveMemberRequest\x1a#.everthread.v1.RemoveMemberResponse\x12\x63\n\x10\x43reateInvitation\x12&.everthread.v1.CreateInvitationRequest\x1a\'.everthread.v1.CreateInvitationResponse\x12`\n\x0fListInvitations\x12%.everthread.v1.ListInvitationsRequest\x1a&.everthread.v1.ListInvitationsResponse\x12\x63\n\x10RevokeInvitation\x12&.everthread.v1.RevokeInvitationRequest\x1a\'.everthread.v1.RevokeInvitationResponse\x12\x63\n\x10\x41\x63\x63\x65ptInvitation\x12&.everthread.v1.AcceptInvitationRequest\x1a\'.everthread.v1.AcceptInvitationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14rpc/v1/sharing.proto\x12\reverthread.v1\"6\n\x06Member\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\t\"n\n\nInvitation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\t\x12\x10\n\x08max_uses\x18\x05 \x01(\x05\x12\x0c\n\x04uses\x18\x06 \x01(\x05\"8\n\x12ListMembersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\";\n\x13ListMembersResponse\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.everthread.v1.Member\"Z\n\x13\x43hangeMemberRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\"=\n\x14\x43hangeMemberResponse\x12%\n\x06member\x18\x01 \x01(\x0b\x32\x15.everthread.v1.Member\"L\n\x13RemoveMemberRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\"\x16\n\x14RemoveMemberResponse\"N\n\x15TransferThreadRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\"?\n\x16TransferThreadResponse\x12%\n\x06member\x18\x01 \x01(\x0b\x32\x15.everthread.v1.Member\"y\n\x17\x43reateInvitationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x04 \x01(\x03\x12\x10\n\x08max_uses\x18\x05 \x01(\x05\"X\n\x18\x43reateInvitationResponse\x12-\n\ninvitation\x18\x01 \x01(\x0b\x32\x19.everthread.v1.Invitation\x12\r\n\x05token\x18\x02 \x01(\t\"<\n\x16ListInvitationsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\"C\n\x17ListInvitationsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.everthread.v1.Invitation\"T\n\x17RevokeInvitationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x15\n\rinvitation_id\x18\x03 \x01(\t\"\x1a\n\x18RevokeInvitationResponse\"9\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\"J\n\x18\x41\x63\x63\x65ptInvitationResponse\x12\x11\n\tthread_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t2\x88\x06\n\x0eSharingService\x12T\n\x0bListMembers\x12!.everthread.v1.ListMembersRequest\x1a\".everthread.v1.ListMembersResponse\x12W\n\x0c\x43hangeMember\x12\".everthread.v1.ChangeMemberRequest\x1a#.everthread.v1.ChangeMemberResponse\x12W\n\x0cRemoveMember\x12\".everthread.v1.RemoveMemberRequest\x1a#.everthread.v1.RemoveMemberResponse\x12]\n\x0eTransferThread\x12$.everthread.v1.TransferThreadRequest\x1a%.everthread.v1.TransferThreadResponse\x12\x63\n\x10\x43reateInvitation\x12&.everthread.v1.CreateInvitationRequest\x1a\'.everthread.v1.CreateInvitationResponse\x12`\n\x0fListInvitations\x12%.everthread.v1.ListInvitationsRequest\x1a&.everthread.v1.ListInvitationsResponse\x12\x63\n\x10RevokeInvitation\x12&.everthread.v1.RevokeInvitationRequest\x1a\'.everthread.v1.RevokeInvitationResponse\x12\x63\n\x10\x41\x63\x63\x65ptInvitation\x12&.everthread.v1.AcceptInvitationRequest\x1a\'.everthread.v1.AcceptInvitationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,22 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVEMEMBERREQUEST']._serialized_end=557
   _globals['_REMOVEMEMBERRESPONSE']._serialized_start=559
   _globals['_REMOVEMEMBERRESPONSE']._serialized_end=581
-  _globals['_CREATEINVITATIONREQUEST']._serialized_start=583
-  _globals['_CREATEINVITATIONREQUEST']._serialized_end=704
-  _globals['_CREATEINVITATIONRESPONSE']._serialized_start=706
-  _globals['_CREATEINVITATIONRESPONSE']._serialized_end=794
-  _globals['_LISTINVITATIONSREQUEST']._serialized_start=796
-  _globals['_LISTINVITATIONSREQUEST']._serialized_end=856
-  _globals['_LISTINVITATIONSRESPONSE']._serialized_start=858
-  _globals['_LISTINVITATIONSRESPONSE']._serialized_end=925
-  _globals['_REVOKEINVITATIONREQUEST']._serialized_start=927
-  _globals['_REVOKEINVITATIONREQUEST']._serialized_end=1011
-  _globals['_REVOKEINVITATIONRESPONSE']._serialized_start=1013
-  _globals['_REVOKEINVITATIONRESPONSE']._serialized_end=1039
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=1041
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=1098
-  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_start=1100
-  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_end=1174
-  _globals['_SHARINGSERVICE']._serialized_start=1177
-  _globals['_SHARINGSERVICE']._serialized_end=1858
+  _globals['_TRANSFERTHREADREQUEST']._serialized_start=583
+  _globals['_TRANSFERTHREADREQUEST']._serialized_end=661
+  _globals['_TRANSFERTHREADRESPONSE']._serialized_start=663
+  _globals['_TRANSFERTHREADRESPONSE']._serialized_end=726
+  _globals['_CREATEINVITATIONREQUEST']._serialized_start=728
+  _globals['_CREATEINVITATIONREQUEST']._serialized_end=849
+  _globals['_CREATEINVITATIONRESPONSE']._serialized_start=851
+  _globals['_CREATEINVITATIONRESPONSE']._serialized_end=939
+  _globals['_LISTINVITATIONSREQUEST']._serialized_start=941
+  _globals['_LISTINVITATIONSREQUEST']._serialized_end=1001
+  _globals['_LISTINVITATIONSRESPONSE']._serialized_start=1003
+  _globals['_LISTINVITATIONSRESPONSE']._serialized_end=1070
+  _globals['_REVOKEINVITATIONREQUEST']._serialized_start=1072
+  _globals['_REVOKEINVITATIONREQUEST']._serialized_end=1156
+  _globals['_REVOKEINVITATIONRESPONSE']._serialized_start=1158
+  _globals['_REVOKEINVITATIONRESPONSE']._serialized_end=1184
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=1186
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=1243
+  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_start=1245
+  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_end=1319
+  _globals['_SHARINGSERVICE']._serialized_start=1322
+  _globals['_SHARINGSERVICE']._serialized_end=2098
 # @@protoc_insertion_point(module_scope)

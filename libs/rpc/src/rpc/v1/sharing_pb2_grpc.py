@@ -51,6 +51,11 @@ class SharingServiceStub:
                 request_serializer=rpc_dot_v1_dot_sharing__pb2.RemoveMemberRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_sharing__pb2.RemoveMemberResponse.FromString,
                 _registered_method=True)
+        self.TransferThread = channel.unary_unary(
+                '/everthread.v1.SharingService/TransferThread',
+                request_serializer=rpc_dot_v1_dot_sharing__pb2.TransferThreadRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_sharing__pb2.TransferThreadResponse.FromString,
+                _registered_method=True)
         self.CreateInvitation = channel.unary_unary(
                 '/everthread.v1.SharingService/CreateInvitation',
                 request_serializer=rpc_dot_v1_dot_sharing__pb2.CreateInvitationRequest.SerializeToString,
@@ -94,6 +99,13 @@ class SharingServiceServicer:
 
     def RemoveMember(self, request, context):
         """For the owner; and for everybody else themselves, who so leave. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferThread(self, request, context):
+        """For the owner, who hands the thread to an editor or viewer and is an editor from then on. Idempotent for who did it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +155,11 @@ def add_SharingServiceServicer_to_server(servicer, server):
                     servicer.RemoveMember,
                     request_deserializer=rpc_dot_v1_dot_sharing__pb2.RemoveMemberRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_sharing__pb2.RemoveMemberResponse.SerializeToString,
+            ),
+            'TransferThread': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferThread,
+                    request_deserializer=rpc_dot_v1_dot_sharing__pb2.TransferThreadRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_sharing__pb2.TransferThreadResponse.SerializeToString,
             ),
             'CreateInvitation': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateInvitation,
@@ -248,6 +265,33 @@ class SharingService:
             '/everthread.v1.SharingService/RemoveMember',
             rpc_dot_v1_dot_sharing__pb2.RemoveMemberRequest.SerializeToString,
             rpc_dot_v1_dot_sharing__pb2.RemoveMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferThread(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.SharingService/TransferThread',
+            rpc_dot_v1_dot_sharing__pb2.TransferThreadRequest.SerializeToString,
+            rpc_dot_v1_dot_sharing__pb2.TransferThreadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class SharingServiceStub:
     """For the owner: editor or viewer."""
     RemoveMember: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.RemoveMemberRequest, _sharing_pb2.RemoveMemberResponse]
     """For the owner; and for everybody else themselves, who so leave. Idempotent."""
+    TransferThread: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.TransferThreadRequest, _sharing_pb2.TransferThreadResponse]
+    """For the owner, who hands the thread to an editor or viewer and is an editor from then on. Idempotent for who did it."""
     CreateInvitation: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.CreateInvitationRequest, _sharing_pb2.CreateInvitationResponse]
     """For the owner. The token is in this answer and nowhere else: only its hash is stored."""
     ListInvitations: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.ListInvitationsRequest, _sharing_pb2.ListInvitationsResponse]
@@ -63,6 +65,8 @@ class SharingServiceAsyncStub(SharingServiceStub):
     """For the owner: editor or viewer."""
     RemoveMember: _aio.UnaryUnaryMultiCallable[_sharing_pb2.RemoveMemberRequest, _sharing_pb2.RemoveMemberResponse]  # type: ignore[assignment]
     """For the owner; and for everybody else themselves, who so leave. Idempotent."""
+    TransferThread: _aio.UnaryUnaryMultiCallable[_sharing_pb2.TransferThreadRequest, _sharing_pb2.TransferThreadResponse]  # type: ignore[assignment]
+    """For the owner, who hands the thread to an editor or viewer and is an editor from then on. Idempotent for who did it."""
     CreateInvitation: _aio.UnaryUnaryMultiCallable[_sharing_pb2.CreateInvitationRequest, _sharing_pb2.CreateInvitationResponse]  # type: ignore[assignment]
     """For the owner. The token is in this answer and nowhere else: only its hash is stored."""
     ListInvitations: _aio.UnaryUnaryMultiCallable[_sharing_pb2.ListInvitationsRequest, _sharing_pb2.ListInvitationsResponse]  # type: ignore[assignment]
@@ -100,6 +104,14 @@ class SharingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sharing_pb2.RemoveMemberResponse, _abc.Awaitable[_sharing_pb2.RemoveMemberResponse]]:
         """For the owner; and for everybody else themselves, who so leave. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def TransferThread(
+        self,
+        request: _sharing_pb2.TransferThreadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sharing_pb2.TransferThreadResponse, _abc.Awaitable[_sharing_pb2.TransferThreadResponse]]:
+        """For the owner, who hands the thread to an editor or viewer and is an editor from then on. Idempotent for who did it."""
 
     @_abc_1.abstractmethod
     def CreateInvitation(

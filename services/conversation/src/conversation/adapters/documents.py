@@ -61,6 +61,7 @@ def thread_of(document: Document) -> Thread:
         kind=document.get("kind", NORMAL),
         members=tuple(_member_of(member) for member in document.get("members", ())),
         former=tuple(document.get("former", ())),
+        owned_since=document.get("owned_since"),
     )
 
 
@@ -71,8 +72,10 @@ def thread_for(document: Document, user_id: str) -> Thread | None:
 
 
 def members_fields(thread: Thread) -> Document:
-    """Who is in a thread, beside its owner, and who was."""
+    """Who is in a thread, its owner first of all, and who was."""
     return {
+        "user_id": thread.user_id,
+        **({"owned_since": thread.owned_since} if thread.owned_since else {}),
         "members": [
             {"user_id": member.user_id, "role": member.role, "since": member.since, "by": member.by}
             for member in thread.members

@@ -73,6 +73,8 @@ class Thread:
     kind: str = NORMAL
     members: tuple[Member, ...] = ()
     former: tuple[str, ...] = ()
+    owned_since: datetime | None = None
+    """Where it was handed over: when."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

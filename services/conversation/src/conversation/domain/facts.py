@@ -71,6 +71,18 @@ def thread_shared(thread: Thread, member: Member, fact_id: str, now: datetime) -
 
 def member_changed(thread: Thread, member: Member, by: str, fact_id: str, now: datetime) -> Outgoing:
     """A member has another role."""
+    return _role_changed(thread, member.user_id, member.role, by, fact_id, now)
+
+
+def owner_changed(thread: Thread, before: str, fact_ids: tuple[str, str], now: datetime) -> tuple[Outgoing, Outgoing]:
+    """The thread has another owner than `before`, who is an editor of it now: two who have another role."""
+    return (
+        _role_changed(thread, thread.user_id, "owner", before, fact_ids[0], now),
+        _role_changed(thread, before, "editor", before, fact_ids[1], now),
+    )
+
+
+def _role_changed(thread: Thread, member_id: str, role: str, by: str, fact_id: str, now: datetime) -> Outgoing:
     return _outgoing(
         facts.ThreadMemberChanged(
             id=fact_id,
@@ -78,8 +90,8 @@ def member_changed(thread: Thread, member: Member, by: str, fact_id: str, now: d
             user_id=thread.user_id,
             at=rfc3339(now),
             audience=list(audience(thread)),
-            member_id=member.user_id,
-            role=member.role,
+            member_id=member_id,
+            role=role,
             by=by,
         )
     )

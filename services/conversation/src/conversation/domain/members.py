@@ -1,4 +1,5 @@
-"""Who may do what in a thread: owner, editor, viewer. The owner is whoever made the thread; everybody else was invited."""
+"""Who may do what in a thread: owner, editor, viewer. The owner is whoever made the thread, or was handed it; everybody else was
+invited."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +30,7 @@ _SENTENCES: Final[dict[Need, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """Somebody who is in a thread that is not theirs, since when, and who invited them."""
+    """Somebody who is in a thread that is not theirs, since when, and who invited them: who handed the thread over, themselves."""
 
     user_id: str
     role: Given
@@ -86,6 +87,23 @@ def without_member(thread: "Thread", user_id: str) -> "Thread":
     members = tuple(member for member in thread.members if member.user_id != user_id)
     former = tuple(dict.fromkeys((*thread.former, user_id)))
     return replace(thread, members=members, former=former)
+
+
+def handed_over(thread: "Thread", member: Member, now: datetime) -> "Thread":
+    """The thread as its member's; who owned it is an editor, and the first of the others."""
+    before = Member(user_id=thread.user_id, role="editor", since=owned_since(thread), by=thread.user_id)
+    others = tuple(known for known in thread.members if known.user_id != member.user_id)
+    return replace(thread, user_id=member.user_id, members=(before, *others), owned_since=now)
+
+
+def has_handed_over(thread: "Thread", user_id: str) -> bool:
+    """Whether the user owned the thread once and handed it over."""
+    return any(member.user_id == member.by == user_id for member in thread.members)
+
+
+def owned_since(thread: "Thread") -> datetime:
+    """Since when its owner has owned it."""
+    return thread.owned_since or thread.created_at
 
 
 def audience(thread: "Thread") -> tuple[str, ...]:

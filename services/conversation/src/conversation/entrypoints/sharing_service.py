@@ -16,6 +16,7 @@ from conversation.handlers.list_invitations import list_invitations
 from conversation.handlers.list_members import list_members
 from conversation.handlers.remove_member import remove_member
 from conversation.handlers.revoke_invitation import revoke_invitation
+from conversation.handlers.transfer_thread import transfer_thread
 from conversation.sharing_ports import SharingParts
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -45,6 +46,13 @@ class SharingService(SharingServiceServicer):
         async with answering(context):
             await remove_member(self._parts, request.user_id, request.thread_id, request.member_id)
             return pb.RemoveMemberResponse()
+
+    async def TransferThread(self, request: pb.TransferThreadRequest, context: Context) -> pb.TransferThreadResponse:
+        async with answering(context):
+            one = await transfer_thread(self._parts, request.user_id, request.thread_id, request.member_id)
+            return pb.TransferThreadResponse(
+                member=pb.Member(user_id=one.user_id, role=one.role, since=rfc3339(one.since))
+            )
 
     async def CreateInvitation(
         self, request: pb.CreateInvitationRequest, context: Context

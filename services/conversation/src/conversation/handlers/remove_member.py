@@ -19,7 +19,9 @@ async def remove_member(parts: SharingParts, user_id: str, thread_id: str, membe
     async def body(writes: ShareWrites) -> None:
         thread = await access_thread(writes, user_id, thread_id)
         if member_id == thread.user_id == user_id:
-            raise RefusedError(Code.BODY_INVALID, "The owner cannot leave the thread; delete it instead.")
+            raise RefusedError(
+                Code.BODY_INVALID, "The owner cannot leave the thread; hand it to another member first, or delete it."
+            )
         if member_id != user_id:
             check_role(thread, user_id, "own")
         if role_of(thread, member_id) is None:

@@ -37,6 +37,11 @@ class GrpcSharing:
         request = pb.ChangeMemberRequest(user_id=user_id, thread_id=thread_id, member_id=member_id, role=role)
         return _member((await call(self._stub.ChangeMember, request, self._deadline)).member)
 
+    async def transfer(self, user_id: str, thread_id: str, member_id: str) -> Member:
+        """See sharing_ports.Sharing."""
+        request = pb.TransferThreadRequest(user_id=user_id, thread_id=thread_id, member_id=member_id)
+        return _member((await call(self._stub.TransferThread, request, self._deadline)).member)
+
     async def remove_member(self, user_id: str, thread_id: str, member_id: str) -> None:
         """See sharing_ports.Sharing."""
         request = pb.RemoveMemberRequest(user_id=user_id, thread_id=thread_id, member_id=member_id)

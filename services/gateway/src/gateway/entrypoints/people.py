@@ -147,6 +147,13 @@ async def change_member(
     return _member(await sharing.change_member(caller.user_id, thread_id, member_id, body.role))
 
 
+@router.post("/threads/{thread_id}/members/{member_id}/transfer", tags=["sharing"])
+async def transfer_thread(caller: Caller, sharing: Shares, thread_id: ThreadId, member_id: MemberId) -> MemberView:
+    """Hand the thread to a member, who owns it from then on; the caller is an editor. Repeating it changes nothing. For the
+    owner."""
+    return _member(await sharing.transfer(caller.user_id, thread_id, member_id))
+
+
 @router.delete("/threads/{thread_id}/members/{member_id}", status_code=204, tags=["sharing"])
 async def remove_member(caller: Caller, sharing: Shares, thread_id: ThreadId, member_id: MemberId) -> None:
     """Take a member out, or leave (`me`). Their open streams end within a second."""

@@ -3,31 +3,9 @@
 import asyncio
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests import mesh as mesh_module
 from tests.mesh import COMMAND, Mesh
-from tests.upstream import UpstreamProcess
 from tests.upstream_script import expected_text
-
-
-@pytest.fixture(scope="module")
-def chat_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    home: Path = tmp_path_factory.mktemp("chat")
-    with UpstreamProcess() as upstream:
-        mesh = mesh_module.start(
-            home,
-            scale="gateway=2",
-            gateways=2,
-            environment={"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "sk-test"},
-        )
-        try:
-            yield mesh
-        finally:
-            mesh.stop()
 
 
 def begin(mesh: Mesh, *arguments: str) -> subprocess.Popen[bytes]:

@@ -28,6 +28,7 @@ class Home:
         self.dev_key = self.root / "dev-key.json"
         self.vapid_key = self.root / "vapid-key.pem"
         self.last_run = self.root / "chat.json"
+        self.chat_places = self.root / "chat-places.json"
 
     def prepare(self) -> None:
         """Make the folders, readable by their owner only. Raises RefusedError when they cannot be written."""

@@ -58,11 +58,11 @@ class Screen:
             case e.TextRetracted():
                 self.note("[the interrupted piece is taken back and written anew]")
             case e.ToolCall():
-                self.note(f"[{_by(event)}{printable(event.name)} {_short(event.input)}]")
+                self.note(f"[{_by(event)}{printable(event.name)} {shortened(event.input)}]")
             case e.ToolProgress() if event.progress is not None:
-                self.waiting(f"{printable(event.name)}: {_short(event.progress)}")
+                self.waiting(f"{printable(event.name)}: {shortened(event.progress)}")
             case e.ToolResult():
-                became = f"failed: {printable(event.error)}" if event.error else f"-> {_short(event.output)}"
+                became = f"failed: {printable(event.error)}" if event.error else f"-> {shortened(event.output)}"
                 self.note(f"[{_by(event)}{printable(event.name)} {became}]")
             case e.Source():
                 place = f" {printable(event.url)}" if event.url else ""
@@ -141,7 +141,8 @@ def _by(event: e.ToolCall | e.ToolResult) -> str:
     return f"{printable(event.agent)}: " if event.agent else ""
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """JSON, or a text, on one line of at most LONGEST characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(printable(text).split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -12,10 +12,12 @@ import msgspec
 from contracts.events import RunEvent
 from contracts.facts import FeedEntry
 from contracts.ids import RUN, THREAD, check_id
+from contracts.run_state import RunState
 
 from everthread_client.answers import Accepted, Me, Thread
 from everthread_client.errors import ProblemError
 from everthread_client.following import FeedSequel, RunSequel, Sequel, follow
+from everthread_client.threads import Threads
 from everthread_client.transport import Token, Transport
 
 
@@ -39,6 +41,7 @@ class EverthreadClient:
         urls = [base_url] if isinstance(base_url, str) else list(base_url)
         self._transport = Transport(urls, token, http=http, idle_seconds=idle_seconds)
         self._patience = patience
+        self.threads = Threads(self._call, self._transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,17 +69,20 @@ class EverthreadClient:
         *,
         model: str | None = None,
         parent_message_id: str | None = None,
+        agent: str | None = None,
+        on_busy: str | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
         """Send a message; once this returns, it will be answered, whatever dies.
 
         Repeated by itself with one idempotency key, so that it is accepted once. To repeat it yourself after
-        UnreachableError give the same `idempotency_key` again. Raises ProblemError, UnreachableError.
+        UnreachableError give the same `idempotency_key` again. `on_busy` says what it does while another answer of the
+        thread goes on: `reject`, `enqueue`, `interrupt` or `steer`. Raises ProblemError, UnreachableError.
         """
         answer = await self._call(
             "POST",
             f"/v1/threads/{check_id(THREAD, thread_id)}/messages",
-            _given(content=content, model=model, parent_message_id=parent_message_id),
+            _given(content=content, model=model, parent_message_id=parent_message_id, agent=agent, on_busy=on_busy),
             repeatable=True,
             headers={"idempotency-key": idempotency_key or secrets.token_hex(16)},
         )
@@ -105,6 +111,23 @@ class EverthreadClient:
         """A run as `GET /v1/runs/{id}` shows it, with what it waits for. Raises ProblemError, UnreachableError."""
         answer = await self._call("GET", f"/v1/runs/{check_id(RUN, run_id)}", None, repeatable=True)
         return msgspec.json.decode(answer, type=dict[str, Any])
+
+    async def verify(self, run_id: str) -> dict[str, Any]:
+        """Whether the fold of the run's log equals the stored message: `equal` is null while there is nothing to compare.
+        Raises ProblemError, UnreachableError."""
+        answer = await self._call("GET", f"/v1/runs/{check_id(RUN, run_id)}/verify", None, repeatable=True)
+        return msgspec.json.decode(answer, type=dict[str, Any])
+
+    async def state(self, run_id: str) -> RunState:
+        """The fold of the run's log. Raises ProblemError, UnreachableError."""
+        answer = await self._call("GET", f"/v1/runs/{check_id(RUN, run_id)}/state", None, repeatable=True)
+        return msgspec.json.decode(answer, type=RunState)
+
+    async def agents(self) -> list[dict[str, Any]]:
+        """The agents that a message can name, the default one first. Raises ProblemError, UnreachableError."""
+        answer = await self._call("GET", "/v1/agents", None, repeatable=True)
+        items: list[dict[str, Any]] = msgspec.json.decode(answer, type=dict[str, Any])["items"]
+        return items
 
     async def runs(self, *, limit: int = 20) -> list[dict[str, Any]]:
         """The caller's newest runs of the last week. Raises ProblemError, UnreachableError."""
@@ -164,15 +187,17 @@ class EverthreadClient:
             async for item in items:
                 yield item
 
-    async def me_events(self, cursor: str | None = None) -> AsyncGenerator[tuple[str, FeedEntry], None]:
-        """The caller's feed over all devices, with the cursor after each entry; goes on until it is closed.
+    async def me_events(
+        self, cursor: str | None = None, *, patience: float | None = None
+    ) -> AsyncGenerator[tuple[str, FeedEntry], None]:
+        """The caller's feed over all devices, with the cursor after each entry; goes on until it is closed. `patience`: another
+        than the client's, in seconds.
 
         Raises ProblemError (also when the token has run out), UnreachableError.
         """
         sequel: Sequel[FeedEntry] = FeedSequel()
-        async with aclosing(
-            follow(self._transport, "/v1/me/events", cursor or None, sequel, patience=self._patience)
-        ) as items:
+        limit = self._patience if patience is None else patience
+        async with aclosing(follow(self._transport, "/v1/me/events", cursor or None, sequel, patience=limit)) as items:
             async for item in items:
                 yield item
 

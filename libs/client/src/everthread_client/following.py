@@ -1,7 +1,7 @@
 """Follow an event stream to its end over any number of connections: nothing missing, nothing twice, nothing out of order."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -36,9 +36,16 @@ class Sequel(Protocol[T_co]):
 
 
 async def follow(
-    transport: Transport, path: str, cursor: str | None, sequel: Sequel[T], *, patience: float
+    transport: Transport,
+    path: str,
+    cursor: str | None,
+    sequel: Sequel[T],
+    *,
+    patience: float,
+    connection: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[tuple[str, T], None]:
-    """Yield `(cursor, item)` until the sequel is finished; reconnect as often as it takes.
+    """Yield `(cursor, item)` until the sequel is finished; reconnect as often as it takes. `connection` is told of each
+    loss in words, and "" once the stream stands again.
 
     Raises UnreachableError after `patience` seconds in a row without a living connection, BrokenStreamError, ProblemError.
     """
@@ -50,6 +57,8 @@ async def follow(
                 if chunks is None:
                     return
                 parser = SseParser()
+                if connection is not None:
+                    connection("")
                 async for chunk in chunks:
                     alive_at = transport.clock()
                     for event in parser.feed(chunk):
@@ -71,6 +80,8 @@ async def follow(
             problem, retry_after, gaps = str(error), 0.0, gaps + 1
             if gaps >= _GAPS_IN_A_ROW:
                 raise BrokenStreamError(f"{path}: {error}, {gaps} connections in a row") from error
+        if connection is not None:
+            connection(problem)
         wait = backoff.next(retry_after)
         if transport.clock() - alive_at + wait > patience:
             raise UnreachableError(f"{path}: {problem}")

@@ -1,0 +1,1 @@
+"""The conversation in a terminal: a thread that is followed while one types."""

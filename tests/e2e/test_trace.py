@@ -1,71 +1,299 @@
-"""One message, one trace: HTTP, gRPC, MongoDB, NATS, the worker and the model call, received as real OTLP."""
+"""One message, one trace: HTTP, gRPC, MongoDB, NATS, the worker, what it does, the stored answer and the feed, by both paths,
+received as real OTLP."""
 
 import asyncio
+import re
+import secrets
 import signal
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from tests.mesh import Mesh, create_thread, send, stored_answer
-from tests.otlp_receiver import OtlpReceiver
+import httpx2
+import pytest
+
+from tests.e2e.test_documents import read, upload
+from tests.mesh import Mesh, create_thread, stored_answer, watching
+from tests.otlp_receiver import OtlpReceiver, Span
+
+SERVICES = {"everthread-gateway", "everthread-conversation", "everthread-inference", "everthread-notifier"}
+CALLER = "00f067aa0ba902b7"
+ID = re.compile(r"[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}")
+FACT = "The keel of the brig Vega was laid in Bremen in 1871."
+TOOLS = 'tokens=4 call=calculator:{"expression":"6*7"} then tokens=8'
+QUESTION = "When was the keel of the brig Vega laid?"
+SECRETS = ("6*7", "Vega", "1871", "tokens=")
+ENDED = ("everthread-notifier", "process thread.*.run.ended")
+"""The last thing that a message makes happen, for every path."""
 
 
-async def test_one_trace_covers_all_services(mesh: Mesh, otlp: OtlpReceiver) -> None:
-    trace_id = "5e1f" * 8
-    async with mesh.client() as client:
-        thread = await create_thread(client)
-        response = await client.post(
-            f"/v1/threads/{thread}/messages",
-            json={"content": "tokens=10 rate=200"},
-            headers={"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"},
+@dataclass(frozen=True)
+class Trace:
+    """The spans of one trace."""
+
+    spans: Sequence[Span]
+
+    @property
+    def ids(self) -> set[str]:
+        return {span.span_id for span in self.spans}
+
+    def named(self, service: str, name: str) -> list[Span]:
+        return [span for span in self.spans if (span.service, span.name) == (f"everthread-{service}", name)]
+
+    def only(self, service: str, name: str) -> Span:
+        (span,) = self.named(service, name)
+        return span
+
+    def under(self, ancestor: Span, service: str, name: str) -> list[Span]:
+        """The spans of that name which are `ancestor`'s children, or theirs, in the order in which they began."""
+        parents = {span.span_id: span.parent_span_id for span in self.spans}
+
+        def below(span: Span) -> bool:
+            at = span.parent_span_id
+            while at in parents and at != ancestor.span_id:
+                at = parents[at]
+            return at == ancestor.span_id
+
+        return sorted((span for span in self.named(service, name) if below(span)), key=lambda span: span.start)
+
+    def below(self, ancestor: Span, service: str, name: str) -> Span:
+        """The first of them; there must be one."""
+        found = self.under(ancestor, service, name)
+        assert found, (
+            f"no {name!r} of {service} below {ancestor.name!r}: {sorted((s.service, s.name) for s in self.spans)}"
         )
-        accepted = response.json()
-        assert response.headers["x-trace-id"] == trace_id
-        await stored_answer(client, thread, accepted["run_id"])
-    wanted = {"everthread-gateway", "everthread-conversation", "everthread-inference", "everthread-notifier"}
+        return found[0]
+
+
+async def arrived(otlp: OtlpReceiver, trace_id: str, *, caller: str = "", also: Callable[[Trace], bool]) -> Trace:
+    """The trace, once it is all there: the last thing told, no span without its parent, and `also`. Services export once a
+    second each, so a span may come before its parent."""
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        spans = [span for span in otlp.spans() if span.trace_id == trace_id]
-        known = {span.span_id for span in spans} | {"00f067aa0ba902b7"}
-        orphans = [(span.service, span.name) for span in spans if span.parent_span_id not in known]
-        # A service exports in batches: a span may come a second before its parent.
-        ended = any(span.name == "process thread.*.run.ended" for span in spans)
-        if {span.service for span in spans} >= wanted and not orphans and ended:
-            break
-        await asyncio.sleep(0.3)
-    assert {span.service for span in spans} >= wanted, sorted({(s.service, s.name) for s in spans})
-    assert not orphans, f"spans without their parent: {orphans}"
-    assert any("gen_ai.request.model" in span.attributes for span in spans)
-    assert any("db.system.name" in span.attributes or "db.system" in span.attributes for span in spans)
-    assert any("messaging.system" in span.attributes for span in spans)
-    # From the snapshot of the end to what conversation stores of it, and from there to the user's feed.
-    sequence = [(span.service, span.name) for span in spans]
-    assert ("everthread-conversation", "process run.*.*.snapshot") in sequence
-    assert ("everthread-notifier", "process thread.*.run.ended") in sequence
-    # No span per token, and no text of a message on any span.
-    assert len(spans) < 60
-    assert not any("tokens=10" in str(value) for span in spans for value in span.attributes.values())
+    while True:
+        trace = Trace([span for span in otlp.spans() if span.trace_id == trace_id])
+        orphans = [(s.service, s.name) for s in trace.spans if s.parent_span_id not in trace.ids | {caller}]
+        ended = any((span.service, span.name) == ENDED for span in trace.spans)
+        if ended and not orphans and also(trace):
+            return trace
+        if time.monotonic() > deadline:
+            raise AssertionError(f"spans without their parent: {orphans}; there is {[s.name for s in trace.spans]}")
+        await asyncio.sleep(0.2)
+
+
+async def told(client: httpx2.AsyncClient, content: str, trace_id: str, **fields: Any) -> dict[str, Any]:
+    """Send a message whose caller has a trace already; what was accepted, and its thread."""
+    thread = await create_thread(client)
+    response = await client.post(
+        f"/v1/threads/{thread}/messages",
+        json={"content": content, **fields},
+        headers={"traceparent": f"00-{trace_id}-{CALLER}-01"},
+    )
+    assert response.status_code == 202, response.text
+    assert response.headers["x-trace-id"] == trace_id
+    accepted: dict[str, Any] = response.json()
+    return accepted | {"thread_id": thread}
+
+
+def check_conventions(trace: Trace) -> None:
+    """What holds for every span, by its kind; nowhere an id in a name, nowhere a word of what was said."""
+    for span in trace.spans:
+        assert not ID.search(span.name), span.name
+        assert not [word for word in SECRETS if word in str((span.attributes, span.events, span.status_message))], span
+        match span.attributes:
+            case {"http.request.method": method}:
+                assert span.kind == "SERVER"
+                assert span.name == f"{method} {span.attributes['http.route']}"
+                assert {"url.path", "url.scheme", "http.response.status_code"} <= set(span.attributes)
+            case {"rpc.system.name": system}:
+                assert span.kind in {"CLIENT", "SERVER"}
+                assert (system, span.attributes["rpc.method"]) == ("grpc", span.name)
+                assert span.attributes["rpc.response.status_code"] == "OK"
+            case {"db.system.name": system}:
+                assert (span.kind, system, span.service) == ("CLIENT", "mongodb", "everthread-conversation")
+                assert span.name.split()[0] == span.attributes["db.operation.name"]
+                assert "db.namespace" in span.attributes
+            case {"messaging.system": system}:
+                assert (system, span.kind) in {("nats", "PRODUCER"), ("nats", "CONSUMER")}
+                operation, destination = span.name.split(" ")
+                assert span.attributes["messaging.operation.name"] == operation
+                assert span.attributes["messaging.destination.template"] == destination
+                wanted = {"send": "messaging.message.id", "process": "messaging.consumer.group.name"}[operation]
+                assert span.attributes[wanted]
+            case {"gen_ai.operation.name": operation}:
+                assert span.service == "everthread-inference"
+                assert span.name.split(" ")[0] == operation
+            case _:
+                assert span.name == "run attempt", span
+
+
+def check_the_way(trace: Trace, path: str, run_id: str) -> Span:
+    """From the door to the feed, each under what caused it; the attempt's span."""
+    (door,) = [span for span in trace.spans if span.parent_span_id == CALLER]
+    assert (door.service, door.kind, door.name) == (
+        "everthread-gateway",
+        "SERVER",
+        "POST /v1/threads/{thread_id}/messages",
+    )
+    assert door.attributes["everthread.path"] == path
+    assert door.attributes["feature_flag.result.variant"] == path
+    (evaluated,) = [attributes for name, attributes in door.events if name == "feature_flag.evaluation"]
+    assert evaluated.items() >= {"feature_flag.key": "path", "feature_flag.result.variant": path}.items()
+    assert {"feature_flag.provider.name", "feature_flag.result.reason", "feature_flag.version"} <= set(evaluated)
+
+    accept = "everthread.v1.ConversationService/AcceptMessage"
+    accepting = trace.below(trace.below(door, "gateway", accept), "conversation", accept)
+    for stored in ("insert messages", "insert runs", "insert outbox", "commitTransaction"):
+        trace.below(accepting, "conversation", stored)
+    trace.below(accepting, "notifier", "process thread.*.message.accepted")
+    if path == "durable_event":
+        sending = trace.below(accepting, "conversation", "send cmd.run.*.execute")
+        taking = trace.below(sending, "inference", "process cmd.run.*.execute")
+        assert taking.attributes["messaging.nats.delivered"] == 1
+    else:
+        generate = "everthread.v1.InferenceService/Generate"
+        taking = trace.below(trace.below(door, "gateway", generate), "inference", generate)
+    attempt = trace.below(taking, "inference", "run attempt")
+    assert attempt == trace.only("inference", "run attempt")
+    assert attempt.links == ()
+    assert attempt.attributes == {
+        "everthread.run_id": run_id,
+        "everthread.attempt": 1,
+        "everthread.path": path,
+    }
+    check_the_end(trace, attempt, path)
+    return attempt
+
+
+def check_the_end(trace: Trace, attempt: Span, path: str) -> None:
+    """Stored by conversation, said to the notifier, put into the feed: all of it caused by the attempt."""
+    get = "everthread.v1.ConversationService/GetRunInput"
+    trace.below(trace.below(attempt, "inference", get), "conversation", get)
+    if path == "durable_event":
+        recording = trace.under(attempt, "conversation", "process run.*.*.snapshot")[-1]
+        places = [values["everthread.sequence"] for name, values in attempt.events if name == "everthread.snapshot"]
+        assert places == sorted(set(places)) != []
+    else:
+        record = "everthread.v1.ConversationService/RecordRun"
+        recording = trace.below(trace.below(attempt, "inference", record), "conversation", record)
+    for stored in ("findAndModify runs", "update messages", "insert ledger", "commitTransaction"):
+        trace.below(recording, "conversation", stored)
+    saying = trace.below(recording, "conversation", "send thread.*.run.ended")
+    heard = trace.under(saying, "notifier", "process thread.*.run.ended")
+    assert "notifier-feed" in {hearing.attributes["messaging.consumer.group.name"] for hearing in heard}
+    trace.below(saying, "notifier", "send feed.*")
+
+
+def check_calls(trace: Trace, attempt: Span, *, model: str, finished: list[str]) -> list[Span]:
+    """The model calls of the attempt, in order."""
+    calls = trace.under(attempt, "inference", f"chat {model}")
+    assert [call.attributes["gen_ai.response.finish_reasons"] for call in calls] == [[reason] for reason in finished]
+    for call in calls:
+        assert call.kind == "CLIENT"
+        assert call.attributes["gen_ai.provider.name"] == "openai"
+        assert call.attributes["gen_ai.request.model"] == model
+        assert call.attributes["gen_ai.usage.input_tokens"] > 0
+        assert call.attributes["gen_ai.usage.output_tokens"] > 0
+        assert call.attributes["gen_ai.response.time_to_first_chunk"] > 0
+        # One for the first token, none for those after it.
+        assert [name for name, _ in call.events] == ["gen_ai.first_chunk"]
+    return calls
+
+
+@pytest.mark.parametrize("path", ["durable_event", "legacy_sync"])
+async def test_one_trace_covers_all_services(mesh: Mesh, otlp: OtlpReceiver, path: str) -> None:
+    plain, tools, retrieval = (secrets.token_hex(16) for _ in range(3))
+    async with mesh.client(user=f"traced-{path}") as client:
+        client.headers["x-everthread-path"] = path
+        document = await upload(
+            client, f"# Ships\n\n{FACT}", title="Ships of the yard", url="https://example.org/ships"
+        )
+        assert (await read(client, document["id"]))["state"] == "ready"
+        runs = {
+            plain: await told(client, "tokens=300 rate=300", plain),
+            tools: await told(client, TOOLS, tools, model="openai:scripted-tools"),
+            retrieval: await told(client, QUESTION, retrieval),
+        }
+        for accepted in runs.values():
+            assert accepted["path"] == path
+            answer = await stored_answer(client, accepted["thread_id"], accepted["run_id"])
+            assert answer["status"] == "complete"
+    attempts = {}
+    for trace_id, accepted in runs.items():
+        trace = await arrived(otlp, trace_id, caller=CALLER, also=lambda trace: _services(trace) == SERVICES)
+        check_conventions(trace)
+        attempts[trace_id] = (trace, check_the_way(trace, path, accepted["run_id"]))
+        # No span per token.
+        assert len(trace.spans) < 60
+
+    trace, attempt = attempts[plain]
+    check_calls(trace, attempt, model="gpt-4o-mini", finished=["stop"])
+
+    trace, attempt = attempts[tools]
+    asked, answered = check_calls(trace, attempt, model="scripted", finished=["tool_calls", "stop"])
+    tool = trace.below(attempt, "inference", "execute_tool calculator")
+    assert asked.end <= tool.start <= tool.end <= answered.start
+    assert tool.attributes == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "calculator",
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.call.id": "call_0",
+        "everthread.step": 2,
+    }
+
+    trace, attempt = attempts[retrieval]
+    (call,) = check_calls(trace, attempt, model="gpt-4o-mini", finished=["stop"])
+    search = trace.below(attempt, "inference", "retrieval")
+    assert search.end <= call.start
+    assert search.attributes["everthread.passages"] == 1
+    assert search.attributes["gen_ai.request.top_k"] > 0
 
 
 async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, otlp: OtlpReceiver) -> None:
+    trace_id = secrets.token_hex(16)
     async with mesh.client() as client:
-        thread = await create_thread(client)
-        accepted = await send(client, thread, "tokens=700 rate=50")
-        await asyncio.sleep(1)
-        log = (await client.get(f"/v1/runs/{accepted['run_id']}/state")).json()
-        victim = next(name for name in mesh.ps() if log["worker"].startswith(name))
+        accepted = await told(client, "tokens=200 rate=50", trace_id)
+        run_id = accepted["run_id"]
+        worker, deltas = "", 0
+        async with watching(client, f"/v1/runs/{run_id}/events") as stream:
+            async for frame in stream:
+                worker = frame.json["worker"] if frame.event == "attempt.started" else worker
+                deltas += frame.event == "text.delta"
+                if deltas == 20:
+                    break
+        victim = next(name for name in mesh.ps() if worker.startswith(f"{name}-"))
         killed = {victim: mesh.signal(victim, signal.SIGKILL)}
-        await stored_answer(client, thread, accepted["run_id"])
+        answer = await stored_answer(client, accepted["thread_id"], run_id)
+        assert answer["status"] == "complete"
     await mesh.wait_ready(changed=killed)
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        second = [
-            span
-            for span in otlp.spans()
-            if span.attributes.get("everthread.run_id") == accepted["run_id"]
-            and span.attributes.get("everthread.attempt") == 2
-            and span.links
-        ]
-        if second:
-            break
-        await asyncio.sleep(0.3)
-    assert second, "the second attempt's span, with a link to the trace it goes on from"
-    assert second[0].parent_span_id == ""
+    while not (second := [s for s in otlp.spans() if _takes_over(s, run_id)]):
+        assert time.monotonic() < deadline, "no span of the second attempt"
+        await asyncio.sleep(0.2)
+    (root,) = second
+    assert root.parent_span_id == ""
+    assert root.trace_id != trace_id
+    assert root.attributes["everthread.path"] == "durable_event"
+    # What goes on goes on in the new trace, connected to its end.
+    others = SERVICES - {"everthread-gateway"}
+    trace = await arrived(otlp, root.trace_id, also=lambda trace: _services(trace) == others)
+    assert [span for span in trace.spans if not span.parent_span_id] == [root]
+    check_conventions(trace)
+    check_calls(trace, root, model="gpt-4o-mini", finished=["stop"])
+    check_the_end(trace, root, "durable_event")
+    # The message's own trace is the one that it links to: by the delivery that it was taken with, which hangs there.
+    (link,) = root.links
+    assert link.trace_id == trace_id
+    before = Trace([span for span in otlp.spans() if span.trace_id == trace_id])
+    (delivery,) = [span for span in before.spans if span.span_id == link.span_id]
+    assert (delivery.service, delivery.name) == ("everthread-inference", "process cmd.run.*.execute")
+    assert delivery.attributes["messaging.nats.delivered"] >= 2
+    assert trace.under(delivery, "inference", "run attempt") == []
+
+
+def _services(trace: Trace) -> set[str]:
+    return {span.service for span in trace.spans}
+
+
+def _takes_over(span: Span, run_id: str) -> bool:
+    return span.attributes.get("everthread.run_id") == run_id and span.attributes.get("everthread.attempt") == 2

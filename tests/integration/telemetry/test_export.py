@@ -130,10 +130,14 @@ def test_a_grpc_call_is_one_chain_of_spans(tmp_path: Path, receiver: OtlpReceive
         assert client.parent_span_id == root.span_id
         assert server.parent_span_id == client.span_id
         assert client.name == server.name == "everthread.v1.ConversationService/GetThread"
-        seen[root.name] = (client.attributes["rpc.grpc.status_code"], client.status, server.status)
+        seen[root.name] = (client.attributes["rpc.response.status_code"], client.status, server.status)
         assert {span.parent_span_id for span in trace if span.name == "inside"} <= {server.span_id}
     # Refusing a wrong request is no failure of the server; for its caller it is an error.
-    assert seen == {"any": (0, "UNSET", "UNSET"), "missing": (5, "ERROR", "UNSET"), "bug": (13, "ERROR", "ERROR")}
+    assert seen == {
+        "any": ("OK", "UNSET", "UNSET"),
+        "missing": ("NOT_FOUND", "ERROR", "UNSET"),
+        "bug": ("INTERNAL", "ERROR", "ERROR"),
+    }
     assert b"canary" not in receiver.bodies()
 
 

@@ -61,3 +61,10 @@ def processing(subject: str, headers: Mapping[str, str], consumer: str, delivere
 def mark_failed(span: Span, sentence: str) -> None:
     """Show the span as failed."""
     span.set_status(Status(StatusCode.ERROR, sentence))
+
+
+def note_snapshot(sequence: int, size: int) -> None:
+    """Mark on the span under way (a run's attempt) that a snapshot of `size` bytes, up to event `sequence`, is stored."""
+    trace.get_current_span().add_event(
+        "everthread.snapshot", {"everthread.sequence": sequence, "everthread.bytes": size}
+    )

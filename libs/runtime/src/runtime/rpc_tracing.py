@@ -43,23 +43,23 @@ class _Call:
     """One call under way: its span and its place in the metrics."""
 
     def __init__(self, method: str, kind: SpanKind, context: Any = None) -> None:
-        service, _, name = method.rpartition("/")
-        self._method = name
+        self._method = method.rpartition("/")[2]
         self._metric = Metric.RPC_SERVER_SECONDS if kind is SpanKind.SERVER else Metric.RPC_CLIENT_SECONDS
         self._began = time.perf_counter()
         self.span = _tracer.start_span(
             method,
             kind=kind,
             context=context,
-            attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
+            attributes={"rpc.system.name": "grpc", "rpc.method": method},
         )
 
     def end(self, status: grpc.StatusCode, *, failed: bool) -> None:
         """The call is over."""
         with trace.use_span(self.span):
             metrics.observe(self._metric, time.perf_counter() - self._began, method=self._method, status=status.name)
-        self.span.set_attribute("rpc.grpc.status_code", int(status.value[0]))
+        self.span.set_attribute("rpc.response.status_code", status.name)
         if failed:
+            self.span.set_attribute("error.type", status.name)
             self.span.set_status(StatusCode.ERROR, status.name)
         self.span.end()
 

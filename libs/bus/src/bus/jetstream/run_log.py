@@ -21,6 +21,7 @@ from bus.jetstream.direct_get import Reader
 from bus.jetstream.followers import Followers
 from bus.jetstream.requests import Requests
 from bus.jetstream.storing import WrongLastSequenceError, store
+from bus.tracing import note_snapshot
 
 STREAM: Final = topology.RUNS.name
 MESSAGE_ID: Final = "Nats-Msg-Id"
@@ -69,7 +70,9 @@ class JetStreamRunLog:
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         # Snapshots are what conversation records, so the trace goes on there; events are too many to carry it.
         headers = telemetry.inject(dict(ROLLUP))
-        return await self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), headers)
+        place = await self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), headers)
+        note_snapshot(sequence, len(data))
+        return place
 
     async def release(self, claim: Claim) -> None:
         headers = {

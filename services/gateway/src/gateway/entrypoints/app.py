@@ -61,7 +61,15 @@ def build(
     heartbeat: float = HEARTBEAT_SECONDS,
 ) -> tuple[ASGIApp, LongLived]:
     """The ASGI application, and its long-lived connections (to drain them). `heartbeat` is in seconds."""
-    app = FastAPI(title="Everthread", version=version, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Everthread",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # The door opens a request's span and measures it; FastAPI's own would be a second one beside it.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.wiring = wiring
     app.include_router(reference.router)
     app.include_router(page.router)

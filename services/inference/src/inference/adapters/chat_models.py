@@ -7,6 +7,7 @@ bytes. A call is closed, and so stopped at the provider, by cancelling it.
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -208,6 +209,7 @@ class _Reading:
         self._result_usage: Usage | None = None
         self._finish_reason = ""
         self._has_begun = False
+        self._asked_at = time.perf_counter()
         self._halves: HalfCharacters | None = None
 
     @property
@@ -305,6 +307,7 @@ class _Reading:
         if not self._has_begun:
             self._has_begun = True
             self._span.add_event("gen_ai.first_chunk")
+            self._span.set_attribute(genai.TIME_TO_FIRST_CHUNK_ATTRIBUTE, time.perf_counter() - self._asked_at)
         if is_reasoning:
             self._sink.reasoning(text)
         else:

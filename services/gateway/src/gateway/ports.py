@@ -94,8 +94,10 @@ class Conversation(Protocol):
     ) -> Accepted:
         """Store message, pending answer and run in one transaction. Idempotent by key."""
 
-    async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int, branch: str = "") -> Page:
-        """Oldest first; with `branch` only those along it."""
+    async def list_messages(
+        self, user_id: str, thread_id: str, *, cursor: str, limit: int, branch: str = "", from_end: bool = False
+    ) -> Page:
+        """Oldest first; with `branch` only those along it; `from_end`, without a cursor: the last page."""
 
     async def get_run(self, user_id: str, run_id: str, *, commanding: bool = False) -> tuple[Run, Message | None]:
         """The run, and its stored answer once it has ended. `commanding`: the caller is about to stop, steer or answer it, which

@@ -173,10 +173,12 @@ class GrpcConversation:
         answer = await self._call(self._stub.ListMessages, request)
         return [_message(item) for item in answer.items]
 
-    async def list_messages(self, user_id: str, thread_id: str, *, cursor: str, limit: int, branch: str = "") -> Page:
+    async def list_messages(
+        self, user_id: str, thread_id: str, *, cursor: str, limit: int, branch: str = "", from_end: bool = False
+    ) -> Page:
         """See ports.Conversation."""
         request = pb.ListMessagesRequest(
-            user_id=user_id, thread_id=thread_id, cursor=cursor, limit=limit, branch=branch
+            user_id=user_id, thread_id=thread_id, cursor=cursor, limit=limit, branch=branch, from_end=from_end
         )
         answer = await self._call(self._stub.ListMessages, request)
         return Page(threads=(), messages=[_message(item) for item in answer.items], next_cursor=answer.next_cursor)

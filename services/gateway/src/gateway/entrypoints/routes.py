@@ -175,10 +175,18 @@ async def list_messages(
     cursor: PageCursor = "",
     limit: Limit = 100,
     branch: Annotated[str, Query(max_length=64, description="A message of the branch, or `active`; else all.")] = "",
+    from_end: Annotated[bool, Query(description="The last page, where there is no cursor.")] = False,
 ) -> views.MessagePage:
     """The stored view, oldest first; a running answer shows its text so far."""
     page = await read_messages(
-        wiring.conversation, wiring.log, caller.user_id, thread_id, cursor=cursor, limit=limit, branch=branch
+        wiring.conversation,
+        wiring.log,
+        caller.user_id,
+        thread_id,
+        cursor=cursor,
+        limit=limit,
+        branch=branch,
+        from_end=from_end,
     )
     return views.MessagePage(
         items=[views.message_view(message) for message in page.messages], next_cursor=page.next_cursor or None

@@ -29,9 +29,13 @@ async def read_messages(
     cursor: str,
     limit: int,
     branch: str = "",
+    from_end: bool = False,
 ) -> Page:
-    """One page, oldest first; raises Refusal. Where the log does not answer, a running answer shows what was last stored."""
-    page = await conversation.list_messages(user_id, thread_id, cursor=cursor, limit=limit, branch=branch)
+    """One page, oldest first, the last one with `from_end`; raises Refusal. Where the log does not answer, a running answer shows
+    what was last stored."""
+    page = await conversation.list_messages(
+        user_id, thread_id, cursor=cursor, limit=limit, branch=branch, from_end=from_end
+    )
     messages = await asyncio.gather(*(_overlaid(log, message) for message in page.messages))
     return replace(page, messages=messages)
 

@@ -4,7 +4,7 @@
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 import remend from "remend";
-import { createElement, memo, type ReactNode, useMemo } from "react";
+import { createElement, memo, type ReactNode, useMemo, useRef } from "react";
 import { CodeBlock } from "./code";
 
 const marked = new Marked({
@@ -32,6 +32,19 @@ function escape(text: string): string {
 const TAGS = "a p br strong em b i u s del code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 hr table thead tbody tr th td input sup sub kbd span div".split(" ");
 const ATTRIBUTES = ["href", "title", "start", "align", "checked", "class", "type"];
 const ADDRESS = /^(?:https?:|mailto:|#)/i;
+/** One object: the sanitiser reads it anew whenever it is another one. */
+const RULES = {
+  ALLOWED_TAGS: TAGS,
+  ALLOWED_ATTR: ATTRIBUTES,
+  ALLOWED_URI_REGEXP: ADDRESS,
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  RETURN_DOM_FRAGMENT: true,
+} as const;
+
+/** The newest texts that were rendered whole: scrolling back to one costs nothing. */
+const rendered = new Map<string, ReactNode>();
+const MOST_RENDERED = 200;
 
 /** The blocks of a text, as their sources. Joined they are the text. */
 export function blocksOf(text: string): string[] {
@@ -44,7 +57,10 @@ export function blocksOf(text: string): string[] {
 }
 
 export const Markdown = memo(function Markdown({ text, growing }: { text: string; growing: boolean }) {
-  const blocks = useMemo(() => blocksOf(text), [text]);
+  // What grew here stays in its blocks, so that its end changes nothing on the screen; what is read from the store is one.
+  const grew = useRef(growing);
+  grew.current ||= growing;
+  const blocks = useMemo(() => (grew.current ? blocksOf(text) : [text]), [text, growing]);
   return (
     <div className="markdown" dir="auto">
       {blocks.map((block, index) => (
@@ -55,19 +71,21 @@ export const Markdown = memo(function Markdown({ text, growing }: { text: string
 });
 
 const Block = memo(function Block({ source, growing }: { source: string; growing: boolean }) {
-  return useMemo(() => {
-    const html = marked.parse(growing ? remend(source, { linkMode: "text-only" }) : source, { async: false });
-    const clean = DOMPurify.sanitize(html, {
-      ALLOWED_TAGS: TAGS,
-      ALLOWED_ATTR: ATTRIBUTES,
-      ALLOWED_URI_REGEXP: ADDRESS,
-      ALLOW_DATA_ATTR: false,
-      ALLOW_ARIA_ATTR: false,
-      RETURN_DOM_FRAGMENT: true,
-    });
-    return <>{children(clean, growing)}</>;
-  }, [source, growing]);
+  return useMemo(() => (growing ? render(source, true) : kept(source)), [source, growing]);
 });
+
+function kept(source: string): ReactNode {
+  const found = rendered.get(source) ?? render(source, false);
+  rendered.delete(source);
+  rendered.set(source, found);
+  if (rendered.size > MOST_RENDERED) rendered.delete(rendered.keys().next().value!);
+  return found;
+}
+
+function render(source: string, growing: boolean): ReactNode {
+  const html = marked.parse(growing ? remend(source, { linkMode: "text-only" }) : source, { async: false });
+  return <>{children(DOMPurify.sanitize(html, RULES), growing)}</>;
+}
 
 function children(node: Node, growing: boolean): ReactNode[] {
   return Array.from(node.childNodes, (child, index) => element(child, index, growing));

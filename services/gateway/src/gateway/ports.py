@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from bus.api import Entry, RunLog
 from bus.errors import BusError
+from contracts.client_tools import ClientTools
+from contracts.parts import ToolCallPart
 from contracts.run_state import RunState
 
 from gateway.domain.comparison import RunResult
@@ -15,7 +17,18 @@ from gateway.domain.guard import Broken, GuardState
 from gateway.domain.identity import Principal
 from gateway.domain.path_flag import Definition, PathContext, PathDecision
 from gateway.domain.protocols.frame import FramePlace, Mapping, ResumableMapping
-from gateway.domain.records import PLAIN, Accepted, Message, Preferences, Run, SendOptions, Thread, ThreadChange, User
+from gateway.domain.records import (
+    PLAIN,
+    Accepted,
+    Earlier,
+    Message,
+    Preferences,
+    Run,
+    SendOptions,
+    Thread,
+    ThreadChange,
+    User,
+)
 
 __all__ = ["Authenticator", "BusError", "Conversation", "Entry", "LogReader", "LogViewer", "Page", "Viewer", "Viewers"]
 
@@ -114,8 +127,10 @@ class Conversation(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientMessage:
-    """A message from a client that has a thread and a history of its own. `history` is (role, content), oldest first; with it, or
-    with `from_root`, a new branch begins. `client` is opaque and found again with the run. `roles` are the author's."""
+    """A message from a client that has a thread and a history of its own, oldest first: with one, or with `from_root`, a new branch
+    begins, unless there is a parent for it to stand behind. `client` is opaque and found again with the run. `roles` are the
+    author's. `results` come instead of the content: what became of calls that the answer before left to the client. `tools` are
+    the client's own."""
 
     content: str
     model: str = ""
@@ -124,9 +139,11 @@ class ClientMessage:
     body_hash: bytes = b""
     parent_message_id: str = ""
     from_root: bool = False
-    history: Sequence[tuple[str, str]] = ()
+    history: Sequence[Earlier] = ()
     client: str = ""
     roles: tuple[str, ...] = ()
+    results: tuple[ToolCallPart, ...] = ()
+    tools: ClientTools | None = None
 
 
 class ClientThreads(Protocol):

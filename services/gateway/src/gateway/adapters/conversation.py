@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import grpc
+import msgspec
+from contracts.client_tools import encode_tools
 from contracts.times import rfc3339
 from contracts.usage import Usage
 from rpc.v1 import conversation_pb2 as pb
@@ -153,9 +155,18 @@ class GrpcConversation:
             body_hash=message.body_hash,
             parent_message_id=message.parent_message_id,
             from_root=message.from_root,
-            history=[pb.InputMessage(role=role, content=content) for role, content in message.history],
+            history=[
+                pb.InputMessage(
+                    role=item.role,
+                    content=item.content,
+                    parts_json=msgspec.json.encode(item.parts) if item.parts else b"",
+                )
+                for item in message.history
+            ],
             client=message.client,
             roles=message.roles,
+            results_json=msgspec.json.encode(message.results) if message.results else b"",
+            client_tools_json=encode_tools(message.tools),
         )
         answer = await self._call(self._stub.AcceptMessage, request)
         return Accepted(
@@ -291,6 +302,7 @@ def run_of(item: pb.Run) -> Run:
         created_at=item.created_at,
         ended_at=item.ended_at,
         recorded_at=item.recorded_at,
+        client_tools=item.client_tools_json,
         usage=_usage(item.usage) if item.HasField("usage") else None,
         cost_microusd=item.cost_microusd if item.HasField("cost_microusd") else None,
         error_code=item.error_code,

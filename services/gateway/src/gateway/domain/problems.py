@@ -20,6 +20,7 @@ STATUS: Final[Mapping[Code, int]] = {
     Code.RUN_FINISHED: 409,
     Code.RUN_NOT_WAITING: 409,
     Code.INPUT_INVALID: 422,
+    Code.TOOL_NAME_TAKEN: 422,
     Code.ALREADY_ANSWERED: 409,
     Code.SCHEDULE_INVALID: 422,
     Code.SCHEDULE_NOT_FOUND: 404,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from contracts.parts import Part
 from contracts.usage import Usage
 
 ENDED: Final = frozenset({"complete", "error", "cancelled"})
@@ -82,6 +83,19 @@ class Run:
     agent: str = ""
     run_at: str = ""
     recorded_at: str = ""
+    client_tools: bytes = field(default=b"", repr=False)
+    """What the client brought for the model to call, as JSON (contracts.client_tools)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A message that a client has before the new one; `stored_id` is ours where it is one of ours, else empty. `parts` are those
+    of an answer that called tools, or their results."""
+
+    role: str
+    content: str
+    stored_id: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,19 @@ from typing import Any, Final
 from contracts.ids import THREAD, derived_id, new_id
 
 from gateway.domain import dismissals
+from gateway.domain.brought_tools import check_names
 from gateway.domain.protocols.frame import DONE, FramePlace
 from gateway.domain.protocols.openai_chat import ChatMapping, FinishMapping, completion
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.openai_errors import ParameterRefusal, failure_of
-from gateway.entrypoints.openai_input import flag_parameter, model_of, read_messages, read_parameters
+from gateway.entrypoints.openai_input import flag_parameter, model_of, read_parameters
+from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
+from gateway.entrypoints.openai_turns import read_chat_messages, results_in
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.send_from_client import FromClient, send_from_client
 
-KNOWN: Final = frozenset({"model", "messages", "stream", "stream_options"})
+KNOWN: Final = frozenset({"model", "messages", "stream", "stream_options"}) | TOOL_PARAMETERS
 HARMLESS: Final[Mapping[str, Any]] = {
     "n": (1,),
     "store": (True,),
@@ -40,21 +43,29 @@ class ChatCompletions:
         """POST: streamed or whole."""
         wiring, user_id = self._wiring, request.principal.user_id
         wanted = read_parameters(request.body, KNOWN, HARMLESS)
-        messages = read_messages(wanted.get("messages"), "messages")
-        if messages[-1].role != "user":
-            raise ParameterRefusal("messages", "The last message must be a user's.", code="invalid_value")
+        messages = read_chat_messages(wanted.get("messages"))
+        last = messages[-1]
+        if last.role not in ("user", "tool"):
+            raise ParameterRefusal(
+                "messages", "The last message must be a user's, or what came of a tool call.", code="invalid_value"
+            )
+        model = model_of(wanted, wiring.models)
+        tools = read_tools(wanted, "chat", wiring.models.find(model))
         streamed = flag_parameter(wanted, "stream")
         usage = _include_usage(wanted.get("stream_options"), streamed)
         key = request.headers.get("idempotency-key", "")
         message = FromClient(
             thread_id=derived_id(THREAD, user_id, "openai", key) if key else new_id(THREAD),
-            content=messages[-1].content,
+            content=last.content,
+            results=results_in(last),
             earlier=messages[:-1],
-            model=model_of(wanted, wiring.models),
+            model=model,
+            tools=tools,
             key=key,
             tags=TAGS,
             roles=(request.principal.role,),
         )
+        await check_names(wiring.agents, "", tools)
         request.take_message()
         message = await request.with_path(message)
         self._streams.enter(request.principal)

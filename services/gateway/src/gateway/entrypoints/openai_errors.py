@@ -27,6 +27,8 @@ FAILURES: Final = {
     RunFailure.UPSTREAM_REJECTED: (400, "upstream_rejected"),
     RunFailure.MODEL_UNKNOWN: (404, "model_not_found"),
     RunFailure.DEADLINE: (504, "deadline"),
+    RunFailure.TOOL_NAME_TAKEN: (400, "tool_name_taken"),
+    RunFailure.TOOLS_UNSUPPORTED: (400, "tools_unsupported"),
 }
 
 

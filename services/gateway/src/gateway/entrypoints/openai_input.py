@@ -1,4 +1,4 @@
-"""What OpenAI requests say: parameters by name, models by their short names too, messages as texts."""
+"""What OpenAI requests say: parameters by name, models by their short names too, messages as texts (with calls: openai_turns)."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,7 +9,6 @@ from contracts.registry import Registry
 
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.openai_errors import ParameterRefusal, unsupported
-from gateway.handlers.send_from_client import Earlier
 from gateway.handlers.send_message import check_model
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -67,30 +66,37 @@ def model_of(wanted: Mapping[str, Any], models: Registry) -> str:
     return asked
 
 
-def read_messages(items: object, parameter: str) -> list[Earlier]:
-    """Messages of the shape {role, content}; raises Refusal for whatever is more than text."""
+def read_items(items: object, parameter: str) -> list[tuple[str, dict[str, Any]]]:
+    """A list of at least one object, each with its place; raises Refusal."""
     if not isinstance(items, list) or not items:
         raise ParameterRefusal(
             parameter, f"{parameter!r} must be a list with at least one message.", code="invalid_type"
         )
-    return [_message(item, f"{parameter}[{index}]") for index, item in enumerate(items)]
+    found = []
+    for index, item in enumerate(items):
+        where = f"{parameter}[{index}]"
+        if not isinstance(item, dict):
+            raise ParameterRefusal(where, f"{where} must be an object.", code="invalid_type")
+        found.append((where, item))
+    return found
 
 
-def _message(item: object, where: str) -> Earlier:
-    if not isinstance(item, dict):
-        raise ParameterRefusal(where, f"{where} must be an object.", code="invalid_type")
+def read_message(item: Mapping[str, Any], where: str, *, besides: Collection[str] = ()) -> tuple[str, str]:
+    """Role and text of a message {role, content}; raises Refusal for whatever is more than text. `besides`: fields that the
+    caller looks at."""
     kind = item.get("type", "message")
     role = ROLES.get(str(item.get("role")))
     if kind != "message" or role is None:
         what = item.get("role") if kind == "message" else kind
         raise ParameterRefusal(where, f"{where}: {str(what)[:40]!r} is not supported here; send messages of text.")
     for name, value in item.items():
-        if name not in ("type", "role", "content", "id", "status") and value not in (None, [], ""):
+        if name not in ("type", "role", "content", "id", "status", *besides) and value not in (None, [], ""):
             raise unsupported(f"{where}.{name}")
-    return Earlier(role, _text(item.get("content"), where))
+    return role, read_text(item.get("content"), where)
 
 
-def _text(content: object, where: str) -> str:
+def read_text(content: object, where: str) -> str:
+    """A content of text, or of parts of text."""
     if content is None:
         return ""
     if isinstance(content, str):

@@ -25,7 +25,14 @@ from gateway.domain.protocols.openai_responses import ResponsesMapping
 from gateway.domain.records import Message, Run
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.openai_errors import ParameterRefusal
-from gateway.entrypoints.openai_input import flag_parameter, model_of, read_messages, read_parameters, text_parameter
+from gateway.entrypoints.openai_input import (
+    flag_parameter,
+    model_of,
+    read_items,
+    read_message,
+    read_parameters,
+    text_parameter,
+)
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
@@ -183,7 +190,11 @@ class Responses:
 
     async def _message(self, request: Request, wanted: Mapping[str, Any]) -> tuple[FromClient, _Kept]:
         given = wanted.get("input")
-        items = [Earlier("user", given)] if isinstance(given, str) else read_messages(given, "input")
+        items = (
+            [Earlier("user", given)]
+            if isinstance(given, str)
+            else [Earlier(*read_message(item, where)) for where, item in read_items(given, "input")]
+        )
         if items[-1].role != "user":
             raise ParameterRefusal("input", "The last message of the input must be a user's.", code="invalid_value")
         instructions = text_parameter(wanted, "instructions")

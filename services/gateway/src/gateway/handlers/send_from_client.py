@@ -5,31 +5,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
+from contracts.client_tools import ClientTools
 from contracts.codes import Code
+from contracts.parts import ToolCallPart
 from contracts.registry import Registry
 
 from gateway.domain.path_flag import DURABLE
 from gateway.domain.problems import Refusal
-from gateway.domain.records import Accepted
-from gateway.handlers.send_message import MessageToSend, check_message
+from gateway.domain.records import Accepted, Earlier
+from gateway.handlers.send_message import MessageToSend, check_message, check_model
 from gateway.ports import ClientMessage, ClientThreads, Conversation
 
+__all__ = ["Earlier", "FromClient", "send_from_client"]
+
 RESENDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """A message that the client has before the new one; `stored_id` is ours where it is one of ours, else empty."""
-
-    role: str
-    content: str
-    stored_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromClient:
     """What a client wants answered. `replaces`: what is after `earlier` in the thread is not to be continued (an edit, a
-    regeneration). `key` is the client's own name for this request, empty if it has none. `roles` are the caller's."""
+    regeneration). `key` is the client's own name for this request, empty if it has none. `roles` are the caller's. With `results`,
+    of calls that the message before left to the client, nothing else is said and `content` is their text. `tools` are what the
+    client brings."""
 
     thread_id: str
     content: str
@@ -41,6 +38,8 @@ class FromClient:
     tags: Sequence[str] = ()
     path: str = DURABLE
     roles: tuple[str, ...] = ()
+    results: tuple[ToolCallPart, ...] = ()
+    tools: ClientTools | None = None
 
 
 async def send_from_client(
@@ -49,7 +48,10 @@ async def send_from_client(
     """Open the thread and accept the message in its place: behind the last answer the client has, if that is ours; else on a
     new branch with the client's own history; else at the thread's end. The same key gives the same run again, unless that
     failed. Raises Refusal."""
-    check_message(MessageToSend(content=wanted.content, model=wanted.model), models)
+    if wanted.results:
+        check_model(wanted.model, models)
+    else:
+        check_message(MessageToSend(content=wanted.content, model=wanted.model), models)
     await threads.open_thread(user_id, wanted.thread_id, tags=wanted.tags)
     message = _placed(wanted)
     try:
@@ -62,16 +64,18 @@ async def send_from_client(
 
 
 def _placed(wanted: FromClient) -> ClientMessage:
-    parent = next((item.stored_id for item in reversed(wanted.earlier) if item.stored_id), "")
-    if parent:
-        return _message(wanted, parent_message_id=parent)
+    at = next((at for at in reversed(range(len(wanted.earlier))) if wanted.earlier[at].stored_id), None)
+    if at is not None:
+        # What the client has done since for the answer that it has: of anything else there, the thread knows.
+        results = [item for item in wanted.earlier[at + 1 :] if item.role == "tool" and item.parts]
+        return _message(wanted, parent_message_id=wanted.earlier[at].stored_id, history=results)
     if wanted.earlier:
         return _imported(wanted)
     return _message(wanted, from_root=wanted.replaces)
 
 
 def _imported(wanted: FromClient) -> ClientMessage:
-    history = [(item.role, item.content) for item in wanted.earlier if item.content.strip()]
+    history = [item for item in wanted.earlier if item.content.strip() or item.parts]
     return _message(wanted, from_root=True, history=history)
 
 
@@ -80,9 +84,12 @@ def _message(
     *,
     parent_message_id: str = "",
     from_root: bool = False,
-    history: Sequence[tuple[str, str]] = (),
+    history: Sequence[Earlier] = (),
 ) -> ClientMessage:
-    body = [wanted.thread_id, wanted.content, wanted.model, parent_message_id, from_root, history]
+    said = [(item.role, item.content, *item.parts) for item in history]
+    body = [wanted.thread_id, wanted.content, wanted.model, parent_message_id, from_root, said]
+    if wanted.results or wanted.tools is not None:
+        body += [wanted.results, wanted.tools]
     digest = hashlib.sha256(msgspec.json.encode(body)).digest()
     # Another text under the same name (an edited message) is another request.
     key = f"{hashlib.sha256(wanted.key.encode()).hexdigest()[:32]}-{digest.hex()[:32]}" if wanted.key else ""
@@ -97,6 +104,8 @@ def _message(
         client=wanted.client,
         path=wanted.path,
         roles=wanted.roles,
+        results=wanted.results,
+        tools=wanted.tools,
     )
 
 

@@ -1,0 +1,79 @@
+"""A history that a client brings, with calls of its tools and their results: each result finds its call, and each call must have
+one before anybody else speaks."""
+
+from dataclasses import replace
+
+import msgspec
+from contracts.parts import Part, TextPart, ToolCallPart
+
+from gateway.domain.records import Earlier
+
+
+class ToolTurns:
+    """Gathers messages in their order. `items` is what is stored: an answer with its calls is one message, their results are the
+    next one."""
+
+    def __init__(self) -> None:
+        self.items: list[Earlier] = []
+        self._open: dict[str, ToolCallPart] = {}
+
+    @property
+    def open_calls(self) -> list[str]:
+        """The ids of the calls that have no result yet."""
+        return list(self._open)
+
+    def say(self, role: str, text: str) -> None:
+        """A message of text."""
+        self.items.append(Earlier(role, text))
+
+    def call(self, call: ToolCallPart) -> bool:
+        """A call that the assistant makes in what it is saying; False where the id is in use already."""
+        if call.tool_call_id in self._open:
+            return False
+        if not self.items or self.items[-1].role != "assistant":
+            self.items.append(Earlier("assistant", ""))
+        last = self.items[-1]
+        said: tuple[Part, ...] = last.parts or ((TextPart(text=last.content),) if last.content else ())
+        self.items[-1] = replace(last, parts=(*said, call))
+        if call.state == "pending":
+            self._open[call.tool_call_id] = call
+        return True
+
+    def name_of(self, call_id: str) -> str | None:
+        """The tool that was called, None where no such call waits for its result."""
+        call = self._open.get(call_id)
+        return None if call is None else call.name
+
+    def result(self, call_id: str, output: str) -> None:
+        """What came of an open call."""
+        result = result_of(self._open.pop(call_id), output)
+        if not self.items or self.items[-1].role != "tool":
+            self.items.append(Earlier("tool", ""))
+        last = self.items[-1]
+        content = f"{last.content}\n{output}" if last.parts else output
+        self.items[-1] = replace(last, content=content, parts=(*last.parts, result))
+
+    def expect(self, call: ToolCallPart) -> None:
+        """A call that was stored before, whose result is still to come."""
+        self._open[call.tool_call_id] = call
+
+
+def result_of(call: ToolCallPart, output: str) -> ToolCallPart:
+    """The end of a call that was left to the client."""
+    return ToolCallPart(tool_call_id=call.tool_call_id, name=call.name, state="completed", output=output)
+
+
+def call_of(call_id: str, name: str, arguments: str) -> ToolCallPart:
+    """A call as it was, from the text of its arguments: an object as such, anything else as the text."""
+    try:
+        value = msgspec.json.decode(arguments) if arguments.strip() else {}
+    except msgspec.DecodeError:
+        value = arguments
+    return ToolCallPart(
+        tool_call_id=call_id, name=name, state="pending", input=value if isinstance(value, dict) else arguments
+    )
+
+
+def pending_calls(parts: list[Part]) -> list[ToolCallPart]:
+    """The calls of a stored answer that were left to the client."""
+    return [part for part in parts if isinstance(part, ToolCallPart) and part.state == "pending"]

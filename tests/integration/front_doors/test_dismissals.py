@@ -116,6 +116,114 @@ async def test_a_stream_ends_in_its_protocols_words(
         await mesh.stored(run)
 
 
+async def take_over(mesh: SmallMesh, run: str) -> None:
+    """Bob shares the thread of his run with Alice and hands it to her; she takes him out of it."""
+    (thread,) = {row["thread_id"] for row in await mesh.service.rows("runs") if row["_id"] == run}
+    sharing = mesh.service.sharing
+    wanted = sh.CreateInvitationRequest(user_id=BOB, thread_id=thread, role="viewer")
+    token = (await sharing.CreateInvitation(wanted)).token
+    await sharing.AcceptInvitation(sh.AcceptInvitationRequest(user_id=ALICE, token=token))
+    await sharing.TransferThread(sh.TransferThreadRequest(user_id=BOB, thread_id=thread, member_id=ALICE))
+    await remove(mesh, thread)
+
+
+MODEL = "embedded:smollm2-135m"
+SAID = {"id": "m1", "role": "user", "content": "hi", "parts": [{"type": "text", "text": "hi"}]}
+CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+RESPONSE: dict[str, Any] = {"model": MODEL, "input": "hi"}
+ASKED: list[tuple[str, str, dict[str, Any], Callable[[str], bool], Callable[[list[Any]], bool]]] = [
+    (
+        "AI SDK",
+        "/api/chat",
+        {"id": "chat", "messages": [SAID]},
+        lambda line: "text-delta" in line,
+        lambda data: data[-2:] == [{"type": "error", "errorText": GONE}, "[DONE]"],
+    ),
+    (
+        "AG-UI",
+        "/agui/run",
+        {"threadId": "thread", "runId": "r1", "messages": [SAID], "tools": [], "context": []},
+        lambda line: "TEXT_MESSAGE_CONTENT" in line,
+        lambda data: data[-1] == {"type": "RUN_ERROR", "message": GONE, "code": "thread_not_found"},
+    ),
+    (
+        "OpenAI chat completions",
+        "/openai/v1/chat/completions",
+        CHAT | {"stream": True},
+        lambda line: '"content":"' in line,
+        lambda data: (data[-2]["error"]["message"], data[-1]) == (GONE, "[DONE]"),
+    ),
+    (
+        "OpenAI responses",
+        "/openai/v1/responses",
+        RESPONSE | {"stream": True},
+        lambda line: "output_text.delta" in line,
+        lambda data: (data[-1]["type"], data[-1]["message"]) == ("error", GONE),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "begun", "ended"), [ask[1:] for ask in ASKED], ids=[ask[0] for ask in ASKED])
+async def test_the_stream_of_ones_own_question_ends_as_well(
+    mesh: SmallMesh,
+    held: asyncio.Event,
+    path: str,
+    body: dict[str, Any],
+    begun: Callable[[str], bool],
+    ended: Callable[[list[Any]], bool],
+) -> None:
+    async with client_of(mesh, "bob") as bob:
+        async with asyncio.timeout(15), bob.stream("POST", path, json=body) as response:
+            run = response.headers["x-run-id"]
+            lines = await lines_of(response, begun, take_over(mesh, run))
+        data = [line if line == "[DONE]" else json.loads(line) for line in lines]
+        assert ended(data), data[-3:]
+        assert (await bob.get(f"/v1/runs/{run}")).status_code == 404
+    held.set()
+    # Who asked is gone; the answer is there for who stayed.
+    assert (await mesh.stored(run))["status"] == "complete"
+
+
+@pytest.mark.parametrize(("path", "body"), [("chat/completions", CHAT), ("responses", RESPONSE)])
+async def test_an_answer_that_is_waited_for_as_a_whole_is_refused(
+    mesh: SmallMesh, held: asyncio.Event, path: str, body: dict[str, Any]
+) -> None:
+    async with client_of(mesh, "bob") as bob:
+        waiting = asyncio.create_task(bob.post(f"/openai/v1/{path}", json=body))
+        async with asyncio.timeout(15):
+            while not (runs := await mesh.service.rows("runs")):
+                await asyncio.sleep(0.02)
+            await take_over(mesh, runs[0]["_id"])
+            answer = await waiting
+        assert answer.status_code == 404
+        held.set()
+        await mesh.stored(runs[0]["_id"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/streams/runs/{run}?offset=-1&live=sse",
+        "/streams/runs/{run}?offset=now&live=sse",
+        "/v1/runs/{run}/replay?speed=0.1",
+        "/v1/threads/{thread}/events",
+        "/v1/threads/{thread}/events?only=presence",
+    ],
+)
+async def test_a_stream_that_nothing_comes_on_ends_too(mesh: SmallMesh, held: asyncio.Event, path: str) -> None:
+    async with client_of(mesh, "alice") as alice, client_of(mesh, "bob") as bob:
+        thread, run = await shared_run(mesh, alice)
+        where = path.format(run=run, thread=thread)
+        async with asyncio.timeout(15), bob.stream("GET", where) as response:
+            assert response.status_code == 200
+            await remove(mesh, thread)
+            async for _ in response.aiter_lines():
+                pass
+        assert (await bob.get(where)).status_code == 404
+        held.set()
+        await mesh.stored(run)
+
+
 async def test_an_answer_that_is_waited_for_is_refused(mesh: SmallMesh, held: asyncio.Event) -> None:
     async with client_of(mesh, "alice") as alice, client_of(mesh, "bob") as bob:
         thread, run = await shared_run(mesh, alice)

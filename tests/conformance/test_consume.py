@@ -185,6 +185,39 @@ async def test_handed_over_is_settled_by_whoever_adopted_it(world: World) -> Non
     assert at_work[0].reply == second.reply
 
 
+@pytest.mark.parametrize("outcome", [Done(), RetryLater(0.05)], ids=["done", "retry"])
+async def test_two_items_that_ask_for_the_same_are_settled_together(world: World, outcome: Outcome) -> None:
+    bus = await world.connect("worker")
+    at_work: list[Delivery] = []
+    adopted, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(delivery: Delivery) -> Outcome:
+        if delivery.delivered > 1:
+            return Done()
+        if at_work:
+            at_work[0].adopt(delivery.reply, delivery.stream_sequence)
+            adopted.set()
+            return HandedOver()
+        at_work.append(delivery)
+        await go_on.wait()
+        return outcome
+
+    await bus.publish("quick.a", b"1", message_id="1")
+    consuming = Consuming(bus, handler)
+    first = await consuming.next()
+    await bus.publish("quick.b", b"2", message_id="2")
+    second = await consuming.next()
+    await adopted.wait()
+    assert at_work[0].replies == [first.reply, second.reply]
+    assert await consuming.quiet_for(1.6), "both are beaten for, longer than a lease"
+    go_on.set()
+    if isinstance(outcome, RetryLater):
+        again = [await consuming.next() for _ in range(2)]
+        assert sorted((delivery.data, delivery.delivered) for delivery in again) == [(b"1", 2), (b"2", 2)]
+    assert await consuming.quiet_for(1.5)
+    await consuming.stop()
+
+
 async def test_another_worker_gets_what_was_given_back(world: World) -> None:
     """What the other workers do for a dead one: they know the reply of its delivery."""
     dead, alive = await world.connect("dead"), await world.connect("alive")

@@ -98,6 +98,24 @@ async def test_a_released_run_can_be_claimed_and_its_former_holder_is_fenced(wor
     assert await read(run.log, run_subject(run.thread_id, run.run_id, "claim"))
 
 
+async def test_who_confirms_a_release_holds_nothing_and_knows_that_nobody_did(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    await run.log.release(await run.claim("worker-1"))
+    seen = await run.log.holder(run.thread_id, run.run_id)
+    assert seen is not None
+    place = await run.log.confirm_released(run.thread_id, run.run_id, after=seen)
+    mark = await run.log.holder(run.thread_id, run.run_id)
+    assert mark is not None
+    assert (mark.released, mark.attempt, mark.fence) == (True, seen.attempt, place)
+    assert place > seen.fence
+    with pytest.raises(ClaimLostError):
+        await run.log.confirm_released(run.thread_id, run.run_id, after=seen)
+    claim = await run.claim("worker-2")
+    assert claim.attempt == 2
+    with pytest.raises(ClaimLostError):
+        await run.log.confirm_released(run.thread_id, run.run_id, after=mark)
+
+
 async def test_a_claim_after_an_outdated_look_is_lost(world: World) -> None:
     run = Run(await world.connect("worker"))
     await run.claim()

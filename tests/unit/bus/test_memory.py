@@ -1,10 +1,15 @@
 """What only the twin can do."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
-from bus.api import Bus
+from bus.api import Bus, Delivery, Done, Outcome
 from bus.errors import UnavailableError
 from bus.memory import Broker, MemoryBus
 from contracts import ids
+from contracts.subjects import execute_subject
+from contracts.topology import EXECUTE
 
 
 async def test_an_outage_refuses_reads_and_writes_until_it_ends() -> None:
@@ -33,6 +38,42 @@ async def test_a_kill_is_announced_to_the_others() -> None:
     await dead.on_disconnect(on_death)
     await dead.kill()
     assert heard == [dead.name]
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_what_reaches_a_process_as_it_dies_is_delivered_to_another(turns: int) -> None:
+    """Whatever of the dead one still runs in this process must neither settle it nor keep its lease."""
+    work, run_id = replace(EXECUTE, ack_wait=0.05), ids.new_id(ids.RUN)
+    broker = Broker(consumers=[work])
+    dying, other = MemoryBus("dying", broker), MemoryBus("other", broker)
+    done: list[str] = []
+
+    async def hang(delivery: Delivery) -> Outcome:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            done.append("hung")
+        return Done()
+
+    async def do(delivery: Delivery) -> Outcome:
+        done.append("done")
+        return Done()
+
+    consuming = [asyncio.create_task(dying.consume(work, hang, concurrency=3))]
+    await asyncio.sleep(0)
+    await other.publish(execute_subject(run_id), b"", message_id="1")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await dying.kill()
+    consuming.append(asyncio.create_task(other.consume(work, do, concurrency=1)))
+    async with asyncio.timeout(30):
+        while "done" not in done:
+            await asyncio.sleep(0.005)
+    assert await other.last_of("COMMANDS", execute_subject(run_id)) is None
+    for task in consuming:
+        task.cancel()
+    await asyncio.gather(*consuming, return_exceptions=True)
+    broker.close()
 
 
 async def test_a_released_claim_expires() -> None:

@@ -11,7 +11,7 @@ from contracts.codes import RunFailure
 from contracts.commands import CancelRun, DecideApproval, ProvideInput, RunCommand, SteerRun
 from contracts.parts import ToolCallPart
 from contracts.run_state import RunState
-from contracts.subjects import timer_subject
+from contracts.subjects import execute_subject, timer_subject
 
 from tests.unit.inference.scripted import ScriptedModels, ToolCalls, ToolsByHand, agents_of
 from tests.unit.inference.test_attempts import check_one_end
@@ -71,16 +71,12 @@ class Scene:
         return DecideApproval(wait_id=wait_id, approved=approved, by=USER, at=self.at(), note="Too much.")
 
 
-async def until_it_waits(run: Run, *, released: bool = True) -> RunState:
-    """`released` False where a worker died: it may have died in looking at a second delivery of a command that was settled
-    already, and then nobody comes to release that claim. Whoever wakes the run claims it over the dead one."""
+async def until_it_waits(run: Run) -> RunState:
     await run.settled()
     state = await run.state()
     assert state.status == "waiting", state
     assert await run.snapshot() == state
-    async with asyncio.timeout(60):
-        while released and not await is_released(run):  # a delivery that came twice may still be looking
-            await asyncio.sleep(0.001)
+    assert await is_released(run), "whoever dies, nobody's claim stays behind"
     return state
 
 
@@ -248,6 +244,38 @@ async def test_what_the_user_adds_to_the_last_step_is_answered_too(world: World)
     assert (await run.ended()).content == expected_text("tokens=4 seed=7")
 
 
+@pytest.mark.parametrize("stored", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("answered", "writes"), [(False, 1), (True, 1), (True, 4)])
+async def test_a_late_delivery_that_dies_takes_nothing_with_it(
+    world: World, answered: bool, writes: int, stored: bool
+) -> None:
+    """Of a command that was settled long ago, so that nobody comes after it: the claim must not stay behind, and what wakes
+    the run meanwhile must not be settled by it."""
+    scene = Scene(world, ASK)
+    await scene.worker()
+    run = await world.run()
+    await until_it_waits(run)
+    await world.kill_last()
+    answer = msgspec.json.encode(scene.answer({"answer": "x"}))
+    if answered:
+        await run.bus.run_log.append_command(run.command.thread_id, run.command.run_id, answer, message_id="answer")
+    _, dying = await scene.worker((writes, stored))
+    assert dying is not None
+    await world.publish(run, copy=50)
+    await dying.died.wait()
+    await run.bus.purge("COMMANDS", execute_subject(run.command.run_id))
+    assert answered or await is_released(run)
+    await run.bus.run_log.append_command(run.command.thread_id, run.command.run_id, answer, message_id="answer")
+    await world.publish(run, copy=51)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await world.kill_last()
+    await scene.worker()
+    ended = await run.ended()
+    check_one_end(ended, await run.events())
+    assert (ended.status, [call.output for call in calls_in(ended)]) == ("complete", [{"answer": "x"}])
+
+
 WRITES = 22
 
 
@@ -269,7 +297,7 @@ async def test_death_at_every_write_before_and_after_the_wait(content: str, stor
                 await asyncio.gather(waiting, return_exceptions=True)
                 await world.kill_last()
                 await scene.worker()
-                waiting = asyncio.create_task(until_it_waits(run, released=False))
+                waiting = asyncio.create_task(until_it_waits(run))
             await waiting
             if content == WAIT:
                 await scene.due(run, timedelta(seconds=91))

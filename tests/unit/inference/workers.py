@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
-from bus.api import Claim, Entry, RunLog
+from bus.api import Claim, Entry, Holder, RunLog
 from bus.memory import Broker, MemoryBus
 from contracts import events as e
 from contracts.commands import CancelRun, ExecuteRun
@@ -48,7 +48,7 @@ PIECES = ["Once ", "upon ", "a ", "tïme ", "there ", "was ", "a ", "log."]
 TEXT = "".join(PIECES)
 AGENTS = read_agents({"default.toml": 'name = "default"\nsystem_prompt = "Help."\n[limits]\ntokens = 1_000_000'})
 T = TypeVar("T")
-QUICK_EXECUTE = replace(EXECUTE, ack_wait=1.0)
+QUICK_EXECUTE = replace(EXECUTE, ack_wait=0.3)
 """The real consumer, but what a worker died with before its claim comes back sooner."""
 QUESTION = "Tell me."
 USER = "usr_01JABCDEFGHJKMNPQRSTVWXYZ0"
@@ -182,6 +182,9 @@ class DyingLog:
     async def release(self, claim: Claim) -> None:
         await self._write(lambda: self._inner.release(claim))
 
+    async def confirm_released(self, thread_id: str, run_id: str, *, after: Holder) -> int:
+        return await self._write(lambda: self._inner.confirm_released(thread_id, run_id, after=after))
+
     async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
         self._left -= 1
         if self._left > 0:
@@ -213,6 +216,10 @@ class FailingLog:
     async def release(self, claim: Claim) -> None:
         self._count()
         await self._inner.release(claim)
+
+    async def confirm_released(self, thread_id: str, run_id: str, *, after: Holder) -> int:
+        self._count()
+        return await self._inner.confirm_released(thread_id, run_id, after=after)
 
     def _count(self) -> None:
         self._writes += 1

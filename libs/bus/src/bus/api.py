@@ -63,6 +63,11 @@ class RunLog(Protocol):
     async def release(self, claim: Claim) -> None:
         """Mark the claim as released; the marker expires by itself. Fences the caller out as well. Raises as append."""
 
+    async def confirm_released(self, thread_id: str, run_id: str, *, after: Holder) -> int:
+        """Write the mark of a released claim once more, by compare-and-set on the one seen as `after`; returns its stream
+        sequence. Whoever reads the log up to there sees all that was ever done to the run, and has held nothing meanwhile
+        that could be left behind. Raises ClaimLostError, UnavailableError, StreamFullError."""
+
     async def append_command(
         self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
     ) -> int:
@@ -118,8 +123,8 @@ Outcome = Done | RetryLater | Poison | HandedOver
 @dataclass(slots=True)
 class Delivery:
     """One delivery of a durable consumer. `reply` is where it is acknowledged; `adopt` replaces it when the same item is
-    delivered again and this worker keeps working on it. `stored_at` is when the broker stored the item, in seconds since
-    1970; 0 where it is not known."""
+    delivered again and this worker keeps working on it. `others` are deliveries of other items that ask for the same work, by
+    stream sequence. `stored_at` is when the broker stored the item, in seconds since 1970; 0 where it is not known."""
 
     subject: str
     data: bytes
@@ -128,10 +133,20 @@ class Delivery:
     reply: str
     headers: Mapping[str, str] = field(default_factory=dict)
     stored_at: float = 0.0
+    others: dict[int, str] = field(default_factory=dict)
 
-    def adopt(self, reply: str) -> None:
-        """From now on beat for, and acknowledge, this newer delivery of the same item."""
-        self.reply = reply
+    def adopt(self, reply: str, stream_sequence: int | None = None) -> None:
+        """From now on beat for, and settle, this newer delivery of the same item; or, where `stream_sequence` says that it is
+        another item, this one as well: it is settled as this one is, and not before."""
+        if stream_sequence is None or stream_sequence == self.stream_sequence:
+            self.reply = reply
+        else:
+            self.others[stream_sequence] = reply
+
+    @property
+    def replies(self) -> list[str]:
+        """Where to beat for, and to settle, all that this delivery stands for."""
+        return [self.reply, *self.others.values()]
 
 
 Subscriber = Callable[[Delivery], Awaitable[Outcome]]

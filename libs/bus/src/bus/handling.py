@@ -65,9 +65,11 @@ async def handle(delivery: Delivery, subscriber: Subscriber, consumer: Consumer,
             )
         match outcome:
             case Done():
-                await settlement.ack(delivery.reply)
+                for reply in delivery.replies:
+                    await settlement.ack(reply)
             case RetryLater(delay=delay):
-                await settlement.nak(delivery.reply, delay)
+                for reply in delivery.replies:
+                    await settlement.nak(reply, delay)
             case Poison(reason=reason):
                 tracing.mark_failed(span, reason)
                 logger.error(

@@ -75,6 +75,19 @@ class JetStreamRunLog:
         return place
 
     async def release(self, claim: Claim) -> None:
+        try:
+            await self._mark_released(claim)
+        except _SupersededError:
+            raise _fenced_error(claim) from None
+
+    async def confirm_released(self, thread_id: str, run_id: str, *, after: Holder) -> int:
+        claim = Claim(thread_id=thread_id, run_id=run_id, worker=after.worker, attempt=after.attempt, fence=after.fence)
+        try:
+            return await self._mark_released(claim)
+        except _SupersededError:
+            raise ClaimLostError(f"{run_id}: another worker claimed after {after.fence}") from None
+
+    async def _mark_released(self, claim: Claim) -> int:
         headers = {
             MESSAGE_ID: f"{claim.run_id}:{claim.fence}:release",
             EXPECTED_SEQUENCE: str(claim.fence),
@@ -82,11 +95,9 @@ class JetStreamRunLog:
             **ROLLUP,
         }
         data = encode_claim(worker=claim.worker, attempt=claim.attempt, delivery="", released=True)
-        try:
-            await self._write_after(run_subject(claim.thread_id, claim.run_id, "claim"), data, headers)
-        except _SupersededError:
-            raise _fenced_error(claim) from None
+        place = await self._write_after(run_subject(claim.thread_id, claim.run_id, "claim"), data, headers)
         self._appended["release"].inc()
+        return place
 
     async def append_command(
         self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None

@@ -165,9 +165,9 @@ class Subscription:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(shortest_lease(self._consumer) / 3)
-            for delivery in list(self._in_hand.values()):
+            for reply in [reply for delivery in self._in_hand.values() for reply in delivery.replies]:
                 try:
-                    await self._requests.send(delivery.reply, b"+WPI")
+                    await self._requests.send(reply, b"+WPI")
                 except NoAnswerError:
                     break
 

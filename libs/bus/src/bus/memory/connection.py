@@ -31,6 +31,7 @@ class MemoryBus:
         self.reachable = True
         self._name = f"{instance}-{ULID()}"
         self._stopping = asyncio.Event()
+        self._lives = True
         self._served: list[str] = []
         self._handling: set[asyncio.Task[None]] = set()
         self._run_log = MemoryRunLog(
@@ -127,7 +128,7 @@ class MemoryBus:
         source = self.broker.consumers.get((consumer.stream, consumer.name))
         if source is None:
             raise BusError(f"the stream {consumer.stream} has no consumer {consumer.name}: it is not in the topology")
-        settlement = _MemorySettlement(self.broker, source, consumer)
+        settlement = _MemorySettlement(self.broker, source, consumer, lambda: self._lives)
         slots = asyncio.Semaphore(concurrency)
         stop = asyncio.create_task(self._stopping.wait())
         running: set[asyncio.Task[None]] = set()
@@ -141,7 +142,8 @@ class MemoryBus:
                     break
                 following = asyncio.create_task(source.next())
                 await asyncio.wait({following, stop}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
+                if not following.done() or not self._lives:
+                    # What was on its way to a process that has died is lost; its lease ends.
                     break
                 task = asyncio.create_task(self._handle(following.result(), subscriber, consumer, settlement, slots))
                 running.add(task)
@@ -219,7 +221,8 @@ class MemoryBus:
         await self._leave()
 
     async def kill(self) -> None:
-        """The process dies: nothing it did is settled, and the others hear its death notice."""
+        """The process dies: from here on nothing that it does reaches anybody, and the others hear its death notice."""
+        self._lives = self.reachable = False
         self._stopping.set()
         for task in list(self._handling):
             task.cancel()
@@ -257,23 +260,31 @@ class MemoryBus:
 
 
 class _MemorySettlement:
-    def __init__(self, broker: Broker, source: MemoryConsumer, consumer: Consumer) -> None:
+    """`lives`: whether the process does. One that has died settles nothing, whatever of it still runs in this one."""
+
+    def __init__(self, broker: Broker, source: MemoryConsumer, consumer: Consumer, lives: Callable[[], bool]) -> None:
         self._broker = broker
         self._source = source
         self._consumer = consumer
+        self._lives = lives
 
     async def beat(self, delivery: Delivery, every: float) -> None:
         while True:
             await asyncio.sleep(every)
-            self._source.beat(_parse_reply(delivery.reply)[2])
+            for reply in delivery.replies if self._lives() else ():
+                self._source.beat(_parse_reply(reply)[2])
 
     async def ack(self, reply: str) -> None:
-        self._source.ack(_parse_reply(reply)[2])
+        if self._lives():
+            self._source.ack(_parse_reply(reply)[2])
 
     async def nak(self, reply: str, delay: float) -> None:
-        self._source.nak(_parse_reply(reply)[2], delay)
+        if self._lives():
+            self._source.nak(_parse_reply(reply)[2], delay)
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
+        if not self._lives():
+            return
         headers = dead_letter_headers(
             reason=reason,
             stream=self._consumer.stream,

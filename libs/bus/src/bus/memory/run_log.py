@@ -53,8 +53,18 @@ class MemoryRunLog:
         return self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), rollup=True)
 
     async def release(self, claim: Claim) -> None:
+        self._mark_released(claim)
+
+    async def confirm_released(self, thread_id: str, run_id: str, *, after: Holder) -> int:
+        claim = Claim(thread_id=thread_id, run_id=run_id, worker=after.worker, attempt=after.attempt, fence=after.fence)
+        try:
+            return self._mark_released(claim)
+        except FencedError:
+            raise ClaimLostError(f"{run_id}: another worker claimed after {after.fence}") from None
+
+    def _mark_released(self, claim: Claim) -> int:
         data = encode_claim(worker=claim.worker, attempt=claim.attempt, delivery="", released=True)
-        self._fenced(claim, "claim", data, None, rollup=True, ttl=self._released_for)
+        return self._fenced(claim, "claim", data, None, rollup=True, ttl=self._released_for)
 
     async def append_command(
         self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None

@@ -499,6 +499,9 @@ class LegacyLog:
     async def release(self, claim: Claim) -> None:
         await self._log.release(claim)
 
+    async def confirm_released(self, thread_id: str, run_id: str, *, after: Holder) -> int:
+        return await self._log.confirm_released(thread_id, run_id, after=after)
+
     async def append_command(
         self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
     ) -> int:

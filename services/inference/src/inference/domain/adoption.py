@@ -2,13 +2,7 @@
 
 from typing import Literal
 
-AdoptAnswer = Literal["adopted", "duplicate", "no"]
-"""`adopted`: yes, it is the newest delivery of the item I work on. `duplicate`: yes, but this is another item that asks for
-the same run; acknowledge it, mine still stands for the run. `no`: I do not execute it; claim it."""
-
-
-def answer_for(*, executing: int | None, delivered: int) -> AdoptAnswer:
-    """The answer of a worker that executes the run for the item stored at `executing` (None: it does not)."""
-    if executing is None:
-        return "no"
-    return "adopted" if executing == delivered else "duplicate"
+AdoptAnswer = Literal["adopted", "no"]
+"""`adopted`: yes, and I settle it with the run, be it the item I work on or another that asks for the same run. (None is
+settled before: mine may be a late delivery of one that was settled long ago, and then this one alone brings the run back
+if I die.) `no`: I do not execute it; claim it."""

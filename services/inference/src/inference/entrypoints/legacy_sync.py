@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from bus.api import Claim, Delivery, Entry, Holder, RunLog
 from bus.claims import encode_claim
+from bus.errors import ClaimLostError
 from contracts.codes import Code, RunFailure
 from contracts.commands import ExecuteRun
 from contracts.ids import MESSAGE, RUN, THREAD, check_id
@@ -203,6 +204,9 @@ class _CallersLog:
 
     async def release(self, claim: Claim) -> None:
         self._claim = None
+
+    async def confirm_released(self, thread_id: str, run_id: str, *, after: Holder) -> int:
+        raise ClaimLostError("the run lives with one call, which never lets go of it to go on later")
 
     async def append_command(
         self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None

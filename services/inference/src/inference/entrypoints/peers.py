@@ -12,7 +12,7 @@ from bus.claims import holder_of
 from bus.errors import BusError
 from contracts.subjects import ALL_CLAIMS, LIVE_CLAIMS, adopt_subject, token_at
 
-from inference.domain.adoption import AdoptAnswer, answer_for
+from inference.domain.adoption import AdoptAnswer
 from inference.domain.peers import PeerClaim, PeerClaims
 from inference.handlers.free_dead_runs import free_dead_runs
 from inference.handlers.hear_claim import hear_claim
@@ -46,8 +46,7 @@ async def hearing_peers(
         except msgspec.DecodeError:
             return encode("no")
         run = running.find(run_id)
-        found = run.adopt(reply, stream_sequence) if run is not None else answer_for(executing=None, delivered=0)
-        return encode(found)
+        return encode(run.adopt(reply, stream_sequence) if run is not None else "no")
 
     await bus.serve(adopt_subject(bus.name), answer)
     async with bus.watch_live(LIVE_CLAIMS, heard):

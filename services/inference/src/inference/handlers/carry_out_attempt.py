@@ -22,7 +22,7 @@ from inference.handlers.generate_answer import get_input
 from inference.handlers.journal import Journal
 from inference.handlers.read_log import History
 from inference.handlers.running import RunningRun
-from inference.handlers.suspend_run import awaited, forget_timer, let_go, write_wait
+from inference.handlers.suspend_run import Again, awaited, forget_timer, let_go, write_wait
 from inference.handlers.take_model_step import book_interrupted
 from inference.handlers.work import Work
 from inference.handlers.work_lane import work_lane, work_panel
@@ -37,10 +37,6 @@ LOG_FULL_SENTENCE = "The store of running answers is full. What is shown is stor
 INTERNAL_SENTENCE = "The answer failed through a fault of this server. What is shown is stored; ask again."
 STOPPED_SENTENCE = "The run ended before this call was done."
 GONE_SENTENCE = "The conversation was deleted while it was being answered."
-
-
-class Again:
-    """The run waited, and what it waited for is there: take it again."""
 
 
 class Attempt:

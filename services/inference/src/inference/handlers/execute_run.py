@@ -8,11 +8,11 @@ from bus.errors import BusError, FencedError, StreamFullError
 from contracts.commands import ExecuteRun
 from contracts.run_state import Snapshot, encode_snapshot
 
-from inference.handlers.carry_out_attempt import Again, Attempt
+from inference.handlers.carry_out_attempt import Attempt
 from inference.handlers.read_log import History, read_history
 from inference.handlers.running import RunningRun, RunningRuns
 from inference.handlers.shadow_parts import shadow_parts
-from inference.handlers.suspend_run import awaited, let_go
+from inference.handlers.suspend_run import Again, awaited, let_go
 from inference.handlers.take_run import take_run
 from inference.ports import Parts, Peers, Telemetry
 
@@ -33,9 +33,8 @@ class RunExecutor:
     async def execute(self, command: ExecuteRun, delivery: Delivery) -> Outcome:
         """Handle one delivery."""
         while (mine := self._running.find(command.run_id)) is not None:
-            answer = mine.adopt(delivery.reply, delivery.stream_sequence)
-            if answer != "no":
-                return Done() if answer == "duplicate" else HandedOver()
+            if mine.adopt(delivery.reply, delivery.stream_sequence) == "adopted":
+                return HandedOver()
             await mine.gone.wait()
         while isinstance(outcome := await self._hold(command, delivery), Again):
             logger.info("run.resumed_at_once", run_id=command.run_id)
@@ -58,7 +57,8 @@ class RunExecutor:
             self._running.end(run)
 
     async def _execute(self, run: RunningRun) -> Outcome | Again:
-        taken = await take_run(self._parts.log, self._peers, run, worker=self._worker)
+        now = self._parts.clock.now()
+        taken = await take_run(self._parts.log, self._peers, run, worker=self._worker, now=now)
         if not isinstance(taken, tuple):
             return taken
         claim, was_held = taken

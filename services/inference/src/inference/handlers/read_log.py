@@ -100,18 +100,33 @@ async def read_history(log: RunLog, claim: Claim) -> History:
         snapshot = decode_snapshot(entry.data)
         state, stream_sequence = snapshot.state, snapshot.stream_sequence
     snapshot_sequence = state.sequence
-    events = await _read_events(log, claim, state, stream_sequence)
+    events = await _read_events(log, claim, state, stream_sequence, commands)
     fruitless = 0
     if max(claim.attempt, state.attempt + 1) > FRUITLESS_ATTEMPTS and not state.is_terminal:
         # Whether earlier attempts got anywhere cannot be seen in a snapshot; this is rare enough to read it all.
         whole = _new_state(claim)
         try:
-            events = await _read_events(log, claim, whole, 0)
+            events = await _read_events(log, claim, whole, 0, commands)
             state, fruitless = whole, min(events.fruitless, events.abandoned)
         except GapError:
             # A run that has waited for days has outlived its first events; what has waited has made progress.
             logger.info("log.outlived", run_id=claim.run_id, sequence=state.sequence)
     return History(state, events.last or stream_sequence, snapshot_sequence, fruitless, commands)
+
+
+async def read_rest(log: RunLog, thread_id: str, run_id: str, released_at: int) -> History | None:
+    """Fold the log of a run that nobody holds, up to the mark of its release at `released_at` at least; None where it has no
+    snapshot. Raises UnavailableError, GapError."""
+    mark = Claim(thread_id=thread_id, run_id=run_id, worker="", attempt=0, fence=released_at)
+    entry, commands = await asyncio.gather(
+        log.last(run_subject(thread_id, run_id, "snapshot")), read_commands(log, mark)
+    )
+    if entry is None:
+        return None
+    snapshot = decode_snapshot(entry.data)
+    covers = snapshot.state.sequence
+    events = await _read_events(log, mark, snapshot.state, snapshot.stream_sequence, commands)
+    return History(snapshot.state, events.last or snapshot.stream_sequence, covers, 0, commands)
 
 
 def _new_state(claim: Claim) -> RunState:
@@ -128,10 +143,13 @@ class _Events:
     abandoned: int = 0
 
 
-async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int) -> _Events:
-    """Fold everything above `after` up to the claim itself into `state`; a replica that lags is asked again."""
+async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int, commands: "Commands") -> _Events:
+    """Fold everything above `after` up to the claim itself into `state`; a replica that lags is asked again. What `commands`
+    lack, since a replica was asked for them that lagged more, is added."""
     found, count = _Events(), FruitlessCount()
-    events, claims = (run_subject(claim.thread_id, claim.run_id, kind) for kind in ("event", "claim"))
+    events, claims, orders = (
+        run_subject(claim.thread_id, claim.run_id, kind) for kind in ("event", "claim", "command")
+    )
     everything = run_subject(claim.thread_id, claim.run_id, "*")
     for wait in (*REPLICA_WAITS, None):
         covered = False
@@ -145,6 +163,8 @@ async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int) -
             elif entry.subject == claims:
                 covered = covered or entry.stream_sequence >= claim.fence
                 found.abandoned += entry.stream_sequence < claim.fence and not holder_of(entry).released
+            elif entry.subject == orders and entry.stream_sequence > commands.last:
+                commands.add(entry)
         if covered:
             found.fruitless = count.count
             return found

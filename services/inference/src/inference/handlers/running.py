@@ -7,7 +7,7 @@ from bus.api import Delivery
 from contracts.commands import ExecuteRun
 from contracts.times import rfc3339
 
-from inference.domain.adoption import AdoptAnswer, answer_for
+from inference.domain.adoption import AdoptAnswer
 from inference.domain.interruptions import Interruption
 
 
@@ -45,13 +45,11 @@ class RunningRun:
         return rfc3339(datetime.fromtimestamp(stored_at, UTC)) if stored_at else None
 
     def adopt(self, reply: str, stream_sequence: int) -> AdoptAnswer:
-        """Go on with a newer delivery of the same item; see AdoptAnswer."""
+        """Go on with a newer delivery of the same item, or with another item as well; see AdoptAnswer."""
         if self._is_leaving:
             return "no"
-        answer = answer_for(executing=self.delivery.stream_sequence, delivered=stream_sequence)
-        if answer == "adopted":
-            self.delivery.adopt(reply)
-        return answer
+        self.delivery.adopt(reply, stream_sequence)
+        return "adopted"
 
     def leave(self) -> None:
         """From now on whoever asks is told that this worker does not execute the run: it is about to let go of it, and may

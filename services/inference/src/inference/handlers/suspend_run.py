@@ -23,6 +23,10 @@ logger = structlog.get_logger()
 TIMER_KIND = "run"
 
 
+class Again:
+    """The run waited, and what it waited for may be there: look at it again."""
+
+
 async def write_wait(journal: Journal, timers: Timers, command: ExecuteRun, wait: Wait) -> None:
     """Set the timer, then say so in the log: a run that waits always has one. Raises BusError."""
     await timers.schedule(

@@ -7,10 +7,12 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
+from contracts.client_tools import decode_tools
 from contracts.codes import Code
 from contracts.ids import RUN, THREAD, InvalidIdError, check_id, derived_id, new_id
 
 from gateway.domain import dismissals
+from gateway.domain.brought_tools import check_names
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.frame import FramePlace
 from gateway.domain.protocols.openai_response_object import (
@@ -23,16 +25,14 @@ from gateway.domain.protocols.openai_response_object import (
 )
 from gateway.domain.protocols.openai_responses import ResponsesMapping
 from gateway.domain.records import Message, Run
+from gateway.domain.stored_log import parts_of
+from gateway.domain.tool_turns import ToolTurns, pending_calls
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.openai_errors import ParameterRefusal
-from gateway.entrypoints.openai_input import (
-    flag_parameter,
-    model_of,
-    read_items,
-    read_message,
-    read_parameters,
-    text_parameter,
-)
+from gateway.entrypoints.openai_input import flag_parameter, model_of, read_parameters, text_parameter
+from gateway.entrypoints.openai_response_input import input_items, read_input
+from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
+from gateway.entrypoints.openai_turns import results_in
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
@@ -41,6 +41,7 @@ from gateway.ports import FrameViewer
 
 KNOWN: Final = frozenset(
     {"model", "input", "instructions", "stream", "background", "previous_response_id", "metadata", "stream_options"}
+    | TOOL_PARAMETERS
 )
 HARMLESS: Final[Mapping[str, Any]] = {
     "store": (True,),
@@ -56,6 +57,8 @@ TAGS: Final = ("openai",)
 ECHOED: Final = 1500
 """Characters of instructions or metadata that are found again with the response."""
 CANCEL_SECONDS: Final = 2.0
+RECORD_SECONDS: Final = 5.0
+RECORD_LOOK_SECONDS: Final = 0.02
 
 
 class _Kept(msgspec.Struct, omit_defaults=True):
@@ -173,7 +176,8 @@ class Responses:
     async def input_items(self, request: Request, name: str) -> None:
         """GET: what the response answers, newest first unless `order=asc`."""
         run, _ = await self._find(request, name)
-        items = [_item(message) for message in await self._input(request.principal.user_id, run)]
+        messages = await self._input(request.principal.user_id, run)
+        items = [item for message in messages for item in input_items(message)]
         query = parse_qs(request.query)
         for parameter in set(query) - {"limit", "order"}:
             raise ParameterRefusal(parameter, f"{parameter!r} is not supported here.")
@@ -189,14 +193,7 @@ class Responses:
         await answer_json(request.send, 200, body)
 
     async def _message(self, request: Request, wanted: Mapping[str, Any]) -> tuple[FromClient, _Kept]:
-        given = wanted.get("input")
-        items = (
-            [Earlier("user", given)]
-            if isinstance(given, str)
-            else [Earlier(*read_message(item, where)) for where, item in read_items(given, "input")]
-        )
-        if items[-1].role != "user":
-            raise ParameterRefusal("input", "The last message of the input must be a user's.", code="invalid_value")
+        turns = ToolTurns()
         instructions = text_parameter(wanted, "instructions")
         previous = text_parameter(wanted, "previous_response_id")
         metadata = _metadata(wanted.get("metadata", {}))
@@ -209,34 +206,63 @@ class Responses:
         key = request.headers.get("idempotency-key", "")
         user_id = request.principal.user_id
         thread_id = derived_id(THREAD, user_id, "openai", key) if key else new_id(THREAD)
-        earlier = items[:-1]
+        before: list[Earlier] = []
         if previous:
             if instructions:
                 raise ParameterRefusal(
                     "instructions",
                     "instructions cannot change within a conversation here; they are the first response's.",
                 )
-            if earlier:
-                raise ParameterRefusal("input", "With previous_response_id the input is one user message.")
             run, stored = await self._find(request, previous, "previous_response_id")
-            if stored is None:
-                raise ParameterRefusal(
-                    "previous_response_id", "The previous response has not ended yet.", code="invalid_value"
-                )
-            thread_id, earlier = run.thread_id, [Earlier("assistant", "", run.message_id)]
+            stored = stored or await self._recorded(request, run)
+            thread_id, before = run.thread_id, [Earlier("assistant", "", run.message_id)]
+            for call in pending_calls(parts_of(stored)):
+                turns.expect(call)
         elif instructions:
-            earlier = [Earlier("system", instructions), *earlier]
+            before = [Earlier("system", instructions)]
+        read_input(turns, wanted.get("input"))
+        last = turns.items[-1] if turns.items else Earlier("", "")
+        if last.role not in ("user", "tool"):
+            raise ParameterRefusal(
+                "input", "The input must end with a user's message, or what came of a call.", code="invalid_value"
+            )
+        earlier = [*before, *turns.items[:-1]]
+        if previous and any(item.role != "tool" for item in turns.items[:-1]):
+            raise ParameterRefusal(
+                "input", "With previous_response_id the input is what came of its calls, or one user message, or both."
+            )
+        model = model_of(wanted, self._wiring.models)
+        tools = read_tools(wanted, "responses", self._wiring.models.find(model))
+        await check_names(self._wiring.agents, "", tools)
         message = FromClient(
             thread_id=thread_id,
-            content=items[-1].content,
+            content=last.content,
+            results=results_in(last),
             earlier=earlier,
-            model=model_of(wanted, self._wiring.models),
+            model=model,
+            tools=tools,
             key=key,
             client=msgspec.json.encode(kept).decode(),
             tags=TAGS,
             roles=(request.principal.role,),
         )
         return message, kept
+
+    async def _recorded(self, request: Request, run: Run) -> Message:
+        """The stored answer of a response. Its last event is shown before it is stored, and a script goes on at once."""
+        viewer = await self._view(request, run, None, FramePlace())
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                while viewer.state.is_terminal:
+                    _, stored = await self._wiring.conversation.get_run(request.principal.user_id, run.id)
+                    if stored is not None:
+                        return stored
+                    await asyncio.sleep(RECORD_LOOK_SECONDS)
+        except TimeoutError:
+            pass
+        finally:
+            await viewer.close()
+        raise ParameterRefusal("previous_response_id", "The previous response has not ended yet.", code="invalid_value")
 
     async def _view(self, request: Request, run: Run, stored: Message | None, place: FramePlace) -> FrameViewer:
         async with request.timeout(ATTACH_SECONDS):
@@ -304,6 +330,7 @@ def _about(run: Run) -> About:
         background=kept.background,
         instructions=kept.instructions,
         metadata=kept.metadata,
+        tools=decode_tools(run.client_tools),
     )
 
 
@@ -324,13 +351,3 @@ def _metadata(given: object) -> dict[str, str]:
             "metadata", f"metadata has at most 16 entries and {ECHOED} characters here.", code="invalid_value"
         )
     return {str(name): value for name, value in given.items()}
-
-
-def _item(message: Message) -> dict[str, Any]:
-    kind = "output_text" if message.role == "assistant" else "input_text"
-    content: dict[str, Any] = {"type": kind, "text": message.content}
-    if kind == "output_text":
-        content["annotations"] = []
-    # What a service appended is no call's result.
-    role = "system" if message.role == "tool" else message.role
-    return {"id": message.id, "type": "message", "role": role, "status": "completed", "content": [content]}

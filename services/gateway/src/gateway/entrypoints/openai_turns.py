@@ -61,8 +61,8 @@ def _chat_call(call: object, where: str) -> ToolCallPart:
             raise unsupported(f"{where}.{str(name)[:80]}")
     return call_of(
         read_id(call, "id", where),
-        _text(function, "name", f"{where}.function"),
-        _text(function, "arguments", f"{where}.function"),
+        read_field(function, "name", f"{where}.function"),
+        read_field(function, "arguments", f"{where}.function"),
     )
 
 
@@ -91,7 +91,7 @@ def _chat_result(turns: ToolTurns, item: Mapping[str, Any], where: str) -> None:
 
 def read_id(item: Mapping[str, Any], name: str, where: str) -> str:
     """The id of a call; raises Refusal."""
-    value = _text(item, name, where)
+    value = read_field(item, name, where)
     if not 0 < len(value) <= ID_CHARACTERS:
         raise ParameterRefusal(
             f"{where}.{name}", f"{where}.{name} has 1 to {ID_CHARACTERS} characters.", code="invalid_value"
@@ -99,7 +99,8 @@ def read_id(item: Mapping[str, Any], name: str, where: str) -> str:
     return value
 
 
-def _text(item: Mapping[str, Any], name: str, where: str) -> str:
+def read_field(item: Mapping[str, Any], name: str, where: str) -> str:
+    """A field that must be a text; raises Refusal."""
     value = item.get(name)
     if not isinstance(value, str):
         code = "missing_required_parameter" if value is None else "invalid_type"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contracts import events as e
+from contracts.client_tools import ClientTool, ClientTools
 from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart
 from contracts.times import parse_rfc3339
 from contracts.usage import Usage
@@ -46,6 +47,7 @@ class About:
     background: bool = False
     instructions: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tools: ClientTools | None = None
 
 
 def response_object(
@@ -70,17 +72,31 @@ def response_object(
         "metadata": dict(about.metadata),
         "model": about.model,
         "output": output,
-        "parallel_tool_calls": True,
+        "parallel_tool_calls": about.tools is None or about.tools.parallel,
         "previous_response_id": about.previous_response_id,
         "reasoning": {"effort": None, "summary": None},
         "store": True,
         "temperature": None,
         "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [],
+        "tool_choice": "auto" if about.tools is None else _tool_choice(about.tools),
+        "tools": [] if about.tools is None else [_tool(tool) for tool in about.tools.tools],
         "top_p": None,
         "truncation": "disabled",
         "usage": None if usage is None else usage_object(usage),
+    }
+
+
+def _tool_choice(tools: ClientTools) -> Any:
+    return {"type": "function", "name": tools.named} if tools.choice == "function" else tools.choice
+
+
+def _tool(tool: ClientTool) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description or None,
+        "parameters": tool.parameters,
+        "strict": tool.strict,
     }
 
 

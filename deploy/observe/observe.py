@@ -177,7 +177,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         viewer = start_viewer(parts, folder)
-        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": viewer, "EVERTHREAD_HOME": str(home)}
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": viewer,
+            "EVERTHREAD_HOME": str(home),
+            "EVERTHREAD_TRACE_VIEWER_URL": f"{viewer}/redirects/traces/{{trace_id}}",
+        }
         mesh = parts.start("mesh", ["everthread", "up", *sys.argv[1:]], environment=environment, shown=True)
         until_ready(mesh, home)
         prometheus = start_prometheus(parts, folder, home)

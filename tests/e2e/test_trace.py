@@ -265,6 +265,7 @@ async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, ot
         killed = {victim: mesh.signal(victim, signal.SIGKILL)}
         answer = await stored_answer(client, accepted["thread_id"], run_id)
         assert answer["status"] == "complete"
+        told_attempts = (await client.get(f"/v1/runs/{run_id}/timeline")).json()["attempts"]
     await mesh.wait_ready(changed=killed)
     deadline = time.monotonic() + 20
     while not (second := [s for s in otlp.spans() if _takes_over(s, run_id)]):
@@ -273,6 +274,8 @@ async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, ot
     (root,) = second
     assert root.parent_span_id == ""
     assert root.trace_id != trace_id
+    # Each attempt can be looked up in a viewer.
+    assert [span["trace_id"] for span in told_attempts] == [trace_id, root.trace_id]
     assert root.attributes["everthread.path"] == "durable_event"
     # What goes on goes on in the new trace, connected to its end.
     others = SERVICES - {"everthread-gateway"}

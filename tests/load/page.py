@@ -26,6 +26,7 @@ from everthread.home import Home
 from everthread.state import read_state
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 from pymongo import MongoClient
+from pymongo.synchronous.database import Database
 from rich.console import Console
 from store.database import DATABASE
 from ulid import ULID
@@ -159,7 +160,7 @@ def fill(mesh: Mesh, person: Person, length: int) -> str:
     port = next(part.port for part in state.parts if part.name == "mongo")
     client: MongoClient[dict[str, Any]]
     with MongoClient(mongo_uri(port)) as client:
-        database = client.get_default_database(DATABASE)
+        database: Database[dict[str, Any]] = client.get_default_database(DATABASE)
         database[MESSAGES].insert_many([message_document(message) for message in messages])
         database[THREADS].update_one({"_id": thread}, {"$set": {"length": length, "head": messages[-1].id}})
     return thread

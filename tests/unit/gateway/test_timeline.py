@@ -51,11 +51,12 @@ def test_a_takeover_ends_the_interrupted_attempt_and_its_step() -> None:
         event(e.AttemptStarted, 10.02, worker="w1"),
         event(e.StepStarted, 10.03, step=1, kind="model", name="m"),
         event(e.TextDelta, 10.1, part=0, delta="a"),
-        event(e.AttemptStarted, 12, attempt=2, worker="w2"),
+        event(e.AttemptStarted, 12, attempt=2, worker="w2", trace_id="ab" * 16),
         event(e.TextRetracted, 12, attempt=2, from_sequence=3),
         event(e.StepStarted, 12.1, attempt=2, step=1, kind="model", name="m"),
         event(e.RunFailed, 13, attempt=2, code="deadline", message="Too late.", **TOTALS),
     )
+    assert [span.trace_id for span in timeline.attempts] == [None, "ab" * 16]
     assert [(span.worker, span.ended_at) for span in timeline.attempts] == [
         ("w1", AT.format(12)),
         ("w2", AT.format(13)),

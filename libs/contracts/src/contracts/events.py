@@ -32,10 +32,11 @@ class RunStarted(_Event, tag="run.started"):
 
 class AttemptStarted(_Event, tag="attempt.started"):
     """A worker took the run. From the second attempt on, the one before it died, hung or was drained. `published_at` is when
-    the broker got the command that it follows."""
+    the broker got the command that it follows; `trace_id` finds the attempt's trace, where one is recorded."""
 
     worker: str
     published_at: str | None = None
+    trace_id: str | None = None
 
 
 class StepStarted(_Event, tag="step.started"):

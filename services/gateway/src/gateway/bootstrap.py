@@ -45,12 +45,13 @@ from gateway.adapters.thread_tools import GrpcThreadTools
 from gateway.adapters.ticket_bucket import TicketBucket
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
-from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
+from gateway.adapters.webhook_registry import Broker, DeliveryRegistry, WebhookRegistry
 from gateway.console_ports import Console
 from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.guard import Broken, GuardPolicy
 from gateway.domain.identity import DEV_AUDIENCE, DEV_ISSUER
+from gateway.domain.oidc import OidcClient
 from gateway.domain.path_flag import share_of
 from gateway.entrypoints.app import build
 from gateway.entrypoints.client_doors import open_doors
@@ -204,6 +205,25 @@ def session_key_of(settings: GatewaySettings) -> DevelopmentSigner | None:
     return DevelopmentSigner(settings.dev_key_file)
 
 
+def oidc_of(settings: GatewaySettings) -> OidcClient | None:
+    """The page as a client of the identity provider. Raises StartupError."""
+    if settings.oidc_client_id is None:
+        return None
+    if settings.jwks_url is None:
+        raise StartupError(
+            "EVERTHREAD_OIDC_CLIENT_ID is set, so EVERTHREAD_JWKS_URL, EVERTHREAD_JWT_ISSUER and EVERTHREAD_JWT_AUDIENCE are "
+            "needed as well: with them the provider's tokens are checked"
+        )
+    try:
+        return OidcClient(
+            issuer=settings.oidc_issuer or settings.jwt_issuer or "",
+            client_id=settings.oidc_client_id,
+            scopes=settings.oidc_scopes,
+        )
+    except ValueError as error:
+        raise StartupError(f"EVERTHREAD_OIDC_ISSUER: {error}") from error
+
+
 def demo_of(settings: GatewaySettings) -> WorkersOfThisMachine | None:
     """The workers that the page may kill: in development only. Raises StartupError."""
     if settings.demo_state_file is None:
@@ -241,6 +261,8 @@ def wire(
         page=PageFolder(settings.page_folder) if settings.page_folder is not None else None,
         session_key=session_key_of(settings),
         sign_in_url=settings.sign_in_url,
+        oidc=oidc_of(settings),
+        trace_viewer_url=settings.trace_viewer_url,
         demo=demo_of(settings),
         flags=flags,
         rollout=rollout,
@@ -249,7 +271,7 @@ def wire(
     )
 
 
-def notices_of(settings: GatewaySettings, bus: KeyValues) -> Notices:
+def notices_of(settings: GatewaySettings, bus: Broker) -> Notices:
     """What the calls about reading, webhooks and push are built on. Raises StartupError."""
     if settings.insecure_receivers and settings.jwks_url is not None:
         raise StartupError("EVERTHREAD_INSECURE_RECEIVERS is for development; webhooks go to https:// addresses here")
@@ -264,6 +286,7 @@ def notices_of(settings: GatewaySettings, bus: KeyValues) -> Notices:
         browsers=BrowserRegistry(bus),
         allowed=allowed,
         insecure=settings.insecure_receivers,
+        share=settings.webhook_share,
     )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from contracts.topology import WEBHOOK_SHARE
 from egress.addresses import NETWORKS
 from pydantic import Field
 from runtime.settings import Port, ServiceSettings
@@ -57,6 +58,29 @@ class GatewaySettings(ServiceSettings):
         pattern=r"^(https?://|/)[^\s]*$",
         description="Where the page sends people to sign in, with a JWKS URL; without it the page asks for a token.",
     )
+    oidc_client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The page's client at the identity provider (public, authorization code with PKCE, redirect address"
+        " `/sign-in`): the page then signs people in itself; needs a JWKS URL.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="The identity provider that the page signs in at, as its discovery document names it; without it"
+        " EVERTHREAD_JWT_ISSUER.",
+    )
+    oidc_scopes: str = Field(
+        default="openid offline_access",
+        pattern=r"^openid( [^\s]+)*$",
+        description="Scopes the page asks for, `openid` first; with `offline_access` most providers give what a session is"
+        " renewed with.",
+    )
+    trace_viewer_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]*\{trace_id\}[^\s]*$",
+        description="The address of a trace in your viewer, with `{trace_id}`: the page and the console link to it.",
+    )
     page_folder: Path | None = Field(
         default=None, description="The built page (`task web`); without it this gateway serves the API only."
     )
@@ -83,6 +107,12 @@ class GatewaySettings(ServiceSettings):
         default=10.0, gt=0, description="Messages one user may send through this gateway in the long run, per second."
     )
     messages_burst: int = Field(default=100, ge=1, description="Messages one user may send at once.")
+    webhook_share: int = Field(
+        default=WEBHOOK_SHARE,
+        ge=10,
+        le=WEBHOOK_SHARE,
+        description="How many deliveries may wait for one webhook; the same for gateway and notifier.",
+    )
     receiver_networks: str = Field(
         default="",
         pattern=NETWORKS,

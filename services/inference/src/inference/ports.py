@@ -122,8 +122,8 @@ class Telemetry(Protocol):
 
     def attempt(
         self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False
-    ) -> AbstractContextManager[None]:
-        """The span of one attempt. `goes_on`: the run was tried before, so this is a root of its own with a link to the
+    ) -> AbstractContextManager[str | None]:
+        """The span of one attempt, and the id of its trace where that is recorded. `goes_on`: the run was tried before, so this is a root of its own with a link to the
         trace that the delivery came with. `resumes`: it had waited, so nobody was lost."""
 
 

@@ -39,10 +39,16 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
+def headers_for(provider: str = "") -> Mapping[str, str]:
+    """The same where the page signs people in at an identity provider: its origin may be asked too."""
+    policy = POLICY.replace("connect-src 'self'", f"connect-src 'self' {provider}") if provider else POLICY
+    return {**HEADERS, "content-security-policy": policy}
+
+
 def file_of(path: str) -> str | None:
     """The page's file at a path: the chat's views are all one document, the console's another, the parts of both stand below
     `assets/`. None: not the page's."""
-    if path in ("/", "/join") or path.startswith(("/t/", "/join/")):
+    if path in ("/", "/join", "/sign-in") or path.startswith(("/t/", "/join/")):
         return INDEX
     if path == "/console" or path.startswith("/console/"):
         return CONSOLE

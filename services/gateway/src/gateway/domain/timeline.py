@@ -30,12 +30,14 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSpan:
-    """One worker's hold. `ended_at` is when the next one began or the run ended; None while it works."""
+    """One worker's hold. `ended_at` is when the next one began or the run ended; None while it works. `trace_id` is that of
+    its trace, None where that is not recorded."""
 
     attempt: int
     worker: str
     started_at: str
     ended_at: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,11 @@ class TimelineBuilder:
         match event:
             case e.AttemptStarted():
                 self._end_attempt(event.at, "interrupted")
-                self.attempts.append(AttemptSpan(attempt=event.attempt, worker=event.worker, started_at=event.at))
+                self.attempts.append(
+                    AttemptSpan(
+                        attempt=event.attempt, worker=event.worker, started_at=event.at, trace_id=event.trace_id
+                    )
+                )
                 if event.published_at is not None:
                     self.moments.setdefault(PUBLISHED, event.published_at)
                 self.moments.setdefault(CLAIMED, event.at)

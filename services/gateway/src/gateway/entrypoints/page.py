@@ -6,7 +6,7 @@ import msgspec
 from contracts.codes import Code
 from fastapi import APIRouter, Request, Response
 
-from gateway.domain.page import DOCUMENTS, HEADERS, caching_of, coding_of, file_of, wants_page
+from gateway.domain.page import DOCUMENTS, HEADERS, caching_of, coding_of, file_of, headers_for, wants_page
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.wiring import wiring_of
 
@@ -39,6 +39,7 @@ when it is done (or why it cannot be); <code>task web</code> builds it by hand. 
 @router.api_route("/t/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/join", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/join/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/sign-in", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/console", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/console/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
 @router.api_route("/assets/{view:path}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -61,8 +62,9 @@ async def get_page(request: Request) -> Response:
         if name not in DOCUMENTS:
             raise Refusal(Code.NOT_FOUND, "The page has no such part.")
         return Response(NOT_BUILT, media_type="text/html", headers={**HEADERS, "cache-control": "no-store"})
+    oidc = wiring_of(request).oidc
     answer = {
-        **HEADERS,
+        **headers_for(oidc.origin if oidc is not None else ""),
         "cache-control": caching_of(name),
         "etag": f'"{found.etag}"',
         "vary": "accept, accept-encoding",

@@ -32,10 +32,19 @@ class OpenSession(Body):
     role: Role = "user"
 
 
+class OidcView(BaseModel):
+    """The page as a client of the identity provider."""
+
+    issuer: str
+    client_id: str
+    scopes: str
+
+
 class SessionView(BaseModel):
     """The session of the browser that asks, and what this gateway offers its page.
 
-    `mode` says how one begins: `development` (by name) or `token`. `offers` are the calls there are (`POST /v1/threads`) and the
+    `mode` says how one begins: `development` (by name) or `token`; with `oidc` the page gets the token itself. `trace_url` is the
+    address of a trace, with `{trace_id}`. `offers` are the calls there are (`POST /v1/threads`) and the
     fields of a message (`message.on_busy`), so that a page shows no button that nothing is behind.
     """
 
@@ -45,6 +54,8 @@ class SessionView(BaseModel):
     expires_at: float | None
     mode: Literal["development", "token"]
     sign_in_url: str | None
+    oidc: OidcView | None
+    trace_url: str | None
     offers: list[str]
 
 
@@ -97,6 +108,8 @@ def _view(request: Request, wiring: Wiring, principal: Principal | None) -> Sess
         expires_at=principal.expires_at - LEEWAY_SECONDS if principal is not None else None,
         mode="token" if wiring.session_key is None else "development",
         sign_in_url=wiring.sign_in_url,
+        oidc=OidcView.model_validate(wiring.oidc, from_attributes=True) if wiring.oidc is not None else None,
+        trace_url=wiring.trace_viewer_url,
         offers=offers_of(request),
     )
 

@@ -16,12 +16,13 @@ class PhaseView(BaseModel):
 
 
 class AttemptSpanView(BaseModel):
-    """One worker's hold on the run."""
+    """One worker's hold on the run. `trace_id` finds it in the trace viewer; null where its trace is not recorded."""
 
     attempt: int
     worker: str
     started_at: str
     ended_at: str | None
+    trace_id: str | None = None
 
 
 class StepSpanView(BaseModel):

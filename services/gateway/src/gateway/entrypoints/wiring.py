@@ -14,6 +14,7 @@ from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.deliveries import Deliveries
 from gateway.domain.guard import GuardPolicy
 from gateway.domain.identity import Principal
+from gateway.domain.oidc import OidcClient
 from gateway.domain.path_flag import DURABLE
 from gateway.domain.spending import BudgetStore, Spending
 from gateway.domain.tickets import Tickets
@@ -87,6 +88,10 @@ class Wiring:
     session_key: SessionKey | None = None
     """Signs sessions by name, for development; without it a session begins with a token."""
     sign_in_url: str | None = None
+    oidc: OidcClient | None = None
+    """With it the page signs people in at the identity provider."""
+    trace_viewer_url: str | None = None
+    """The address of a trace, with `{trace_id}`."""
     demo: DemoWorkers | None = None
     console: Console | None = None
     """What administrators see of the whole mesh."""

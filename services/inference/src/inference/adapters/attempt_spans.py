@@ -15,7 +15,9 @@ class AttemptSpans:
     """Implements ports.Telemetry."""
 
     @contextmanager
-    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False) -> Iterator[None]:
+    def attempt(
+        self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False
+    ) -> Iterator[str | None]:
         """See ports.Telemetry."""
         came_with = trace.get_current_span().get_span_context()
         with _tracer.start_as_current_span(
@@ -24,4 +26,4 @@ class AttemptSpans:
             links=[Link(came_with)] if goes_on and came_with.is_valid else None,
             attributes={"everthread.run_id": run_id, "everthread.attempt": attempt, "everthread.path": path},
         ):
-            yield
+            yield telemetry.recorded_trace_id()

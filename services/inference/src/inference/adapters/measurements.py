@@ -36,15 +36,18 @@ class MeasuredAttempts:
         self._inner = inner
 
     @contextmanager
-    def attempt(self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False) -> Iterator[None]:
+    def attempt(
+        self, *, run_id: str, attempt: int, path: str, goes_on: bool, resumes: bool = False
+    ) -> Iterator[str | None]:
         """See ports.Telemetry."""
         metrics.add(Metric.ATTEMPTS, path=path)
         if goes_on and not resumes:
             metrics.add(Metric.TAKEOVERS, path=path)
         token = _attempt.set(_Attempt(run_id, path, asked=goes_on))
         try:
-            with self._inner.attempt(run_id=run_id, attempt=attempt, path=path, goes_on=goes_on, resumes=resumes):
-                yield
+            inner = self._inner.attempt(run_id=run_id, attempt=attempt, path=path, goes_on=goes_on, resumes=resumes)
+            with inner as trace_id:
+                yield trace_id
         finally:
             _attempt.reset(token)
 

@@ -42,8 +42,17 @@ GONE_SENTENCE = "The conversation was deleted while it was being answered."
 class Attempt:
     """One worker's hold on a run."""
 
-    def __init__(self, parts: Parts, run: RunningRun, claim: Claim, number: int, history: History) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        run: RunningRun,
+        claim: Claim,
+        number: int,
+        history: History,
+        trace_id: str | None = None,
+    ) -> None:
         self._parts, self._run, self._claim, self._number, self._history = parts, run, claim, number, history
+        self._trace_id = trace_id
         self._command = run.command
         self._journal = Journal(self._new_writer, claim, history.state, history.stream_sequence, parts.max_answer_bytes)
         self._work: Work | None = None
@@ -183,7 +192,12 @@ class Attempt:
                 model=self._command.model,
                 path=self._command.path,
             )
-        self._journal.put(e.AttemptStarted, worker=self._claim.worker, published_at=self._run.published_at)
+        self._journal.put(
+            e.AttemptStarted,
+            worker=self._claim.worker,
+            published_at=self._run.published_at,
+            trace_id=self._trace_id,
+        )
 
     async def _finish(self, ending: Ending | Wait | Interruption) -> Outcome | Again:
         match ending:

@@ -79,9 +79,9 @@ class RunExecutor:
             path=run.command.path,
             goes_on=goes_on,
             resumes=state.waiting is not None,
-        ):
+        ) as trace_id:
             parts = shadow_parts(self._parts) if run.command.shadow_of else self._parts
-            return await Attempt(parts, run, claim, number, history).carry_out()
+            return await Attempt(parts, run, claim, number, history, trace_id).carry_out()
 
     def _waits_on(self, history: History) -> bool:
         found = awaited(history.state, history.commands, self._parts.clock.now())

@@ -45,7 +45,7 @@ from gateway.adapters.thread_tools import GrpcThreadTools
 from gateway.adapters.ticket_bucket import TicketBucket
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
-from gateway.adapters.webhook_registry import Broker, DeliveryRegistry, WebhookRegistry
+from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
 from gateway.console_ports import Console
 from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
@@ -271,7 +271,7 @@ def wire(
     )
 
 
-def notices_of(settings: GatewaySettings, bus: Broker) -> Notices:
+def notices_of(settings: GatewaySettings, bus: KeyValues) -> Notices:
     """What the calls about reading, webhooks and push are built on. Raises StartupError."""
     if settings.insecure_receivers and settings.jwks_url is not None:
         raise StartupError("EVERTHREAD_INSECURE_RECEIVERS is for development; webhooks go to https:// addresses here")
@@ -286,7 +286,6 @@ def notices_of(settings: GatewaySettings, bus: Broker) -> Notices:
         browsers=BrowserRegistry(bus),
         allowed=allowed,
         insecure=settings.insecure_receivers,
-        share=settings.webhook_share,
     )
 
 

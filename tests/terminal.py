@@ -21,16 +21,17 @@ COLUMNS, ROWS, HISTORY = 150, 40, 5000
 class Terminal:
     """A program in a terminal of its own. Use as a context manager; it is killed at the end if it still runs."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], environment: dict[str, str], *, columns: int = COLUMNS) -> None:
+        self._columns = columns
         self._arguments = arguments
         self._environment = environment | {"TERM": "xterm-256color"}
-        self._screen = pyte.HistoryScreen(COLUMNS, ROWS, history=HISTORY, ratio=0.5)
+        self._screen = pyte.HistoryScreen(columns, ROWS, history=HISTORY, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
         self._leader = -1
 
     def __enter__(self) -> Self:
         self._leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self._columns, 0, 0))
         self.process = subprocess.Popen(
             self._arguments,
             stdin=follower,
@@ -72,7 +73,9 @@ class Terminal:
 
     def lines(self) -> list[str]:
         """Everything that was written, what has scrolled away first, as it stands now. Wrapped rows are rows."""
-        past = ["".join(row[column].data for column in range(COLUMNS)).rstrip() for row in self._screen.history.top]
+        past = [
+            "".join(row[column].data for column in range(self._columns)).rstrip() for row in self._screen.history.top
+        ]
         return past + [line.rstrip() for line in self._screen.display]
 
     def text(self) -> str:

@@ -7,23 +7,20 @@ from typing import Final
 
 from contracts import events as e
 from contracts.facts import FeedEntry
-from contracts.run_state import TERMINAL_STATUSES, RunState
 from everthread_client import EverthreadClient, ProblemError, UnreachableError
-from everthread_client.answers import Accepted, Message, Presence, Present, Thread
+from everthread_client.answers import Accepted, Presence, Present, Thread
 from everthread_client.threads import gone
 
 from everthread.screen import printable
-from everthread.talk.form import Form
+from everthread.talk.past import Going, Past
 from everthread.talk.people import People
 from everthread.talk.places import LastRun, Place, Places
 from everthread.talk.prompt import TYPED, Prompt
 from everthread.talk.standing import Standing
 from everthread.talk.transcript import Transcript
+from everthread.talk.waits import Waits
 
-SHOWN_BEFORE: Final = 6
-"""Messages of the past that are shown to somebody who comes into a thread."""
 _KEEP_SECONDS: Final = 0.5
-_ENDED: Final = frozenset({"complete", "error", "cancelled"})
 WATCHES: Final = "You may watch this thread but not write in it; ask its owner to make you an editor."
 
 
@@ -35,18 +32,17 @@ class Room:
         self.people: Final = people
         self.prompt: Final = prompt
         self.transcript: Final = Transcript(prompt.write, people, lambda: prompt.columns)
+        self.waits: Final = Waits(client, prompt, self.transcript)
         self.thread: Thread | None = None
         self.runs: dict[str, Standing] = {}
         self.last_run = ""
         self._places: Final = places
         self._user: Final = user
         self._present: list[Present] = []
-        self._forms: dict[str, Form] = {}
-        self._shown: set[str] = set()
-        self._done: set[str] = set()
+        self._past = Past(client, self.transcript, people)
         self._folded: dict[str, int] = {}
-        self._page = ""
         self._place = Place()
+        self._place_run = ""
         self._lost = ""
         self._elsewhere: set[str] = set()
         self._order: Final = asyncio.Lock()
@@ -65,7 +61,9 @@ class Room:
         self.prompt.name("watching> " if thread.role == "viewer" else TYPED)
         self._place = self._places.of(self._user, thread_id) or Place()
         async with self._order:
-            await self._arrive(thread)
+            for going in await self._past.arrive(thread, self._place.message_id):
+                self._go_on(going)
+            self._place.message_id = self._past.last or self._place.message_id
         cursor = self._place.cursor
         self._following = asyncio.create_task(self._follow(thread_id, cursor), name=f"follow {thread_id}")
         await self.client.threads.read(thread_id)
@@ -77,11 +75,11 @@ class Room:
             await asyncio.gather(self._following, return_exceptions=True)
             self._following = None
         self.keep()
-        self.thread, self._lost, self._page = None, "", ""
-        for kept in (self.runs, self._forms, self._folded):
+        self.thread, self._lost, self._place_run, self.last_run = None, "", "", ""
+        for kept in (self.runs, self._folded):
             kept.clear()
-        self._shown, self._done, self._present = set(), set(), []
-        self.prompt.ask(None)
+        self._past, self._present = Past(self.client, self.transcript, self.people), []
+        self.waits.clear()
         self.prompt.name(TYPED)
 
     async def send(
@@ -99,7 +97,7 @@ class Room:
     def accepted(self, accepted: Accepted, content: str) -> None:
         """Show a message of one's own. Call it while holding what `ordered` gives, so that its answer comes after it."""
         remark = " (joins the answer)" if accepted.steered else " (waits for its turn)" if accepted.queued else ""
-        self._shown.add(accepted.message_id)
+        self._past.shown.add(accepted.message_id)
         if not accepted.steered:
             self.transcript.question(content, self.people.me, remark)
             self._standing(accepted.run_id)
@@ -111,41 +109,10 @@ class Room:
         """Hold it from before a message is sent until it is shown."""
         return self._order
 
-    async def answer(self, line: str) -> None:
-        """The person's line for the form that asks. Raises ProblemError, UnreachableError."""
-        run_id, form = next(iter(self._forms.items()))
-        try:
-            if not form.take(line):
-                self.prompt.ask(form.label)
-                return
-        except ValueError as error:
-            self.transcript.aside(f"{error}; try again", "warning")
-            return
-        try:
-            if form.approves:
-                approved, note = form.answer
-                await self.client.approve(run_id, approved, wait_id=form.wait.wait_id, note=note)
-            else:
-                await self.client.provide_input(run_id, form.answer, wait_id=form.wait.wait_id)
-        except ProblemError as error:
-            self.transcript.aside(printable(error.detail), "warning")
-            form.again()
-            if error.code == "input_invalid":
-                return
-        self._close(run_id)
-
-    @property
-    def asks(self) -> bool:
-        """The next line answers a question."""
-        return bool(self._forms)
-
     async def retell(self) -> None:
         """Show the branch that goes on now, after it was chosen. Raises ProblemError, UnreachableError."""
         async with self._order:
-            self.transcript.note("--- this branch ---", "marker")
-            for message in (await self.client.threads.messages(self.here().id, "active"))[-SHOWN_BEFORE:]:
-                if message.role != "assistant" or message.status in _ENDED:
-                    await self._tell(message)
+            await self._past.retell(self.here().id)
 
     def is_present(self, user_id: str) -> bool:
         """They watch the thread now."""
@@ -182,14 +149,11 @@ class Room:
         self._places.keep(self._user, self.thread.id, self._place)
         if self.last_run:
             standing = self.runs.get(self.last_run)
-            ended = self.last_run in self._done or (standing is not None and standing.ended)
+            ended = self.last_run in self._past.ended or (standing is not None and standing.ended)
             cursor = self._place.cursor if self._place_run == self.last_run else ""
             self._places.keep_last(
                 LastRun(user=self._user, thread_id=self.thread.id, run_id=self.last_run, cursor=cursor, ended=ended)
             )
-
-    _place_run = ""
-    """The run that the place's cursor is in."""
 
     # What others do
 
@@ -222,8 +186,7 @@ class Room:
             if self.thread.role != before:
                 self.transcript.aside(f"[you are {self.thread.role} here now]", "marker")
                 self.prompt.name("watching> " if self.thread.role == "viewer" else TYPED)
-                self._forms.clear()
-                self.prompt.ask(None)
+                self.waits.clear()
 
     async def _follow(self, thread_id: str, cursor: str) -> None:
         try:
@@ -240,7 +203,7 @@ class Room:
                 "You are not in this thread any more." if gone_now else printable(error.detail or error.code), "failure"
             )
             self.thread = None if gone_now else self.thread
-            self.prompt.ask(None)
+            self.waits.clear()
             self.refresh()
 
     async def _arrived(self, thread_id: str, place: str, item: e.RunEvent | Presence) -> None:
@@ -248,7 +211,7 @@ class Room:
             self._present = item.items
             return
         self._place.cursor, self._place_run = place, item.run_id
-        if item.run_id in self._done or item.sequence <= self._folded.get(item.run_id, 0):
+        if item.run_id in self._past.ended or item.sequence <= self._folded.get(item.run_id, 0):
             return
         if item.run_id not in self.runs:
             await self._news(thread_id)
@@ -260,11 +223,11 @@ class Room:
             case e.RunWaiting() if item.reason != "timer":
                 self._open(item)
             case e.RunResumed():
-                self._close(item.run_id)
+                self.waits.close(item.run_id)
             case e.RunCompleted() | e.RunFailed() | e.RunCancelled():
-                self._close(item.run_id)
+                self.waits.close(item.run_id)
                 self._place.message_id = item.message_id
-                self._done.add(item.run_id)
+                self._past.ended.add(item.run_id)
                 self.keep()
             case _:
                 pass
@@ -273,111 +236,40 @@ class Room:
             self._kept_at = now
             self.keep()
 
-    async def _arrive(self, thread: Thread) -> None:
-        """Show what was said before, with a mark where this person had left."""
-        everything = await self._read(thread.id)
-        active = {message.id for message in await self.client.threads.messages(thread.id, "active")}
-        seen_to = next((i for i, m in enumerate(everything) if m.id == self._place.message_id), -1)
-        title = printable(thread.title) or thread.id
-        self.transcript.note(f"[{title} · {thread.id} · you are its {thread.role}, {thread.members} in it]")
-        unseen = [m for m in everything[seen_to + 1 :] if m.role == "user" and m.author != self.people.me]
-        past = [m for m in everything[: seen_to + 1] if m.id in active][-SHOWN_BEFORE:]
-        rest = everything[seen_to + 1 :]
-        if seen_to < 0:
-            chosen = [m for m in everything if m.id in active]
-            past, rest = [], chosen[-SHOWN_BEFORE:]
-            left_out = len(chosen) - len(rest)
-            if left_out:
-                self.transcript.note(f"[{left_out} messages before]")
-        for message in past:
-            await self._tell(message)
-        if seen_to >= 0 and rest:
-            others = f", {len(unseen)} by others" if unseen else ""
-            self.transcript.note(f"--- new since you were here: {len(rest)} messages{others} ---", "marker")
-        elif thread.unread:
-            self.transcript.note(f"--- {thread.unread} entries of this thread were unread ---", "marker")
-        for message in rest:
-            await self._tell(message)
-        for message in everything:
-            self._shown.add(message.id)
-            if message.run_id and message.role == "assistant" and message.status in _ENDED:
-                self._done.add(message.run_id)
-                self._place.message_id = message.id
-
-    async def _tell(self, message: Message) -> None:
-        if message.role != "assistant":
-            self._question(message)
+    def _go_on(self, going: Going) -> None:
+        """An answer that had begun before this terminal came."""
+        self.last_run = going.run_id
+        state = going.state
+        if state is None:
+            self._standing(going.run_id)
             return
-        if not message.run_id or message.status in _ENDED:
-            self.transcript.parts(message.run_id or message.id, message.parts, message.content)
-            if message.status == "cancelled":
-                self.transcript.note(f"[stopped by {self.people.name(message.cancelled_by)}]", "warning")
-            elif message.error:
-                said = f"{message.error.get('code', '')}): {printable(message.error.get('message', ''))}"
-                self.transcript.note(f"[failed ({said}]", "failure")
-            return
-        self.last_run = message.run_id
-        standing = self._standing(message.run_id)
-        state = await self._state(message.run_id)
-        if state is None or not state.sequence or state.status in TERMINAL_STATUSES:
-            return
-        self._folded[message.run_id] = state.sequence
-        self.runs[message.run_id] = standing = Standing.of(state, asyncio.get_running_loop().time())
-        self.transcript.state(state)
+        now = asyncio.get_running_loop().time()
+        self._folded[going.run_id] = state.sequence
+        standing = self.runs[going.run_id] = Standing.of(state, now)
         waiting = state.waiting
-        if waiting is not None:
-            event = e.RunWaiting(
-                thread_id=state.thread_id,
-                run_id=state.run_id,
-                sequence=state.sequence,
-                attempt=state.attempt,
-                at=waiting.since,
-                reason=waiting.reason,
-                schema=waiting.schema,
-                expires_at=waiting.expires_at,
-                wait_id=waiting.wait_id,
-                prompt=waiting.prompt,
-                tool_call_id=waiting.tool_call_id,
-            )
-            standing.apply(event, asyncio.get_running_loop().time())
-            self.transcript.show(event)
-            if waiting.reason != "timer":
-                self._open(event)
-
-    async def _state(self, run_id: str) -> RunState | None:
-        """The fold of the run's log; None while it has none: its events will all come."""
-        try:
-            return await self.client.state(run_id)
-        except ProblemError:
-            return None
+        if waiting is None:
+            return
+        event = e.RunWaiting(
+            thread_id=state.thread_id,
+            run_id=state.run_id,
+            sequence=state.sequence,
+            attempt=state.attempt,
+            at=waiting.since,
+            reason=waiting.reason,
+            schema=waiting.schema,
+            expires_at=waiting.expires_at,
+            wait_id=waiting.wait_id,
+            prompt=waiting.prompt,
+            tool_call_id=waiting.tool_call_id,
+        )
+        standing.apply(event, now)
+        self.transcript.show(event)
+        if waiting.reason != "timer":
+            self._open(event)
 
     async def _news(self, thread_id: str) -> None:
-        """Show the messages that people and services have written and that are not shown yet."""
-        for message in await self._read(thread_id):
-            if message.id in self._shown:
-                continue
-            self._shown.add(message.id)
-            if message.role != "assistant":
-                self._question(message)
-            elif message.run_id is None:
-                self.transcript.parts(message.id, message.parts, message.content)
-            else:
-                self._standing(message.run_id)
-
-    async def _read(self, thread_id: str) -> list[Message]:
-        """All messages of the thread the first time, those of its last page later."""
-        found: list[Message] = []
-        while True:
-            items, following = await self.client.threads.page(thread_id, self._page)
-            found += items
-            if not following:
-                return found
-            self._page = following
-
-    def _question(self, message: Message) -> None:
-        service = next((str(part.get("name")) for part in message.parts if part.get("type") == "tool_call"), "")
-        remark = f" ({printable(service)})" if service else ""
-        self.transcript.question(message.content, message.author, remark)
+        for run_id in await self._past.news(thread_id):
+            self._standing(run_id)
 
     def _standing(self, run_id: str) -> Standing:
         if run_id not in self.runs:
@@ -385,14 +277,8 @@ class Room:
         return self.runs[run_id]
 
     def _open(self, wait: e.RunWaiting) -> None:
-        if self.thread is None or self.thread.role == "viewer":
-            return
-        self._forms[wait.run_id] = Form(wait)
-        self.prompt.ask(next(iter(self._forms.values())).label)
-
-    def _close(self, run_id: str) -> None:
-        if self._forms.pop(run_id, None) is not None:
-            self.prompt.ask(next(iter(self._forms.values())).label if self._forms else None)
+        if self.thread is not None and self.thread.role != "viewer":
+            self.waits.open(wait)
 
     def _connected(self, problem: str) -> None:
         self._lost = problem

@@ -71,7 +71,7 @@ class Session:
             if line.strip() in LEAVING:
                 self._prompt.leave()
                 return
-            if line.strip() or self._room.asks:
+            if line.strip() or self._room.waits.asks:
                 await self._guarded(lambda line=line: self._take(line), line)  # type: ignore[misc]  # of this turn
             self._room.refresh()
 
@@ -79,8 +79,8 @@ class Session:
         room = self._room
         if line.lstrip().startswith("/"):
             await carry_out(room, self._choice, line)
-        elif room.asks:
-            await room.answer(line)
+        elif room.waits.asks:
+            await room.waits.answer(line)
         elif room.thread is not None and room.thread.role == "viewer":
             raise SlashError(WATCHES)
         else:

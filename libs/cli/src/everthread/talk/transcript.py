@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from contracts import events as e
 from contracts.parts import ReasoningPart, SourcePart, TextPart, ToolCallPart
@@ -117,7 +117,7 @@ class Transcript:
                 self._tools.clear()
                 # What grows stays below this: the new worker goes on with it, or takes it back.
                 self.aside(
-                    f"[{printable(event.worker)} goes on with it: attempt {event.attempt}, nothing is lost]", "warning"
+                    f"[{_instance(event.worker)} goes on with it: attempt {event.attempt}, nothing is lost]", "warning"
                 )
             case e.StepStarted() if event.kind == "model":
                 for block in self._of(event.run_id, event.agent):
@@ -223,7 +223,8 @@ class Transcript:
         self._write(f"[{name}{asked} {became}]", "note")
 
 
-_RESUMED = {
+_LIFE: Final = 26
+_RESUMED: Final = {
     "timer": "its time has come",
     "input": "answered",
     "approved": "approved",
@@ -234,6 +235,12 @@ _RESUMED = {
 
 def _title(key: _Key) -> str:
     return f"{printable(key[1])}:" if key[1] else "answer:"
+
+
+def _instance(worker: str) -> str:
+    """`inference-1` of `inference-1-<the id of its life>`."""
+    name, _, life = worker.rpartition("-")
+    return printable(name if name and len(life) == _LIFE else worker)
 
 
 def _by(agent: str | None) -> str:

@@ -8,9 +8,9 @@ from bus.claims import encode_claim, event_message_id, holder_of, snapshot_messa
 from bus.errors import ServerTooOldError
 from bus.filters import is_literal, matches
 from bus.handling import retry_delay, shortest_lease
-from bus.jetstream.bus import client_name_of
 from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import address_of, inbox_prefix_of
+from bus.jetstream.death_notices import DeathNotice, read_notice
 from bus.jetstream.reconcile import check_version, consumer_config, stream_config
 from bus.letters import REASON, dead_letter_headers
 from contracts import topology
@@ -78,10 +78,22 @@ def test_addresses_hide_secrets() -> None:
     assert address_of("nats://gateway:secret@127.0.0.1:4222") == "127.0.0.1:4222"
 
 
-def test_death_notices_name_the_client() -> None:
-    assert client_name_of(json.dumps({"client": {"name": "inference-1-X"}}).encode()) == "inference-1-X"
-    for odd in (b"", b"[]", b"{}", b'{"client": {}}', b'{"client": null}'):
-        assert client_name_of(odd) == ""
+@pytest.mark.parametrize(
+    ("reason", "messages", "is_certain"),
+    [
+        ("Client Closed", 1, True),
+        ("Read Error", 12, True),
+        ("Client Closed", 0, False),
+        ("Stale Connection", 12, False),
+        ("Slow Consumer (Pending Bytes)", 12, False),
+        ("", 12, False),
+    ],
+)
+def test_death_notices_name_the_client_and_how_sure_they_are(reason: str, messages: int, is_certain: bool) -> None:
+    event = {"client": {"name": "inference-1-X"}, "received": {"msgs": messages, "bytes": 9}, "reason": reason}
+    assert read_notice(json.dumps(event).encode()) == DeathNotice("inference-1-X", is_certain)
+    for odd in (b"", b"[]", b"{}", b'{"client": {}}', b'{"client": null}', b'{"client": {"name": null}}'):
+        assert read_notice(odd) is None
 
 
 def test_backoff_is_the_consumers_else_jittered() -> None:

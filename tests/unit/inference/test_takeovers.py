@@ -1,13 +1,18 @@
 """Two workers and one run: deaths at every write, hand-overs, fences. The answer is whole, its words are there once."""
 
 import asyncio
+import time
 from collections import Counter
 
 import pytest
 from contracts import events as e
 from contracts.codes import RunFailure
+from contracts.ids import new_id
 from contracts.registry import Continuation
 from contracts.run_state import RunState
+from contracts.subjects import adopt_subject
+from inference.adapters.bus_peers import BusPeers
+from inference.domain.peers import PeerClaims
 from inference.domain.upstream_errors import error_of_status
 
 from tests.unit.inference.workers import PIECES, TEXT, DyingLog, FakeModels, Run, World, new_world
@@ -98,6 +103,35 @@ async def test_two_deaths_in_a_row_at_every_pair_of_writes(continuation: Continu
 
     pairs = [(first, second) for first in range(2, WRITES, 2) for second in range(2, WRITES, 3)]
     await asyncio.gather(*(case(first, second) for first, second in pairs))
+
+
+async def test_a_worker_whose_death_is_doubtful_is_waited_for(world: World) -> None:
+    """It is connecting again: what it works on is delivered to another one, which asks until it is back."""
+    models = FakeModels(hold_at=12)
+    first = await world.worker(models, patience=1000)
+    run = await world.run()
+    await models.held.wait()
+    second = await world.worker(models, patience=1000)
+    answer = world.broker.answers.pop(adopt_subject(first.bus.name))
+    await world.broker.doubt(first.bus.name)
+    await asyncio.sleep(0.2)
+    world.broker.answers[adopt_subject(first.bus.name)] = answer
+    models.go_on.set()
+    await run.settled()
+    state = await check_whole(run)
+    assert (state.attempt, len(models.calls)) == (1, 1)
+    assert second.claims.lost_since(first.bus.name) is None
+
+
+async def test_one_that_is_surely_dead_is_not_waited_for_unless_it_answers(world: World) -> None:
+    worker = await world.worker(FakeModels())
+    claims = PeerClaims()
+    peers = BusPeers(world.outside, claims, patience=1000)
+    for name in ("dead-1", worker.bus.name):
+        claims.lose(name, time.monotonic() - 1)
+        assert await peers.adopt(name, new_id("run"), "reply", 1) == "no"
+    assert claims.lost_since("dead-1") is not None
+    assert claims.lost_since(worker.bus.name) is None
 
 
 async def test_a_prefix_is_gone_on_from_and_a_retraction_takes_back(world: World) -> None:

@@ -336,6 +336,7 @@ class World:
         agents: Agents = AGENTS,
         budgets: Budgets | None = None,
         max_output_tokens: int | None = None,
+        patience: float = 0.3,
     ) -> Worker:
         """One more worker, taking commands at once."""
         bus = MemoryBus(f"inference-{len(self._stack) + 1}", self.broker)
@@ -358,7 +359,7 @@ class World:
             parts,
             worker=bus.name,
             running=running,
-            peers=BusPeers(bus, claims.is_lost, patience=0.3),
+            peers=BusPeers(bus, claims, patience=patience),
             telemetry=NoTelemetry(),
         )
         worker = Worker(bus, models, running, claims, executor, run_log)

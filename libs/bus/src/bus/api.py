@@ -198,9 +198,13 @@ class Bus(Protocol):
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Answer requests on a core subject."""
 
-    async def on_disconnect(self, heard: Callable[[str], Awaitable[None]]) -> None:
-        """Call `heard` with the name of every client whose connection the server lost (death notices). Does nothing where
-        the server gives none; redelivery after ack_wait remains."""
+    async def on_disconnect(
+        self, heard: Callable[[str], Awaitable[None]], *, doubtful: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
+        """Call `heard` with the name of every client whose connection the server lost (death notices). With `doubtful`, that
+        is called instead where the client may well live and be connecting again: the server ended the connection, nothing
+        was ever sent on it, or this process has just reconnected itself. Does nothing where the server gives no notices;
+        redelivery after ack_wait remains."""
 
     def follow_stream(
         self, stream: str, subject_filter: str, *, after: int = 0

@@ -88,7 +88,7 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
         budgets=budgets,
         timers=bus,
     )
-    peers, telemetry = BusPeers(bus, claims.is_lost), MeasuredAttempts(AttemptSpans())
+    peers, telemetry = BusPeers(bus, claims), MeasuredAttempts(AttemptSpans())
     executor = RunExecutor(parts, worker=bus.name, running=running, peers=peers, telemetry=telemetry)
     legacy = LegacySync(
         parts, worker=bus.name, peers=peers, telemetry=telemetry, commands=bus.run_log, conversation=channel

@@ -1,7 +1,6 @@
 """The Bus over one connection to NATS."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -23,6 +22,7 @@ from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
 from bus.jetstream.dead_letter_desk import DeadLetterDesk
 from bus.jetstream.dead_letters import DeadLetters
+from bus.jetstream.death_notices import SETTLED_SECONDS, read_notice
 from bus.jetstream.direct_get import Reader
 from bus.jetstream.follow import live_entry_of
 from bus.jetstream.followers import Followers
@@ -215,14 +215,15 @@ class JetStreamBus:
 
         await self._connection.subscribe(subject, heard)
 
-    async def on_disconnect(self, heard: Callable[[str], Awaitable[None]]) -> None:
-        async def tell(name: str) -> None:
-            await heard(name)
-
+    async def on_disconnect(
+        self, heard: Callable[[str], Awaitable[None]], *, doubtful: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
         def notice(message: Msg) -> None:
-            name = client_name_of(message.data)
-            if name and name != self.name:
-                self._run_in_background(tell(name))
+            death = read_notice(message.data)
+            if death is None or death.name == self.name:
+                return
+            is_certain = death.is_certain and self._connection.stood_for >= SETTLED_SECONDS
+            self._run_in_background(heard(death.name) if is_certain or doubtful is None else doubtful(death.name))
 
         await self._connection.subscribe(DEATH_NOTICES, notice)
 
@@ -293,12 +294,3 @@ async def connect(
     except (BusError, UnavailableError):
         await connection.drain()
         raise
-
-
-def client_name_of(notice: bytes) -> str:
-    """The client's name in a server's disconnect event; empty where it has none."""
-    try:
-        client = json.loads(notice)["client"]
-        return str(client.get("name") or "")
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return ""

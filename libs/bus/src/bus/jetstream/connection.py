@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import time
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -49,6 +50,12 @@ class Connection:
         self._denied: list[Callable[[str], None]] = []
         self._last_error: Exception | None = None
         self._leaving = False
+        self._regained_at = float("-inf")
+
+    @property
+    def stood_for(self) -> float:
+        """Seconds since it was regained; without end where it was never lost."""
+        return time.monotonic() - self._regained_at
 
     @property
     def connected(self) -> bool:
@@ -172,6 +179,7 @@ class Connection:
 
     async def on_regained(self) -> None:
         """The connection stands again, subscriptions included."""
+        self._regained_at = time.monotonic()
         self._up.set()
         metrics.set_to(Metric.NATS_CONNECTED, 1)
         metrics.add(Metric.NATS_RECONNECTS)
@@ -240,7 +248,7 @@ class Connection:
 def pick_server(servers: list[Server], _: dict[str, Any]) -> tuple[Server, float]:
     """A server at random, after a wait that grows with the failures and is never the same for two clients."""
     choice = random.choice(servers)  # noqa: S311  # no secret
-    longest = min(LONGEST_RECONNECT_WAIT, 0.1 * 2.0 ** min(choice.reconnects, 6))
+    longest = min(LONGEST_RECONNECT_WAIT, 0.05 * 2.0 ** min(choice.reconnects, 6))
     return choice, random.uniform(0.01, longest)  # noqa: S311  # no secret
 
 

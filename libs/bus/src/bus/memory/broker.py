@@ -23,7 +23,7 @@ class Broker:
         self.streams = {stream.name: MemoryStream(stream) for stream in streams}
         self.consumers: dict[tuple[str, str], MemoryConsumer] = {}
         self.answers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
-        self.death_listeners: dict[str, Callable[[str], Awaitable[None]]] = {}
+        self.death_listeners: dict[str, tuple[Callable[[str], Awaitable[None]], Callable[[str], Awaitable[None]]]] = {}
         self.told: list[tuple[str, bytes]] = []
         self.timers = MemoryTimers(self.streams.get(topology.TIMERS.name))
         for config in consumers:
@@ -42,7 +42,12 @@ class Broker:
     async def announce_death(self, name: str) -> None:
         """Tell every other connection that the one of this name is gone."""
         self.death_listeners.pop(name, None)
-        await asyncio.gather(*(heard(name) for heard in self.death_listeners.values()))
+        await asyncio.gather(*(heard(name) for heard, _ in self.death_listeners.values()))
+
+    async def doubt(self, name: str) -> None:
+        """Tell every other connection that the one of this name is gone, and may come back."""
+        told = [doubtful for other, (_, doubtful) in self.death_listeners.items() if other != name]
+        await asyncio.gather(*(doubtful(name) for doubtful in told))
 
     def close(self) -> None:
         """Cancel every lease and timer. Call it at the end of a test."""

@@ -187,8 +187,10 @@ class MemoryBus:
         self.broker.answers[subject] = answer
         self._served.append(subject)
 
-    async def on_disconnect(self, heard: Callable[[str], Awaitable[None]]) -> None:
-        self.broker.death_listeners[self._name] = heard
+    async def on_disconnect(
+        self, heard: Callable[[str], Awaitable[None]], *, doubtful: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
+        self.broker.death_listeners[self._name] = (heard, doubtful or heard)
 
     def follow_stream(
         self, stream: str, subject_filter: str, *, after: int = 0

@@ -1,7 +1,7 @@
 """Asking the other workers, and what is asked, as it travels."""
 
 import asyncio
-from collections.abc import Callable
+import time
 from typing import Final
 
 import msgspec
@@ -9,13 +9,20 @@ from bus.api import Bus
 from contracts.subjects import adopt_subject
 
 from inference.domain.adoption import AdoptAnswer
+from inference.domain.peers import PeerClaims
 
 ANSWER_SECONDS: Final = 1.0
 """A worker that executes a run answers in a few milliseconds; one that does not within this time is stuck or gone."""
+STUCK_SECONDS: Final = 0.9 * ANSWER_SECONDS
+"""No answer after so long: it listens and is stuck. Sooner, nobody listens, or the question was lost with the connection."""
 
-RETURN_SECONDS: Final = 3.0
+RETURN_SECONDS: Final = 4.0
 """Longer than a connection takes to come back once the broker is there again."""
+BLIP_SECONDS: Final = 0.06
+"""Longer than a connection takes to come back at once."""
+OUTAGE_SECONDS: Final = 30.0
 ASK_AGAIN_SECONDS: Final = 0.1
+ASK_LOST_SECONDS: Final = 0.02
 
 
 class AdoptQuestion(msgspec.Struct, kw_only=True):
@@ -35,15 +42,15 @@ _replies = msgspec.json.Decoder(_Reply)
 
 
 class BusPeers:
-    """Implements ports.Peers. `is_lost`: whether a worker is said to be dead. `patience`: for how many seconds one that is
-    not said to be is asked again while nobody listens there.
+    """Implements ports.Peers. `patience`: for how many seconds a worker is asked again while nobody listens there.
 
     After an outage of the broker all workers come back within seconds of each other, and the first one back is delivered
-    what the others still work on.
+    what the others still work on. One that is said to be dead is asked for a moment only: as long as a living one needs to
+    connect again after a blip.
     """
 
-    def __init__(self, bus: Bus, is_lost: Callable[[str], bool], *, patience: float = RETURN_SECONDS) -> None:
-        self._bus, self._is_lost, self._patience = bus, is_lost, patience
+    def __init__(self, bus: Bus, claims: PeerClaims, *, patience: float = RETURN_SECONDS) -> None:
+        self._bus, self._claims, self._patience = bus, claims, patience
 
     async def adopt(self, worker: str, run_id: str, reply: str, stream_sequence: int) -> AdoptAnswer:
         """See ports.Peers."""
@@ -51,23 +58,28 @@ class BusPeers:
         data = await self._ask(worker, msgspec.json.encode(question))
         if data is None:
             return "no"
+        self._claims.find(worker)
         try:
             return _replies.decode(data).answer
         except msgspec.DecodeError:
             return "no"
 
     async def _ask(self, worker: str, question: bytes) -> bytes | None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = time.monotonic()
+        patient_until = began + self._patience
         while True:
-            asked = loop.time()
+            asked = time.monotonic()
             data = await self._bus.request(adopt_subject(worker), question, timeout=ANSWER_SECONDS)
-            # No answer at all, and only after a while: it listens and is stuck.
-            if data is not None or loop.time() - asked > ANSWER_SECONDS / 2:
+            now = time.monotonic()
+            if data is not None or now - asked >= STUCK_SECONDS:
                 return data
-            if self._is_lost(worker) or loop.time() - began > self._patience:
+            if not self._bus.connected and now - began < OUTAGE_SECONDS:
+                # It is this process that nobody hears; of the other one nothing is known.
+                patient_until = now + self._patience
+            lost_since = self._claims.lost_since(worker)
+            if now >= (patient_until if lost_since is None else lost_since + BLIP_SECONDS):
                 return None
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            await asyncio.sleep(ASK_AGAIN_SECONDS if lost_since is None else ASK_LOST_SECONDS)
 
 
 def decode_question(data: bytes) -> AdoptQuestion:

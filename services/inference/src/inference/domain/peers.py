@@ -20,7 +20,7 @@ class PeerClaims:
     def __init__(self) -> None:
         self._by_run: dict[str, PeerClaim] = {}
         self._released: dict[str, int] = {}
-        self._lost: dict[str, None] = {}
+        self._lost: dict[str, float] = {}
 
     def hear(self, claim: PeerClaim, *, released: bool) -> None:
         """A claim, or the mark that one was released; an older one than known changes nothing."""
@@ -40,15 +40,19 @@ class PeerClaims:
         while len(self._released) > 10_000:
             del self._released[next(iter(self._released))]
 
-    def lose(self, worker: str) -> None:
-        """The worker is said to be dead; what it claims from now on shows that it is not."""
-        self._lost[worker] = None
+    def lose(self, worker: str, told_at: float) -> None:
+        """The worker is said to be dead, since `told_at`; what it claims or answers from now on shows that it is not."""
+        self._lost[worker] = told_at
         if len(self._lost) > 1000:
             del self._lost[next(iter(self._lost))]
 
-    def is_lost(self, worker: str) -> bool:
-        """Said to be dead."""
-        return worker in self._lost
+    def find(self, worker: str) -> None:
+        """It lives, or may do."""
+        self._lost.pop(worker, None)
+
+    def lost_since(self, worker: str) -> float | None:
+        """Since when it is said to be dead; None where it is not."""
+        return self._lost.get(worker)
 
     def of(self, worker: str) -> list[PeerClaim]:
         """What that worker holds."""

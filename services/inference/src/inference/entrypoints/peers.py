@@ -1,6 +1,7 @@
 """What a worker hears of the others: their claims, their deaths, their questions."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -38,7 +39,10 @@ async def hearing_peers(
         _hear(bus, claims, running, entry)
 
     async def lost(worker: str) -> None:
-        await free_dead_runs(claims, worker, bus.nak)
+        await free_dead_runs(claims, worker, bus.nak, told_at=time.monotonic())
+
+    async def doubted(worker: str) -> None:
+        await free_dead_runs(claims, worker, bus.nak, told_at=None)
 
     async def answer(data: bytes) -> bytes:
         try:
@@ -50,7 +54,7 @@ async def hearing_peers(
 
     await bus.serve(adopt_subject(bus.name), answer)
     async with bus.watch_live(LIVE_CLAIMS, heard):
-        await bus.on_disconnect(lost)
+        await bus.on_disconnect(lost, doubtful=doubted)
         past = asyncio.create_task(_catch_up(bus, claims, heard, lost))
         try:
             yield

@@ -19,10 +19,15 @@ async def free_dead_runs(
     worker: str,
     nak: Callable[[str], Awaitable[None]],
     *,
+    told_at: float | None,
     choose: Callable[[], float] = random.random,
 ) -> int:
-    """Nak what `worker` still holds; how many. A false alarm is harmless: whoever takes a run asks its holder first."""
-    claims.lose(worker)
+    """Nak what `worker` still holds; how many. Whoever is given it asks `worker` first: for a moment where it was told dead
+    `told_at`, with patience where that is doubtful (None)."""
+    if told_at is None:
+        claims.find(worker)
+    else:
+        claims.lose(worker, told_at)
     held = claims.of(worker)
     if not held:
         return 0
@@ -32,5 +37,5 @@ async def free_dead_runs(
         if claims.is_current(claim):
             await nak(claim.delivery)
             freed += 1
-    logger.info("runs.freed", of_worker=worker, runs=freed)
+    logger.info("runs.freed", of_worker=worker, runs=freed, doubtful=told_at is None)
     return freed

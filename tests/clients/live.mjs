@@ -155,7 +155,8 @@ async function responses(request) {
 
 const agents = new Map();
 
-// An AG-UI agent: "run" { text, threadId }, "answer" { resume } to interrupts, or "resume" { run } by GET, keeping its messages.
+// An AG-UI agent: "run" { text, threadId, tools? }, "tell" { results } of its tools' calls, "answer" { resume } to interrupts, or
+// "resume" { run } by GET, keeping its messages.
 async function agui(request) {
   const seen = [];
   const headers = { authorization: `Bearer ${request.token}` };
@@ -169,10 +170,15 @@ async function agui(request) {
       fetch(`http://gateway/agui/runs/${request.run}/events`, { method: "GET", headers: init.headers, signal: init.signal });
   } else if (request.what === "run") {
     agent.addMessage({ id: crypto.randomUUID(), role: "user", content: request.text });
+  } else if (request.what === "tell") {
+    for (const [toolCallId, content] of Object.entries(request.results)) {
+      agent.addMessage({ id: crypto.randomUUID(), role: "tool", toolCallId, content });
+    }
   }
-  const outcome = { error: null, runError: null, outcome: null, run: null, interrupts: [] };
+  const outcome = { error: null, runError: null, outcome: null, run: null, interrupts: [], pending: [] };
+  const more = { ...(request.what === "answer" ? { resume: request.resume } : {}), tools: request.tools ?? [] };
   try {
-    await agent.runAgent(request.what === "answer" ? { resume: request.resume } : {}, {
+    await agent.runAgent(more, {
       onRunStartedEvent: ({ event }) => {
         outcome.run = event.metadata?.everthread?.run_id ?? null;
       },
@@ -182,6 +188,7 @@ async function agui(request) {
       onRunFinishedEvent: ({ event }) => {
         outcome.outcome = event.outcome?.type ?? null;
         outcome.interrupts = event.outcome?.interrupts ?? [];
+        outcome.pending = event.outcome?.pendingToolCallIds ?? [];
       },
     });
   } catch (error) {

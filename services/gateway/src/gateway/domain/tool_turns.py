@@ -22,9 +22,13 @@ class ToolTurns:
         """The ids of the calls that have no result yet."""
         return list(self._open)
 
-    def say(self, role: str, text: str) -> None:
-        """A message of text."""
-        self.items.append(Earlier(role, text))
+    def say(self, role: str, text: str, stored_id: str = "") -> None:
+        """A message of text; `stored_id` where it is one of ours."""
+        self.items.append(Earlier(role, text, stored_id))
+
+    def forget_open(self) -> None:
+        """Whoever speaks next does not wait for results."""
+        self._open.clear()
 
     def call(self, call: ToolCallPart) -> bool:
         """A call that the assistant makes in what it is saying; False where the id is in use already."""
@@ -44,9 +48,9 @@ class ToolTurns:
         call = self._open.get(call_id)
         return None if call is None else call.name
 
-    def result(self, call_id: str, output: str) -> None:
-        """What came of an open call."""
-        result = result_of(self._open.pop(call_id), output)
+    def result(self, call_id: str, output: str, *, error: str | None = None) -> None:
+        """What came of an open call: an output, or why it failed."""
+        result = result_of(self._open.pop(call_id), output, error)
         if not self.items or self.items[-1].role != "tool":
             self.items.append(Earlier("tool", ""))
         last = self.items[-1]
@@ -58,8 +62,10 @@ class ToolTurns:
         self._open[call.tool_call_id] = call
 
 
-def result_of(call: ToolCallPart, output: str) -> ToolCallPart:
+def result_of(call: ToolCallPart, output: str, error: str | None = None) -> ToolCallPart:
     """The end of a call that was left to the client."""
+    if error:
+        return ToolCallPart(tool_call_id=call.tool_call_id, name=call.name, state="error", error=error)
     return ToolCallPart(tool_call_id=call.tool_call_id, name=call.name, state="completed", output=output)
 
 
@@ -77,3 +83,10 @@ def call_of(call_id: str, name: str, arguments: str) -> ToolCallPart:
 def pending_calls(parts: list[Part]) -> list[ToolCallPart]:
     """The calls of a stored answer that were left to the client."""
     return [part for part in parts if isinstance(part, ToolCallPart) and part.state == "pending"]
+
+
+def results_in(message: Earlier) -> tuple[ToolCallPart, ...]:
+    """What came of tool calls; nothing where the message is not that."""
+    if message.role != "tool":
+        return ()
+    return tuple(part for part in message.parts if isinstance(part, ToolCallPart))

@@ -5,83 +5,55 @@ ended: RUN_STARTED, MESSAGES_SNAPSHOT, open items again, then the tail. `{run}` 
 RUN_STARTED's metadata.
 """
 
+import asyncio
 import re
 from typing import Any, Final
 
 import msgspec
+from contracts.client_tools import is_results
 from contracts.codes import Code
 from contracts.commands import CancelRun, DecideApproval, ProvideInput
 from contracts.ids import RUN, InvalidIdError, check_id
+from contracts.parts import ToolCallPart
 from starlette.types import Send
 
 from gateway.domain import dismissals
-from gateway.domain.chat_ids import stored_message_of, thread_of_chat
+from gateway.domain.brought_tools import check_names
+from gateway.domain.chat_ids import thread_of_chat
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.agui import AguiMapping
-from gateway.domain.protocols.agui_messages import run_messages
+from gateway.domain.protocols.agui_messages import run_messages, tool_message
 from gateway.domain.protocols.frame import FramePlace
 from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import parts_of
+from gateway.domain.tool_turns import pending_calls, results_in
+from gateway.entrypoints.agui_input import (
+    AguiMessage,
+    Kept,
+    ResumeEntry,
+    RunAgentInput,
+    check_request,
+    kept_ids,
+    only_open,
+    read_messages,
+    read_request,
+    read_tools,
+    read_turns,
+)
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.protocol_answers import answer_wait
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
-from gateway.handlers.send_from_client import Earlier, FromClient, send_from_client
+from gateway.handlers.send_from_client import FromClient, send_from_client
 from gateway.ports import FrameViewer
 
 PROTOCOL: Final = "agui"
-KEPT_CHARACTERS: Final = 2500
+NEWEST: Final = 50
+"""Messages among which the answer is looked for that a client brings results for."""
+RECORD_SECONDS: Final = 5.0
+RECORD_LOOK_SECONDS: Final = 0.02
 _EVENTS: Final = re.compile(r"/runs/([^/]+)/events")
-
-
-class AguiMessage(msgspec.Struct, rename="camel"):
-    """A message as the client has it. Content of several parts is read as its texts."""
-
-    id: str
-    role: str
-    content: Any = None
-
-    @property
-    def text(self) -> str:
-        """Its text."""
-        if isinstance(self.content, str):
-            return self.content
-        if not isinstance(self.content, list):
-            return ""
-        return "".join(str(part.get("text", "")) for part in self.content if isinstance(part, dict))
-
-
-class ResumeEntry(msgspec.Struct, rename="camel"):
-    """What became of an interrupt: an approval's payload is `{"approved": …, "reason": …}`, an input's whatever was asked for."""
-
-    interrupt_id: str
-    status: str = "resolved"
-    payload: Any = None
-
-
-class RunAgentInput(msgspec.Struct, rename="camel"):
-    """A request to run an agent. `state` and `forwardedProps` are the client's own; nothing here reads them."""
-
-    thread_id: str
-    run_id: str
-    messages: list[msgspec.Raw]
-    tools: list[Any] = []
-    context: list[Any] = []
-    resume: list[ResumeEntry] = []
-
-
-class _Kept(msgspec.Struct):
-    """What is kept with the run (`Run.client`): how the client calls it, and the messages that are not the assistant's. A
-    snapshot must name them as the client does, or it would put them behind what the client has."""
-
-    agui_thread: str
-    agui_run: str
-    agui_ids: list[str] = []
-
-
-_decoder: Final = msgspec.json.Decoder(RunAgentInput)
-_message_decoder: Final = msgspec.json.Decoder(AguiMessage)
 
 
 class AguiDoor:
@@ -121,12 +93,12 @@ class AguiDoor:
             raise Refusal(Code.NOT_FOUND, "There is nothing at this path.")
 
     async def _run(self, request: Request) -> None:
-        asked = _read(request.body)
-        messages = _messages(asked)
+        asked = read_request(request.body)
+        messages = read_messages(asked)
         if asked.resume:
             await self._answer(request, asked)
             return
-        wanted = _wanted(asked, messages, request.principal)
+        wanted = await self._wanted(asked, messages, request.principal)
         history = [msgspec.json.decode(message) for message in asked.messages]
         request.take_message()
         wanted = await request.with_path(wanted)
@@ -147,9 +119,56 @@ class AguiDoor:
         finally:
             self._streams.leave(request.principal)
 
+    async def _wanted(self, asked: RunAgentInput, messages: list[AguiMessage], principal: Principal) -> FromClient:
+        check_request(asked)
+        tools = read_tools(asked.tools)
+        items = read_turns(messages)
+        if not messages or messages[-1].role not in ("user", "tool"):
+            raise Refusal(Code.MESSAGE_EMPTY, "The last message must be a user's, or what came of a tool call.")
+        thread_id = thread_of_chat(principal.user_id, PROTOCOL, asked.thread_id)
+        asked_of = next((item.stored_id for item in reversed(items) if item.stored_id), "")
+        if asked_of and any(item.role == "tool" for item in items[-2:]):
+            open_calls = await self._left_to_client(principal.user_id, thread_id, asked_of)
+            if open_calls is not None:
+                items = only_open(items, open_calls)
+        if items[-1].role not in ("user", "tool"):
+            raise Refusal(Code.BODY_INVALID, "The last message answers no call that was left to this client.")
+        await check_names(self._wiring.agents, "", tools)
+        last = items[-1]
+        return FromClient(
+            thread_id=thread_id,
+            content=last.content,
+            results=results_in(last),
+            earlier=items[:-1],
+            key=f"{asked.run_id}:{messages[-1].id}",
+            client=msgspec.json.encode(kept_ids(asked, messages)).decode(),
+            roles=(principal.role,),
+            tools=tools,
+        )
+
+    async def _left_to_client(self, user_id: str, thread_id: str, message_id: str) -> set[str] | None:
+        """The calls of a stored answer that the client was left with; None where it is not in the thread. The end of an answer is
+        shown before it is stored, and a client goes on at once."""
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                while True:
+                    newest = await self._doors.threads.last_messages(user_id, thread_id, limit=NEWEST)
+                    found = next((message for message in newest if message.id == message_id), None)
+                    if found is None:
+                        return None
+                    if found.status not in ("pending", "generating"):
+                        return {call.tool_call_id for call in pending_calls(parts_of(found))}
+                    await asyncio.sleep(RECORD_LOOK_SECONDS)
+        except TimeoutError:
+            raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.") from None
+        except Refusal as refusal:
+            if refusal.code is Code.THREAD_NOT_FOUND:
+                return None
+            raise
+
     async def _answer(self, request: Request, asked: RunAgentInput) -> None:
         """Answer the interrupts of the thread's last run; its next segment is this AG-UI run."""
-        _check(asked)
+        check_request(asked)
         user_id = request.principal.user_id
         thread_id = thread_of_chat(user_id, PROTOCOL, asked.thread_id)
         last = await self._doors.threads.last_messages(user_id, thread_id, limit=2)
@@ -157,7 +176,7 @@ class AguiDoor:
         if not run_id:
             raise Refusal(Code.RUN_NOT_WAITING, "Nothing waits for an answer in this thread.")
         run, stored = await self._wiring.conversation.get_run(user_id, run_id)
-        history = await self._history(user_id, run, _kept_of(run).agui_ids)
+        history = await self._history(user_id, run, _kept_of(run))
         self._streams.enter(request.principal)
         try:
 
@@ -196,7 +215,7 @@ class AguiDoor:
         except InvalidIdError as error:
             raise Refusal(Code.RUN_NOT_FOUND, "There is no such run.") from error
         kept = _kept_of(run)
-        history = await self._history(user_id, run, kept.agui_ids)
+        history = await self._history(user_id, run, kept)
         self._streams.enter(request.principal)
         try:
 
@@ -222,9 +241,9 @@ class AguiDoor:
             dismissed=dismissals.agui,
         )
 
-    async def _history(self, user_id: str, run: Run, client_ids: list[str]) -> list[dict[str, Any]]:
-        """The stored conversation before a run's answer, along its branch, as AG-UI messages; `client_ids` are the client's
-        names of the newest messages that are not the assistant's, oldest first."""
+    async def _history(self, user_id: str, run: Run, kept: Kept) -> list[dict[str, Any]]:
+        """The stored conversation before a run's answer, along its branch, as AG-UI messages; `kept` are the client's names of
+        the newest messages that are not the assistant's."""
         known: dict[str, Message] = {}
         cursor = ""
         while True:
@@ -235,7 +254,7 @@ class AguiDoor:
                 break
         branch: list[Message] = []
         names: dict[str, str] = {}
-        left = list(client_ids)
+        left = list(kept.agui_ids)
         message = known.get(run.question_id)
         while message is not None:
             branch.append(message)
@@ -248,6 +267,11 @@ class AguiDoor:
                 history += run_messages(
                     message.id, [(number, part, None) for number, part in enumerate(parts_of(message))]
                 )
+            elif is_results(message.role, parts := parts_of(message)):
+                for part in parts:
+                    if isinstance(part, ToolCallPart):
+                        told = tool_message(part)
+                        history.append(told | {"id": kept.agui_results.get(part.tool_call_id, told["id"])})
             else:
                 identity = names.get(message.id, message.id)
                 # What a service appended is no result of a call that the client knows.
@@ -256,12 +280,12 @@ class AguiDoor:
         return history
 
 
-def _kept_of(run: Run) -> _Kept:
+def _kept_of(run: Run) -> Kept:
     """What was kept with the run; its own ids where another door made it."""
     try:
-        return msgspec.json.decode(run.client or "{}", type=_Kept)
+        return msgspec.json.decode(run.client or "{}", type=Kept)
     except msgspec.DecodeError:
-        return _Kept(run.thread_id, run.id)
+        return Kept(run.thread_id, run.id)
 
 
 def _command_of(entry: ResumeEntry, reason: str, user_id: str) -> ProvideInput | DecideApproval | CancelRun:
@@ -279,62 +303,3 @@ def _command_of(entry: ResumeEntry, reason: str, user_id: str) -> ProvideInput |
         by=user_id,
         at="",
     )
-
-
-def _read(body: bytes) -> RunAgentInput:
-    try:
-        return _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise Refusal(Code.BODY_INVALID, f"The body is no RunAgentInput: {error}.") from error
-
-
-def _messages(asked: RunAgentInput) -> list[AguiMessage]:
-    try:
-        return [_message_decoder.decode(message) for message in asked.messages]
-    except msgspec.DecodeError as error:
-        raise Refusal(Code.BODY_INVALID, f"A message is not one of AG-UI's: {error}.") from error
-
-
-def _check(asked: RunAgentInput) -> None:
-    for name, value in (("tools", asked.tools), ("context", asked.context)):
-        if value:
-            raise Refusal(Code.BODY_INVALID, f"`{name}` is not supported by this door yet; leave it empty.")
-    if not asked.thread_id or not asked.run_id or len(asked.thread_id) > 500 or len(asked.run_id) > 500:
-        raise Refusal(Code.BODY_INVALID, "threadId and runId are texts of 1 to 500 characters.")
-
-
-def _wanted(asked: RunAgentInput, messages: list[AguiMessage], principal: Principal) -> FromClient:
-    _check(asked)
-    if not messages or messages[-1].role != "user":
-        raise Refusal(Code.MESSAGE_EMPTY, "The last message must be a user's.")
-    last = messages[-1]
-    kept = _Kept(asked.thread_id, asked.run_id, _newest(messages))
-    return FromClient(
-        thread_id=thread_of_chat(principal.user_id, PROTOCOL, asked.thread_id),
-        content=last.text,
-        earlier=[_earlier(message) for message in messages[:-1] if message.role in _ROLES],
-        key=f"{asked.run_id}:{last.id}",
-        client=msgspec.json.encode(kept).decode(),
-        roles=(principal.role,),
-    )
-
-
-_ROLES: Final = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
-
-
-def _newest(messages: list[AguiMessage]) -> list[str]:
-    """The ids of the messages that are not the assistant's, as many of the newest as there is room for."""
-    ids: list[str] = []
-    size = 0
-    for message in reversed(messages):
-        if message.role in ("system", "developer", "user"):
-            size += len(message.id) + 3
-            if size > KEPT_CHARACTERS:
-                break
-            ids.append(message.id)
-    return ids[::-1]
-
-
-def _earlier(message: AguiMessage) -> Earlier:
-    stored = stored_message_of(message.id) if message.role == "assistant" else ""
-    return Earlier(_ROLES[message.role], message.text, stored)

@@ -9,11 +9,12 @@ from gateway.domain import dismissals
 from gateway.domain.brought_tools import check_names
 from gateway.domain.protocols.frame import DONE, FramePlace
 from gateway.domain.protocols.openai_chat import ChatMapping, FinishMapping, completion
+from gateway.domain.tool_turns import results_in
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.openai_errors import ParameterRefusal, failure_of
 from gateway.entrypoints.openai_input import flag_parameter, model_of, read_parameters
 from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
-from gateway.entrypoints.openai_turns import read_chat_messages, results_in
+from gateway.entrypoints.openai_turns import read_chat_messages
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.send_from_client import FromClient, send_from_client

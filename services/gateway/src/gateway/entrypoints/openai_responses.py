@@ -26,13 +26,12 @@ from gateway.domain.protocols.openai_response_object import (
 from gateway.domain.protocols.openai_responses import ResponsesMapping
 from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import parts_of
-from gateway.domain.tool_turns import ToolTurns, pending_calls
+from gateway.domain.tool_turns import ToolTurns, pending_calls, results_in
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.openai_errors import ParameterRefusal
 from gateway.entrypoints.openai_input import flag_parameter, model_of, read_parameters, text_parameter
 from gateway.entrypoints.openai_response_input import input_items, read_input
 from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
-from gateway.entrypoints.openai_turns import results_in
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run

@@ -19,7 +19,7 @@ _FIELDS: Final = frozenset({"name", "description", "parameters", "strict"})
 def read_tools(wanted: Mapping[str, Any], shape: Shape, model: Model | None) -> ClientTools | None:
     """What a request brings for the model to call, None for nothing; raises ParameterRefusal. `model` is the one asked for."""
     given = wanted.get("tools")
-    if not given:
+    if given is None:
         for name in ("tool_choice", "parallel_tool_calls"):
             if name in wanted:
                 raise ParameterRefusal(

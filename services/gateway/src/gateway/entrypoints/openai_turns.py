@@ -13,13 +13,6 @@ from gateway.entrypoints.openai_input import read_items, read_message, read_text
 ID_CHARACTERS: Final = 200
 
 
-def results_in(message: Earlier) -> tuple[ToolCallPart, ...]:
-    """What came of tool calls; nothing where the message is not that."""
-    if message.role != "tool":
-        return ()
-    return tuple(part for part in message.parts if isinstance(part, ToolCallPart))
-
-
 def read_chat_messages(given: object) -> list[Earlier]:
     """The `messages` of chat.completions, results of one answer's calls as one message; raises Refusal."""
     turns = ToolTurns()

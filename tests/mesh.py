@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from everthread.home import Home
+from everthread.keys import development_token
+from everthread.ps import current
+from everthread.state import public
 
 from tests.sse import Frame, frames
 
@@ -66,10 +70,10 @@ class Mesh:
         )
 
     def ps(self) -> dict[str, dict[str, Any]]:
-        """`everthread ps --json` by name."""
-        result = self.command("ps", "--json")
-        assert result.returncode == 0, result.stderr
-        return {part["name"]: part for part in json.loads(result.stdout)}
+        """What `everthread ps --json` prints, by name, looked at in this process: tests ask it some hundred times."""
+        running = current(Home(self.home))
+        assert running is not None, f"no mesh runs in {self.home}"
+        return {str(part["name"]): part for part in public(running.parts)}
 
     def health_ports(self) -> dict[str, int]:
         """Where each part tells whether it is ready and what it counts, from the supervisor's own state."""
@@ -100,9 +104,7 @@ class Mesh:
 
     def token(self, user: str = "demo", role: str = "user") -> str:
         if (user, role) not in self.tokens:
-            result = self.command("token", "--user", user, "--role", role)
-            assert result.returncode == 0, result.stderr
-            self.tokens[user, role] = result.stdout.strip()
+            self.tokens[user, role] = development_token(Home(self.home), user=user, role=role, ttl="12h")
         return self.tokens[user, role]
 
     def client(self, gateway: int = 0, user: str = "demo") -> httpx2.AsyncClient:

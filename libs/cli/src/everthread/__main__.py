@@ -8,6 +8,7 @@ from everthread.errors import EXIT_INTERRUPTED, RefusedError
 def main() -> None:
     """Run the command that the arguments name. Refusals are one sentence on stderr and an exit code, never a traceback."""
     from everthread.commands import app
+    from everthread.demo_commands import app as demo
     from everthread.operations_commands import app as operations
     from everthread.rollout_commands import app as rollout
     from everthread.run_commands import letters
@@ -17,6 +18,7 @@ def main() -> None:
     app.add_typer(topology)
     app.add_typer(operations)
     app.add_typer(letters)
+    app.add_typer(demo)
     try:
         app(prog_name="everthread")
     except RefusedError as error:

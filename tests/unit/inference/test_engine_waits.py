@@ -183,6 +183,15 @@ async def test_a_wait_ends_with_its_time(world: World) -> None:
     assert (ended.status, ended.waited_ms) == ("complete", 91_000)
 
 
+async def test_a_wait_longer_than_the_log_keeps_is_refused_with_a_code(world: World) -> None:
+    scene = Scene(world, 'call=wait:{"seconds":432001} then tokens=3')
+    await scene.worker()
+    ended = await (await world.run()).ended()
+    assert (ended.status, ended.content) == ("complete", expected_text("tokens=3"))
+    [part] = [part for part in ended.parts.values() if isinstance(part.value, ToolCallPart)]
+    assert (part.failure, calls_in(ended)[0].error) == ("arguments", "A wait lasts 5 days at most.")
+
+
 async def test_time_spent_waiting_does_not_count_but_time_spent_working_does(world: World) -> None:
     scene = Scene(world, f"{WAIT} call=hold:{{}}")
     await scene.worker()

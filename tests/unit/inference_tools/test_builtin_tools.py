@@ -136,12 +136,15 @@ async def test_waiting() -> None:
         ({"seconds": 1.0, "until": "2026-11-22T00:00:00Z"}, "either"),
         ({"until": "tomorrow"}, "no time"),
         ({"until": "2026-11-22T00:00:00"}, "no offset"),
+        ({"seconds": 5 * 86_400 + 1}, "5 days"),
         ({"seconds": 1e12}, "5 days"),
+        ({"until": "2026-12-24T00:00:00Z"}, "5 days"),
     ],
 )
 async def test_a_wait_that_makes_no_sense(arguments: dict[str, Any], expected: str) -> None:
-    with pytest.raises(ToolFailedError, match=expected):
+    with pytest.raises(ToolFailedError, match=expected) as wrong:
         await ask(wait_tool(now), **arguments)
+    assert wrong.value.failure == "arguments"
 
 
 async def test_handing_over_only_to_whom_the_agent_may() -> None:

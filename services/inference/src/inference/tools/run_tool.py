@@ -49,7 +49,7 @@ async def run_tool(tool: Tool, arguments: Any, context: ToolContext, *, check: A
     try:
         outcome = await tries.until_done()
     except ToolFailedError as error:
-        return _error(started_at, now(), tries.count, ToolFailure.FAILED, error.sentence)
+        return _error(started_at, now(), tries.count, error.failure, error.sentence)
     except _TimedOutError:
         sentence = f"The tool {tool.spec.name} did not answer within {tool.spec.timeout:g} seconds."
         return _error(started_at, now(), tries.count, ToolFailure.TIMEOUT, sentence)

@@ -10,18 +10,19 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from inference.tools.adapters.function_tool import FunctionTool
-from inference.tools.domain.outcome import HandOff, Suspend, ToolFailedError
+from inference.tools.domain.outcome import HandOff, Suspend, ToolFailedError, ToolFailure
 from inference.tools.ports import Now
 
 LONGEST_WAIT: Final = timedelta(days=5)
-"""Within what the stream of run logs keeps (contracts.topology.RUNS)."""
+"""Within what the stream of run logs keeps (contracts.topology.RUNS, a week): what the run has to go on with must still be
+there. For later than that there are schedules of a thread."""
 ANSWER_WITHIN: Final = timedelta(days=1)
 
 Question = Annotated[str, Field(min_length=1, max_length=2000, description="What the user reads.")]
 Options = Annotated[
     list[str] | None, Field(max_length=20, description="Answers to choose from; leave out for a free answer.")
 ]
-Seconds = Annotated[float | None, Field(gt=0, description="How long to wait.")]
+Seconds = Annotated[float | None, Field(gt=0, description="How long to wait, 432000 at most.")]
 Until = Annotated[str | None, Field(max_length=64, description="RFC 3339 time with its offset; instead of seconds.")]
 Task = Annotated[
     str, Field(min_length=1, max_length=8000, description="What it shall do, with all that it needs to know.")
@@ -60,11 +61,11 @@ def wait_tool(now: Now) -> FunctionTool:
 
     def wait(seconds: Seconds = None, until: Until = None) -> Suspend:
         if (seconds is None) == (until is None):
-            raise ToolFailedError("Give either seconds or until.")
+            raise _wrong("Give either seconds or until.")
         moment = now()
         wake_at = moment + timedelta(seconds=min(seconds, 1e9)) if seconds is not None else _parsed(until or "")
         if wake_at - moment > LONGEST_WAIT:
-            raise ToolFailedError(f"A wait lasts {LONGEST_WAIT.days} days at most.")
+            raise _wrong(f"A wait lasts {LONGEST_WAIT.days} days at most.")
         return Suspend(reason="wait", wake_at=max(moment, wake_at))
 
     return FunctionTool(
@@ -93,11 +94,15 @@ def hand_off_tool(agents: Mapping[str, str]) -> FunctionTool:
     )
 
 
+def _wrong(sentence: str) -> ToolFailedError:
+    return ToolFailedError(sentence, failure=ToolFailure.ARGUMENTS)
+
+
 def _parsed(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ToolFailedError(f"{text!r} is no time such as 2026-11-21T09:00:00+01:00.") from error
+        raise _wrong(f"{text!r} is no time such as 2026-11-21T09:00:00+01:00.") from error
     if moment.tzinfo is None:
-        raise ToolFailedError(f"{text!r} has no offset; write 2026-11-21T09:00:00+01:00, or Z for UTC.")
+        raise _wrong(f"{text!r} has no offset; write 2026-11-21T09:00:00+01:00, or Z for UTC.")
     return moment.astimezone(UTC)

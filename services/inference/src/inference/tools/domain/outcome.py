@@ -24,13 +24,15 @@ class ToolFailure(StrEnum):
 class ToolFailedError(Exception):
     """A tool says that it could not do it. The sentence is for the model, so it holds no secret.
 
-    `retryable`: the same call may succeed a little later and repeating it does no harm.
+    `retryable`: the same call may succeed a little later and repeating it does no harm. `failure` is `ARGUMENTS` where the
+    model asked for what cannot be: it counts as a wrong call.
     """
 
-    def __init__(self, sentence: str, *, retryable: bool = False) -> None:
+    def __init__(self, sentence: str, *, retryable: bool = False, failure: ToolFailure = ToolFailure.FAILED) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.retryable = retryable
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ export interface Timeline {
   status: string;
   whole: boolean;
   phases: Array<{ name: string; at: string; offset_ms: number; took_ms: number }>;
-  attempts: Array<{ attempt: number; worker: string; started_at: string; ended_at: string | null }>;
+  attempts: Array<{ attempt: number; worker: string; started_at: string; ended_at: string | null; trace_id?: string | null }>;
   steps: Array<{ step: number; kind: string; name: string; attempt: number; started_at: string; ended_at: string | null; outcome: string; finish_reason: string | null }>;
   retractions: number;
   pieces: number;

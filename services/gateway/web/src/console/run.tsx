@@ -2,8 +2,9 @@ import { useState } from "react";
 import { post } from "../lib/api";
 import { CopyButton } from "../lib/copy";
 import { count, duration } from "../lib/format";
-import { offers } from "../lib/session";
+import { offers, useSession } from "../lib/session";
 import { say } from "../lib/toast";
+import { TraceLink } from "../lib/trace";
 import type { Stopped, Timeline } from "./api";
 import { useLoad } from "./load";
 import { Ask, Facts, Link, State, View, When, type Question } from "./parts";
@@ -72,6 +73,7 @@ function spansOf(line: Timeline, now: number): { spans: Span[]; whole: number } 
 
 /** Where one run spent its time: phases, the workers that held it, the calls they made. */
 export function Run({ id }: { id: string }) {
+  const { traceUrl } = useSession();
   const [ended, setEnded] = useState(false);
   const loaded = useLoad<Timeline>(`/v1/admin/runs/${encodeURIComponent(id)}/timeline`, ended ? 0 : 1.5);
   const [question, setQuestion] = useState<Question | null>(null);
@@ -126,6 +128,18 @@ export function Run({ id }: { id: string }) {
                 ["Taken back", count(line.retractions)],
                 ["Text events", count(line.pieces)],
                 ["Thread", <code>{line.thread_id}</code>],
+                ...(traceUrl && line.attempts.some((attempt) => attempt.trace_id)
+                  ? ([
+                      [
+                        "Traces",
+                        <span className="traces">
+                          {line.attempts.map((attempt) => (
+                            <TraceLink key={attempt.attempt} id={attempt.trace_id}>{`attempt ${attempt.attempt}`}</TraceLink>
+                          ))}
+                        </span>,
+                      ],
+                    ] as const)
+                  : []),
               ]}
             />
             {!line.whole && <p className="note">The run's log has expired; this is what is kept of it.</p>}

@@ -8,6 +8,7 @@ import { Icon } from "../lib/icons";
 import { setQuery, usePlace } from "../lib/router";
 import { offers } from "../lib/session";
 import { Store, useStore } from "../lib/store";
+import { TraceLink } from "../lib/trace";
 import { Events } from "./events";
 import { Replay } from "./replay";
 import { Requests } from "./requests";
@@ -108,7 +109,7 @@ interface RunInfo {
 
 interface Timeline {
   phases: Array<{ name: string; offset_ms: number; took_ms: number }>;
-  attempts: Array<{ attempt: number; worker: string; started_at: string; ended_at: string | null }>;
+  attempts: Array<{ attempt: number; worker: string; started_at: string; ended_at: string | null; trace_id?: string | null }>;
   retractions: number;
 }
 
@@ -198,6 +199,7 @@ function Run({ run }: { run: string }) {
                 <small>
                   {new Date(attempt.started_at).toLocaleTimeString()} {attempt.ended_at ? "" : "· at work"}
                 </small>
+                <TraceLink id={attempt.trace_id}>Trace</TraceLink>
               </li>
             ))}
           </ol>

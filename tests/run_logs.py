@@ -17,7 +17,8 @@ AT = "2026-11-21T03:17:47.123Z"
 LATER = "2126-11-21T03:17:47.123Z"
 # Few letters, so that a regenerated text often begins like the one taken back; some of several bytes and code units.
 TEXTS = st.text(alphabet="ab\né😀", min_size=1, max_size=5)
-INPUTS = st.sampled_from([{"zone": "UTC"}, {}, {"q": 'a "b"', "n": [1, None]}])
+INPUTS = st.sampled_from([{"zone": "UTC"}, {}, {"q": 'a "b"', "n": [1, None]}, '{"q": "not'])
+"""The last is what a model sent that is no JSON."""
 OUTPUTS = st.sampled_from(["03:17", "", {"rows": [1, 2]}, None, 7])
 
 
@@ -76,6 +77,10 @@ def run_logs(draw: st.DrawFn, *, approvals: bool = True, max_steps: int = 3) -> 
             return _finish(draw, writer, (e.RunCancelled, e.RunFailed))
         left_to_client = draw(st.booleans())
         if calls and left_to_client:
+            # The agent's own among them are carried out all the same.
+            own = calls[1:] if draw(st.booleans()) else []
+            if own:
+                _tool_step(draw, writer, own, approvals=approvals)
             break
         if calls:
             _tool_step(draw, writer, calls, approvals=approvals)

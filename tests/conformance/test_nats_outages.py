@@ -10,12 +10,10 @@ import pytest
 from bus.api import Delivery, Done, Entry, Outcome
 from bus.errors import BusError, FencedError, UnavailableError
 from bus.jetstream import JetStreamBus, connect
-from bus.jetstream.client import NatsClient
-from bus.jetstream.connection import Connection, Notice, connection_name, inbox_prefix_of
+from bus.jetstream.client import Heard, Message, NatsClient
+from bus.jetstream.connection import Connection, connection_name, inbox_prefix_of
 from contracts import ids
 from contracts.subjects import presence_subject, run_subject, thread_events_subject
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from tests.servers import NatsServer
@@ -26,21 +24,19 @@ from .conftest import QUICK_WORK, RealWorld, Run
 class LossyConnection(Connection):
     """A connection that loses the messages `loses` says."""
 
-    def __init__(self, client: Client, name: str, inbox_prefix: str) -> None:
+    def __init__(self, client: NatsClient, name: str, inbox_prefix: str) -> None:
         super().__init__(client, name, inbox_prefix)
-        self.loses: Callable[[Msg], bool] = lambda _: False
+        self.loses: Callable[[Message], bool] = lambda _: False
         self.lost = 0
 
-    async def subscribe(
-        self, subject: str, heard: Callable[[Msg], None], *, dropped: Notice | None = None
-    ) -> Subscription:
-        def deliver(message: Msg) -> None:
+    async def subscribe(self, subject: str, heard: Heard) -> Subscription:
+        def deliver(message: Message) -> None:
             if self.loses(message):
                 self.lost += 1
             else:
                 heard(message)
 
-        return await super().subscribe(subject, deliver, dropped=dropped)
+        return await super().subscribe(subject, deliver)
 
 
 async def lossy_bus(server: NatsServer) -> tuple[LossyConnection, JetStreamBus]:
@@ -136,7 +132,7 @@ async def test_a_lost_acknowledgement_stores_nothing_twice(real_world: RealWorld
     lost: list[bytes] = []
     cuts: list[asyncio.Task[None]] = []
 
-    def loses_first(message: Msg) -> bool:
+    def loses_first(message: Message) -> bool:
         if not lost and message.subject.startswith("_INBOX"):
             lost.append(message.data)
             cuts.append(asyncio.create_task(connection.client.force_reconnect()))

@@ -156,12 +156,6 @@ class Metric(Enum):
         "A few come with every restart of the broker. Steadily rising: network, or a server that is out of memory.",
         *EVERYWHERE,
     )
-    NATS_DROPPED = _counter(
-        "everthread_nats_dropped_total",
-        "Times that messages were dropped because this process was too slow to take them. Followers fill the gap from the log.",
-        "Harmless when rare. Rising: this process is out of CPU (event loop lag); add replicas.",
-        *EVERYWHERE,
-    )
     DELIVERIES = _counter(
         "everthread_deliveries_total",
         "Deliveries handled, by consumer and how they were settled.",

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.topology import Consumer, Stream
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from ulid import ULID
 
 from bus.errors import BusError, UnavailableError
 from bus.jetstream import api_calls
 from bus.jetstream.api_calls import ApiError, call_api
-from bus.jetstream.client import NatsClient
+from bus.jetstream.client import Message, NatsClient
 from bus.jetstream.connection import Connection, connection_name, inbox_prefix_of
 from bus.jetstream.reconcile import check_server, consumer_config, stream_config
 from bus.jetstream.requests import NoAnswerError, Requests
@@ -99,7 +98,7 @@ class Administration:
 
         Raises BusError where the server refuses, UnavailableError where it falls silent in the middle.
         """
-        pieces: asyncio.Queue[Msg | None] = asyncio.Queue()
+        pieces: asyncio.Queue[Message | None] = asyncio.Queue()
         inbox = f"{self._connection.inbox_prefix}.copy.{ULID()}"
         # Its own subject, spelled out: for one that only a wildcard covers the server waits two seconds.
         subscription = await self._connection.subscribe(inbox, pieces.put_nowait)
@@ -113,7 +112,7 @@ class Administration:
         return described, self._pieces(stream, pieces, subscription)
 
     async def _pieces(
-        self, stream: str, pieces: "asyncio.Queue[Msg | None]", subscription: Subscription
+        self, stream: str, pieces: "asyncio.Queue[Message | None]", subscription: Subscription
     ) -> AsyncGenerator[bytes, None]:
         def lost() -> None:
             pieces.put_nowait(None)
@@ -194,7 +193,7 @@ def _compare(kind: str, name: str, wanted: dict[str, Any], info: dict[str, Any] 
     ]
 
 
-def _raise_if_refused(stream: str, message: Msg) -> None:
+def _raise_if_refused(stream: str, message: Message) -> None:
     if message.data:
         refusal = json.loads(message.data).get("error")
         if refusal:

@@ -11,14 +11,13 @@ from contracts import topology
 from contracts.subjects import DEATH_NOTICES, LIVE, live
 from contracts.topology import Consumer, Stream
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from ulid import ULID
 
 from bus import tracing
 from bus.api import Delivery, Entry, Outcome, Subscriber
 from bus.errors import BusError, RevisionConflictError, UnavailableError
 from bus.jetstream import erasing, looking, timers
-from bus.jetstream.client import NatsClient
+from bus.jetstream.client import Message, NatsClient
 from bus.jetstream.connection import CONNECT_BUDGET, Connection, connection_name, inbox_prefix_of
 from bus.jetstream.dead_letter_desk import DeadLetterDesk
 from bus.jetstream.dead_letters import DeadLetters
@@ -203,13 +202,13 @@ class JetStreamBus:
             raise UnavailableError(f"cannot send to {subject}: {error}") from error
 
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
-        async def reply_to(message: Msg) -> None:
+        async def reply_to(message: Message) -> None:
             try:
                 await self._requests.send(message.reply, await answer(message.data))
             except (BusError, NoAnswerError) as error:
                 logger.warning("request.unanswered", subject=message.subject, error=str(error))
 
-        def heard(message: Msg) -> None:
+        def heard(message: Message) -> None:
             if message.reply:
                 self._run_in_background(reply_to(message))
 
@@ -218,7 +217,7 @@ class JetStreamBus:
     async def on_disconnect(
         self, heard: Callable[[str], Awaitable[None]], *, doubtful: Callable[[str], Awaitable[None]] | None = None
     ) -> None:
-        def notice(message: Msg) -> None:
+        def notice(message: Message) -> None:
             death = read_notice(message.data)
             if death is None or death.name == self.name:
                 return
@@ -242,7 +241,7 @@ class JetStreamBus:
 
     @asynccontextmanager
     async def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
-        def deliver(message: Msg) -> None:
+        def deliver(message: Message) -> None:
             entry = live_entry_of(message)
             if entry is not None:
                 heard(entry)

@@ -9,15 +9,15 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import structlog
-from nats.aio.client import Client, Server
-from nats.aio.msg import Msg
+from nats.aio.client import Server
 from nats.aio.subscription import Subscription
-from nats.errors import AuthorizationError, BadSubscriptionError, Error, SlowConsumerError
+from nats.errors import AuthorizationError, BadSubscriptionError, Error
 from runtime import metrics
 from runtime.names import Metric
 from ulid import ULID
 
 from bus.errors import BusError, UnavailableError
+from bus.jetstream.client import Heard, NatsClient
 
 logger = structlog.get_logger()
 
@@ -26,9 +26,6 @@ LONGEST_RECONNECT_WAIT: Final = 2.0
 CONNECT_BUDGET: Final = 30.0
 LOOK_AGAIN_SECONDS: Final = 0.01
 PENDING_WHILE_DISCONNECTED: Final = 4 * 1024 * 1024
-# A callback of ours only puts a message into a buffer, so what nats-py holds is what arrived in one turn of the loop.
-SUBSCRIPTION_MESSAGES: Final = 65_536
-SUBSCRIPTION_BYTES: Final = 64 * 1024 * 1024
 
 _DENIED: Final = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 
@@ -36,17 +33,15 @@ Notice = Callable[[], None]
 
 
 class Connection:
-    """A nats-py client with what this project needs of it: notices of a lost and a regained connection, and of messages
-    that were dropped because this process was too slow."""
+    """A nats-py client with what this project needs of it: notices of a lost and a regained connection."""
 
-    def __init__(self, client: Client, name: str, inbox_prefix: str) -> None:
+    def __init__(self, client: NatsClient, name: str, inbox_prefix: str) -> None:
         self.client = client
         self.name = name
         self.inbox_prefix = inbox_prefix
         self._up = asyncio.Event()
         self._lost: list[Notice] = []
         self._regained: list[Notice] = []
-        self._dropped: dict[Subscription, Notice] = {}
         self._denied: list[Callable[[str], None]] = []
         self._last_error: Exception | None = None
         self._leaving = False
@@ -102,28 +97,16 @@ class Connection:
         self._lost = [other for other in self._lost if other is not notice]
         self._regained = [other for other in self._regained if other is not notice]
 
-    async def subscribe(
-        self, subject: str, heard: Callable[[Msg], None], *, dropped: Notice | None = None
-    ) -> Subscription:
-        """Call `heard` for each message, in order. `dropped` is called when some could not be held and are lost. The
-        subscription is before anything that this connection sends afterwards."""
-
-        async def deliver(message: Msg) -> None:
-            heard(message)
-
+    async def subscribe(self, subject: str, heard: Heard) -> Subscription:
+        """Call `heard` for each message, in order and in the reader's turn: it may only put it somewhere. The subscription
+        is before anything that this connection sends afterwards."""
         try:
-            subscription = await self.client.subscribe(
-                subject, cb=deliver, pending_msgs_limit=SUBSCRIPTION_MESSAGES, pending_bytes_limit=SUBSCRIPTION_BYTES
-            )
+            return await self.client.hear(subject, heard)
         except Error as error:
             raise UnavailableError(f"cannot subscribe to {subject}: {error}") from error
-        if dropped is not None:
-            self._dropped[subscription] = dropped
-        return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription; harmless on a closed connection."""
-        self._dropped.pop(subscription, None)
         if self.closed or self.client.is_draining:
             return
         try:
@@ -155,12 +138,6 @@ class Connection:
     async def on_error(self, error: Exception) -> None:
         """nats-py's one place for errors that belong to no call."""
         self._last_error = error
-        if isinstance(error, SlowConsumerError):
-            metrics.add(Metric.NATS_DROPPED)
-            notice = self._dropped.get(error.sub)
-            if notice is not None:
-                notice()
-            return
         denied = _DENIED.search(str(error))
         if denied is not None:
             for notify in self._denied:

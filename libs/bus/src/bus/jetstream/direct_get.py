@@ -7,12 +7,11 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from nats.aio.msg import Msg
-
 from bus.api import Entry
 from bus.errors import BusError, UnavailableError
 from bus.jetstream import api_calls
 from bus.jetstream.api_calls import ApiError, call_api
+from bus.jetstream.client import Message
 from bus.jetstream.connection import Connection
 from bus.jetstream.requests import NoAnswerError, Requests
 
@@ -47,15 +46,15 @@ class Reader:
         message = await self.last_message(stream, subject_filter)
         return None if message is None else entry_of(message)
 
-    async def last_message(self, stream: str, subject_filter: str) -> Msg | None:
+    async def last_message(self, stream: str, subject_filter: str) -> Message | None:
         """The same with its headers."""
         return await self._get_one(stream, {"last_by_subj": subject_filter})
 
-    async def at(self, stream: str, sequence: int) -> Msg | None:
+    async def at(self, stream: str, sequence: int) -> Message | None:
         """The entry at a stream sequence, or None where it is gone."""
         return await self._get_one(stream, {"seq": sequence})
 
-    async def following(self, stream: str, subject_filter: str, sequence: int) -> Msg | None:
+    async def following(self, stream: str, subject_filter: str, sequence: int) -> Message | None:
         """The first entry above a stream sequence that the filter covers, or None where there is none."""
         return await self._get_one(stream, {"seq": sequence + 1, "next_by_subj": subject_filter})
 
@@ -123,7 +122,7 @@ class Reader:
         ended: asyncio.Future[bool] = loop.create_future()
         heard_at = loop.time()
 
-        def heard(message: Msg | None) -> None:
+        def heard(message: Message | None) -> None:
             nonlocal heard_at
             heard_at = loop.time()
             if ended.done():
@@ -156,7 +155,7 @@ class Reader:
             self._requests.stop_collecting(reply)
         return result
 
-    async def _get_one(self, stream: str, query: dict[str, Any]) -> Msg | None:
+    async def _get_one(self, stream: str, query: dict[str, Any]) -> Message | None:
         trouble = ""
         for wait in _waits():
             try:
@@ -183,7 +182,7 @@ class Reader:
             await asyncio.sleep(wait)
 
 
-def entry_of(message: Msg) -> Entry:
+def entry_of(message: Message) -> Entry:
     """An entry read by direct get."""
     headers = message.headers or {}
     return Entry(headers["Nats-Subject"], message.data, int(headers["Nats-Sequence"]))

@@ -2,7 +2,7 @@
 
 A follower knows `base` (everything of its filter up to there was read from the stream) and, per subject, the last live
 entry handed out since. A live entry names the one before it on its subject, so a gap shows at once. A lost last entry has no
-successor: `Followers` compares with the stream after a reconnect, after a dropped message, and when a follower falls silent.
+successor: `Followers` compares with the stream after a reconnect and when a follower falls silent.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Final
 
 import structlog
 from contracts.subjects import LIVE
-from nats.aio.msg import Msg
 from runtime import metrics
 from runtime.names import Metric
 
 from bus.api import Entry
 from bus.errors import UnavailableError
 from bus.filters import is_literal
+from bus.jetstream.client import Message
 from bus.jetstream.direct_get import Reader
 
 logger = structlog.get_logger()
@@ -29,6 +29,9 @@ FIRST_CHECK: Final = 1.0
 LONGEST_CHECK: Final = 30.0
 GRACE: Final = 0.1
 RECENT_SUBJECTS: Final = 16
+# Headers of a republished message (ADR-28 of nats-architecture-and-design), each at the beginning of a line.
+SEQUENCE: Final = b"\nNats-Sequence: "
+LAST_SEQUENCE: Final = b"\nNats-Last-Sequence: "
 
 
 class Follower:
@@ -55,7 +58,7 @@ class Follower:
         self._check_every = FIRST_CHECK
         self.check_at = 0.0
 
-    def heard(self, message: Msg) -> None:
+    def heard(self, message: Message) -> None:
         """A live entry arrived."""
         entry = live_entry_of(message)
         if entry is None:
@@ -219,15 +222,16 @@ class Follower:
         return any(last.get(subject, 0) > sequence for subject, sequence in self._recent.items())
 
 
-def live_entry_of(message: Msg) -> Entry | None:
+def live_entry_of(message: Message) -> Entry | None:
     """A republished entry; None for what somebody else sent to a live subject."""
-    headers = message.headers
-    if headers is None or "Nats-Sequence" not in headers:
+    block = message.raw_headers
+    sequence = _number_in(block, SEQUENCE)
+    if sequence is None:
         return None
-    previous = headers.get("Nats-Last-Sequence")
-    return Entry(
-        message.subject[len(LIVE) :],
-        message.data,
-        int(headers["Nats-Sequence"]),
-        None if previous is None else int(previous),
-    )
+    return Entry(message.subject[len(LIVE) :], message.data, sequence, _number_in(block, LAST_SEQUENCE))
+
+
+def _number_in(block: bytes, name: bytes) -> int | None:
+    """One header of a message that the server itself wrote, without reading the others."""
+    at = block.find(name)
+    return None if at < 0 else int(block[at + len(name) : block.index(b"\r", at + len(name))])

@@ -35,9 +35,7 @@ class Followers:
     ) -> AsyncIterator[AsyncIterator[Sequence[Entry]]]:
         """See RunLog.follow."""
         follower = Follower(self._reader, stream, subject_filter, after)
-        subscription = await self._connection.subscribe(
-            live(subject_filter), follower.heard, dropped=follower.go_back_to_stream
-        )
+        subscription = await self._connection.subscribe(live(subject_filter), follower.heard)
         self._followers.add(follower)
         follower.check_at = asyncio.get_running_loop().time() + FIRST_CHECK
         if self._heartbeat is None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import nats.errors
-from nats.aio.msg import Msg
 from ulid import ULID
 
 from bus.errors import BusError
+from bus.jetstream.client import Message
 from bus.jetstream.connection import Connection
 
 SWEEP_INTERVAL: Final = 0.25
@@ -32,8 +32,8 @@ class Requests:
         self._connection = connection
         self._prefix = f"{connection.inbox_prefix}.{ULID()}."
         self._tokens = itertools.count()
-        self._waiting: dict[str, tuple[asyncio.Future[Msg], float, str]] = {}
-        self._collecting: dict[str, Callable[[Msg | None], None]] = {}
+        self._waiting: dict[str, tuple[asyncio.Future[Message], float, str]] = {}
+        self._collecting: dict[str, Callable[[Message | None], None]] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -50,11 +50,13 @@ class Requests:
             await asyncio.gather(self._sweeper, return_exceptions=True)
         self._fail_all()
 
-    async def ask(self, subject: str, data: bytes, *, timeout: float, headers: Mapping[str, str] | None = None) -> Msg:
+    async def ask(
+        self, subject: str, data: bytes, *, timeout: float, headers: Mapping[str, str] | None = None
+    ) -> Message:
         """One request, one answer. Raises NoAnswerError, DeniedError."""
         loop = asyncio.get_running_loop()
         token = str(next(self._tokens))
-        future: asyncio.Future[Msg] = loop.create_future()
+        future: asyncio.Future[Message] = loop.create_future()
         self._waiting[token] = (future, loop.time() + timeout, subject)
         try:
             await self._send(subject, data, self._prefix + token, headers)
@@ -65,7 +67,7 @@ class Requests:
             raise NoAnswerError(f"nobody answers on {subject}")
         return message
 
-    def collect(self, heard: Callable[[Msg | None], None]) -> str:
+    def collect(self, heard: Callable[[Message | None], None]) -> str:
         """A reply subject for a request with many answers; `heard(None)` says that the connection is lost. Give it back
         with `stop_collecting`."""
         token = str(next(self._tokens))
@@ -93,7 +95,7 @@ class Requests:
         except nats.errors.Error as error:
             raise NoAnswerError(str(error)) from error
 
-    def _heard(self, message: Msg) -> None:
+    def _heard(self, message: Message) -> None:
         token = message.subject.rsplit(".", 1)[1]
         waiting = self._waiting.get(token)
         if waiting is not None:

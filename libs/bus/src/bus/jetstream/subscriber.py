@@ -7,11 +7,11 @@ from typing import Final
 
 import structlog
 from contracts.topology import Consumer
-from nats.aio.msg import Msg
 
 from bus.api import Delivery, Subscriber
 from bus.errors import BusError
 from bus.handling import handle, retry_delay, shortest_lease
+from bus.jetstream.client import Message
 from bus.jetstream.connection import Connection
 from bus.jetstream.dead_letters import DeadLetters
 from bus.jetstream.requests import NoAnswerError, Requests
@@ -122,7 +122,7 @@ class Subscription:
         self._wanted = 0
         self._wake.set()
 
-    def _heard(self, message: Msg) -> None:
+    def _heard(self, message: Message) -> None:
         status = (message.headers or {}).get("Status")
         if status is not None and not message.data:
             self._ended(status, (message.headers or {}).get("Description", ""))
@@ -209,7 +209,7 @@ async def send_nak(requests: Requests, reply: str, delay: float) -> None:
         logger.warning("delivery.nak_failed", error=str(error))
 
 
-def delivery_of(message: Msg) -> Delivery | None:
+def delivery_of(message: Message) -> Delivery | None:
     """Read the counts from the reply subject, in its form of 9 tokens or, with domain and account, of 11 or more."""
     tokens = message.reply.split(".")
     if len(tokens) < 9 or tokens[:2] != ["$JS", "ACK"]:

@@ -45,13 +45,36 @@ _AGUI: Final = {
             "items": {
                 "type": "object",
                 "required": ["id", "role"],
-                "properties": {"id": TEXT, "role": TEXT, "content": {}},
+                "properties": {
+                    "id": TEXT,
+                    "role": TEXT,
+                    "content": {},
+                    "toolCalls": {"type": "array"},
+                    "toolCallId": {**TEXT, "description": "The call that a tool's message answers."},
+                },
             },
         },
-        "tools": {"type": "array"},
+        "tools": {
+            "type": "array",
+            "description": "Tools of the client; their calls are left to it.",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": TEXT, "description": TEXT, "parameters": OBJECT},
+            },
+        },
         "context": {"type": "array"},
         "resume": {"type": "array"},
     },
+}
+_TOOLS: Final = {
+    "tools": {
+        "type": "array",
+        "description": "Functions of the client; their calls are left to it.",
+        "items": {"type": "object", "required": ["type"], "properties": {"type": {"const": "function"}}},
+    },
+    "tool_choice": {"description": "auto, none, required, or one function by name."},
+    "parallel_tool_calls": {"type": "boolean"},
 }
 _COMPLETION: Final = {
     "type": "object",
@@ -60,8 +83,13 @@ _COMPLETION: Final = {
         "model": TEXT,
         "messages": {
             "type": "array",
-            "items": {"type": "object", "required": ["role", "content"], "properties": {"role": TEXT, "content": {}}},
+            "items": {
+                "type": "object",
+                "required": ["role"],
+                "properties": {"role": TEXT, "content": {}, "tool_calls": {"type": "array"}, "tool_call_id": TEXT},
+            },
         },
+        **_TOOLS,
         "stream": {"type": "boolean"},
         "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
     },
@@ -77,6 +105,7 @@ _RESPONSE: Final = {
         "background": {"type": "boolean"},
         "previous_response_id": {"type": ["string", "null"]},
         "metadata": {"type": "object", "additionalProperties": TEXT},
+        **_TOOLS,
     },
 }
 _CODE: Final = {"type": "object", "required": ["code", "message"], "properties": {"code": TEXT, "message": TEXT}}

@@ -1,6 +1,7 @@
 """Several agents in one run: handing over, and panels that answer in turn or at once, each with its own steps and bill."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from bus.api import RunLog
@@ -8,9 +9,11 @@ from contracts import events as e
 from contracts.codes import RunFailure
 from contracts.parts import TextPart
 from contracts.registry import Continuation
-from contracts.run_state import RunState
+from contracts.run_state import Begun, RunState
+from contracts.times import rfc3339
 from inference.agents.domain.checked_table import AgentConfigError
 from inference.agents.domain.config import Agents, as_data
+from inference.domain.limits import seconds_left
 
 from tests.unit.inference.scripted import INPUT_TOKENS, ScriptedModels, ToolCalls, ToolsByHand, agents_of
 from tests.unit.inference.test_attempts import check_one_end
@@ -72,6 +75,30 @@ async def test_another_agent_goes_on_with_its_own_model_prompt_and_limits(world:
     assert second[-1].content.endswith("Your task: tokens=5")
     assert [spec.name for spec in models.calls[0].tools] == ["note", "hand_off"]
     assert models.calls[1].tools == []
+
+
+async def test_who_takes_over_has_time_of_its_own(world: World) -> None:
+    agents = agents_of(
+        finder='hand_off = ["slow"]\n[limits]\nseconds = 600', slow='tools = ["hold"]\n[limits]\nseconds = 1'
+    )
+    models, calls = ScriptedModels(), ToolCalls()
+    world.inputs.content = 'call=hand_off:{"agent":"slow","task":"call=hold:{}"} then tokens=1'
+    await world.worker(models, agents=agents, tools=ToolsByHand(calls.tools(world.clock.now), agents))
+    state = await (await world.run(agent="finder")).ended()
+    assert state.error_code == RunFailure.DEADLINE
+    assert calls.stopped == calls.keys != []
+    assert list(state.agents) == ["finder", "slow"]
+
+
+def test_an_agents_time_counts_from_its_first_step_without_what_the_run_waited() -> None:
+    began = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+    limits = AGENTS.by_name["writer"].limits
+    state = RunState(run_id="r", thread_id="t", waited_ms=90_000)
+    assert seconds_left(state, "writer", limits, began) == limits.seconds
+    state.agents = {"writer": Begun(at=rfc3339(began), waited_ms=60_000), "": Begun(at=rfc3339(began))}
+    later = began + timedelta(seconds=100)
+    assert seconds_left(state, "writer", limits, later) == limits.seconds - 70
+    assert seconds_left(state, None, limits, later) == limits.seconds - 10
 
 
 async def test_whom_it_may_hand_over_to_is_configured(world: World) -> None:

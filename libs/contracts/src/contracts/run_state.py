@@ -75,6 +75,13 @@ class Waiting(msgspec.Struct, kw_only=True, omit_defaults=True):
     since: str = ""
 
 
+class Begun(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """When an agent began its first step, and how long the run had waited by then."""
+
+    at: str
+    waited_ms: int = 0
+
+
 class Steer(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A message of the user's that joined the answer, before the part numbered `before_part` and after the step numbered
     `after_step` had begun."""
@@ -90,7 +97,8 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Folded state of a run after the event numbered `sequence`. Parts and open steps are keyed by their numbers.
 
     `last_step` is the highest number of any step; `answers` says by `wait_id` how each wait ended; `waited_ms` is how long
-    the run has waited for timers and people, which its deadline does not count.
+    the run has waited for timers and people, which its deadline does not count. `agents` has every agent that has acted, the
+    default one that nobody chose under the empty name.
     """
 
     run_id: str
@@ -111,6 +119,7 @@ class RunState(msgspec.Struct, kw_only=True, omit_defaults=True):
     waiting: Waiting | None = None
     answers: dict[str, str] = {}
     waited_ms: int = 0
+    agents: dict[str, Begun] = {}
     steers: list[Steer] = []
     ledger: list[LedgerEntry] = []
     usage: Usage = Usage()
@@ -180,6 +189,8 @@ def _apply(state: RunState, event: e.RunEvent) -> None:
         case e.StepStarted():
             state.open_steps[event.step] = _start_step(state, event)
             state.last_step = max(state.last_step, event.step)
+            if (event.agent or "") not in state.agents:
+                state.agents = {**state.agents, event.agent or "": Begun(at=event.at, waited_ms=state.waited_ms)}
         case e.StepFinished():
             _finish_step(state, event)
         case e.TextRetracted():

@@ -1,10 +1,12 @@
 """What an agent may use in one run, and what is left of it. An agent that was handed to has limits of its own."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from contracts.codes import RunFailure
 from contracts.registry import Model, cost_microusd
 from contracts.run_state import RunState
+from contracts.times import parse_rfc3339
 from contracts.usage import Usage
 
 from inference.agents.domain.config import Limits
@@ -42,6 +44,16 @@ def limit_reached(spent: Spent, limits: Limits, *, more_steps: int) -> Failed | 
     if limits.cost_microusd is not None and spent.cost_microusd >= limits.cost_microusd:
         return Failed(RunFailure.COST_LIMIT, _cost_sentence(limits.cost_microusd))
     return None
+
+
+def seconds_left(state: RunState, agent: str | None, limits: Limits, now: datetime) -> float:
+    """How long the agent may still work in this run, counted from its first step; what the run has waited since does not
+    count."""
+    begun = state.agents.get(agent or "")
+    if begun is None:
+        return limits.seconds
+    waited = (state.waited_ms - begun.waited_ms) / 1000
+    return limits.seconds + waited - (now - parse_rfc3339(begun.at)).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from contracts.registry import Continuation
 from inference.agents.domain.config import Panel
 from inference.domain.endings import Failed
 from inference.domain.hand_overs import last_hand_over
-from inference.domain.limits import limit_reached, spent_by
-from inference.domain.plan import Answered, CallModel, CallTools, EndStep, Lane, Plan, plan_next
+from inference.domain.limits import limit_reached, seconds_left, spent_by
+from inference.domain.plan import DEADLINE_SENTENCE, Answered, CallModel, CallTools, EndStep, Lane, Plan, plan_next
 from inference.domain.waits import Wait
 from inference.handlers.journal import encoded_size
 from inference.handlers.take_model_step import book_interrupted, take_model_step
@@ -37,7 +37,7 @@ async def work_lane(work: Work, lane: Lane, steers: list[SteerRun]) -> Failed | 
         acting = acting_in(work, lane)
         if isinstance(acting, Failed):
             return acting
-        stopped = _limit(work, acting, plan) or await _take(work, plan, lane, acting)
+        stopped = _limit(work, acting, plan) or await _take_in_time(work, plan, lane, acting)
         if stopped is not None:
             return stopped
 
@@ -91,6 +91,18 @@ def acting_in(work: Work, lane: Lane) -> Acting | Failed:
     if config is None:
         return Failed(RunFailure.AGENT_UNKNOWN, f"There is no agent {name[:40]!r} any more. Choose another one.")
     return Acting(config, name or None)
+
+
+async def _take_in_time(work: Work, plan: CallModel | CallTools, lane: Lane, acting: Acting) -> Failed | Wait | None:
+    """The agent that the run began with has its time for the whole run; one that acts later has its own besides."""
+    left = seconds_left(work.journal.state, acting.tag, acting.config.limits, work.parts.clock.now())
+    try:
+        async with asyncio.timeout(left) as scope:
+            return await _take(work, plan, lane, acting)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        return Failed(RunFailure.DEADLINE, DEADLINE_SENTENCE)
 
 
 async def _take(work: Work, plan: CallModel | CallTools, lane: Lane, acting: Acting) -> Failed | Wait | None:

@@ -19,7 +19,9 @@ PROMPT_VARIABLES: Final = frozenset({"agent", "date", "language", "user_name"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Where a run of this agent ends with `run.failed`. `cost_microusd` None: no limit but the user's budget."""
+    """Where a run of this agent ends with `run.failed`. Each agent that acts in a run has its own, and what the run waits
+    counts for none. The `seconds` of the agent, or panel, that the run begins with hold for the run as a whole.
+    `cost_microusd` None: no limit but the user's budget."""
 
     steps: int = 20
     seconds: float = 600.0

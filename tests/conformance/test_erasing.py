@@ -33,6 +33,20 @@ async def test_a_purge_takes_what_the_filter_covers(world: World) -> None:
     assert [entry.subject async for entry in bus.read_stream(THREADS, "thread.>")] == [fact_subject(kept, "run.ended")]
 
 
+async def test_a_purge_leaves_the_last_of_what_the_filter_covers(world: World) -> None:
+    bus = cast(Erasing, await world.connect("conversation-1"))
+    thread, other = ids.new_id(ids.THREAD), ids.new_id(ids.THREAD)
+    kinds = ("thread.created", "run.ended", "message.accepted", "thread.updated")
+    for kind in kinds:
+        await bus.publish(fact_subject(thread, kind), kind.encode(), message_id=f"{kind} here")
+        await bus.publish(fact_subject(other, kind), kind.encode(), message_id=f"{kind} there")
+    assert await bus.purge(THREADS, fact_subjects(thread), keep=5) == 0
+    assert await bus.purge(THREADS, fact_subjects(thread), keep=2) == 2
+    left = [entry.data.decode() async for entry in bus.read_stream(THREADS, fact_subjects(thread))]
+    assert left == list(kinds[2:])
+    assert len([entry async for entry in bus.read_stream(THREADS, fact_subjects(other))]) == len(kinds)
+
+
 async def test_one_entry_is_erased_and_its_neighbours_stay(world: World) -> None:
     bus = cast(Erasing, await world.connect("conversation-1"))
     subject = fact_subject(ids.new_id(ids.THREAD), "run.ended")

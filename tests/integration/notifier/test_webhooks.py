@@ -9,12 +9,16 @@ import pytest
 from aiohttp import web
 from bus.jetstream import JetStreamBus
 from contracts.codes import Code
+from contracts.facts import RunEnded
 from contracts.ids import FACT, new_id
 from contracts.webhooks import Webhook, WebhookResult
 from gateway.domain.problems import Refusal
 from gateway.handlers.change_webhook import change_webhook, delete_webhook, rotate_secret
 from gateway.handlers.replay_delivery import replay_delivery
 from gateway.notice_ports import Notices
+from notifier.adapters.bus_deliveries import LENT, BusDeliveries
+from notifier.domain.webhook_events import work_of
+from notifier.handlers.queue_webhooks import NO_ROOM
 from standardwebhooks import Webhook as Verifier
 
 from tests.integration.notifier.conftest import Notifier
@@ -127,3 +131,70 @@ async def test_bad_receivers_harm_nobody_else(bus: JetStreamBus, notifiers: list
     assert len(rotated.secrets) == 2
     assert late.id not in {got.headers["webhook-id"] for got in server.got["good"] + server.got["slow"]}
     assert await notifier.stop() == 0, notifier.log()
+
+
+async def test_a_receiver_that_is_down_takes_nothing_from_another(
+    bus: JetStreamBus, notifiers: list[Notifier], server: Server
+) -> None:
+    share, flood = 5, 140
+    notifier = notifiers[0]
+    # The first wait is longer than the test: all that was tried once still waits.
+    notifier.environment = DEVELOPMENT | {"EVERTHREAD_WEBHOOK_SHARE": str(share), "EVERTHREAD_WEBHOOK_WAITS": "600"}
+
+    async def broken(_: Got) -> web.Response:
+        return web.Response(status=503)
+
+    server.answers = {"down": broken}
+    behind = notices(bus)
+    down, good = [await subscribe(behind, f"{server.base}/{name}") for name in ("down", "good")]
+    await notifier.start()
+    said: set[str] = set()
+
+    async def say_more(count: int) -> None:
+        for _ in range(count):
+            fact = ended()
+            said.add(fact.id)
+            await say(bus, fact)
+        await until(lambda: {got.headers["webhook-id"] for got in server.got.get("good", [])} == said)
+
+    # The one that is down gets its share and all that is lent; the other keeps up with its own, and misses nothing.
+    while len(said) < flood:
+        await say_more(share - 1)
+    dead = await results(behind, down, "dead", 1)
+    waiting = await behind.webhooks.waiting(down.id)
+    assert LENT * share - share <= waiting <= LENT * share + share, waiting
+    async with asyncio.timeout(30):
+        while len(dead) + await behind.webhooks.waiting(down.id) < len(said):
+            dead = await results(behind, down, "dead", len(dead))
+    # Each event of the one that is down waits for it, or is dead with its body and says why: none is lost.
+    kept = [result for status in ("retrying", "pending") for result in await results(behind, down, status, 0)]
+    assert {result.event_id for result in (*dead, *kept)} == said
+    assert {(result.attempts, result.error) for result in dead} == {(0, NO_ROOM)}
+    assert await results(behind, good, "dead", 0) == []
+
+    # It answers again: what was dead is sent again, under its id.
+    server.answers.clear()
+    replayed = dead[0].event_id
+    assert (await replay_delivery(behind, down.id, replayed)).status == "pending"
+    assert [result.event_id for result in await results(behind, down, "delivered", 1)] == [replayed]
+    assert await notifier.stop() == 0, notifier.log()
+
+
+async def test_of_each_webhook_the_last_results_are_kept(bus: JetStreamBus) -> None:
+    deliveries = BusDeliveries(bus, share=10, webhooks=2)
+    behind = notices(bus)
+    busy, quiet = [await subscribe(behind, "http://127.0.0.1:1/") for _ in range(2)]
+    facts = [ended() for _ in range(60)]
+
+    async def settle(webhook: Webhook, fact: RunEnded) -> None:
+        work = work_of(fact, webhook.id)
+        result = WebhookResult(
+            webhook_id=webhook.id, event_id=fact.id, type=work.type, at=work.at, status="dead", work=work
+        )
+        await deliveries.record(result, expected=0)
+
+    await settle(quiet, facts[0])
+    for fact in facts:
+        await settle(busy, fact)
+    assert [result.event_id for result in await results(behind, busy, "dead", 1)] == [fact.id for fact in facts[-20:]]
+    assert [result.event_id for result in await results(behind, quiet, "dead", 1)] == [facts[0].id]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from bus.errors import RevisionConflictError, UnavailableError
+from bus.errors import RevisionConflictError, StreamFullError, UnavailableError
 from contracts.facts import (
     Fact,
     MessageAccepted,
@@ -20,13 +20,17 @@ from contracts.facts import (
     ThreadUpdated,
 )
 from contracts.ids import FACT, MESSAGE, RUN, THREAD, USER, WEBHOOK, new_id
+from contracts.subjects import webhook_result_subject
 from contracts.times import rfc3339
-from contracts.webhooks import EVENT_TYPES, Secret, Webhook, WebhookResult, WebhookWork
+from contracts.topology import WEBHOOK_RESULTS, WEBHOOK_SHARE, WEBHOOK_WORK
+from contracts.webhooks import EVENT_TYPES, MOST_WEBHOOKS, Secret, Webhook, WebhookResult, WebhookWork, encode
+from notifier.adapters.bus_deliveries import KEPT, LENT
 from notifier.adapters.webhook_sender import retry_after_of, signatures_of
 from notifier.domain.retries import STANDARD_WAITS, wait_after
+from notifier.domain.shares import Share
 from notifier.domain.webhook_events import work_of
 from notifier.handlers.deliver_webhook import Attempt, deliver_webhook
-from notifier.handlers.queue_webhooks import queue_webhooks
+from notifier.handlers.queue_webhooks import NO_ROOM, Queued, queue_webhooks
 from notifier.ports import Reply
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
@@ -50,6 +54,17 @@ class World:
         self.sent: list[str] = []
         self.now = NOW
         self.unrecorded = False
+        self.room = True
+        self.full = False
+
+    async def hear(self, fact: Fact) -> Queued:
+        return await queue_webhooks(fact, self, self, lambda: self.now)
+
+    async def has_room(self, webhook_id: str) -> bool:
+        return self.room
+
+    async def is_queued(self, webhook_id: str, event_id: str) -> bool:
+        return event_id in self.queued
 
     async def wanting(self, event_type: str) -> Sequence[Webhook]:
         return [self.webhook] if self.webhook is not None and event_type in self.webhook.events else []
@@ -58,6 +73,8 @@ class World:
         return self.webhook
 
     async def queue(self, work: WebhookWork) -> bool:
+        if self.full:
+            raise StreamFullError("WEBHOOKS is full")
         fresh = work.event_id not in self.queued
         self.queued.setdefault(work.event_id, work)
         return fresh
@@ -160,6 +177,75 @@ async def test_deleted_disabled_and_not_yet_heard_of() -> None:
     assert world.sent == []
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["its share is used up", "the stream is full"])
+async def test_what_there_is_no_room_for_is_dead_with_its_body_and_can_be_sent_again(full: bool) -> None:
+    world, fact = World(), ended()
+    before = ended()
+    await world.hear(before)
+    world.room, world.full = full, full
+    assert await world.hear(fact) == Queued(dead=1)
+    # The facts come again: what was queued stays so, and what was given up is not given up twice.
+    assert await world.hear(before) == Queued()
+    assert await world.hear(fact) == Queued()
+    (result, _) = world.results[fact.id]
+    assert set(world.results) == {fact.id}
+    assert (result.status, result.attempts, result.error) == ("dead", 0, NO_ROOM)
+    assert result.work is not None
+    again = msgspec.structs.replace(result.work, generation=1)
+    assert (await world.attempt(again)).outcome == "delivered"
+    assert (await world.attempt(world.queued[before.id])).outcome == "delivered"
+
+
+def test_a_queue_is_looked_at_the_more_often_the_fuller_it_is() -> None:
+    share = Share(100)
+    assert share.wants_look(0.0)
+    share.looked(10, 0.0)
+    share.added = 11
+    assert (share.wants_look(59.0), share.wants_look(60.0)) == (False, True)
+    share.added = 12  # as may each of the others have
+    assert (share.wants_look(0.5), share.wants_look(1.0), share.has_room) == (False, True, True)
+    share.looked(99, 1.0)
+    share.added = 1
+    assert not share.has_room
+    assert share.wants_look(1.0), "before anything is refused"
+    share.looked(98, 1.0)
+    assert share.has_room
+
+
+def test_the_shares_of_all_webhooks_fit_into_the_streams() -> None:
+    webhook, event = new_id(WEBHOOK), new_id(FACT)
+    largest = RunWaiting(
+        id=event,
+        thread_id=new_id(THREAD),
+        user_id=new_id(USER),
+        at=rfc3339(NOW),
+        run_id=new_id(RUN),
+        message_id=new_id(MESSAGE),
+        wait_id="w" * 64,
+        reason="approval",
+        expires_at=rfc3339(NOW),
+    )
+    due = work_of(largest, webhook)
+    dead = WebhookResult(
+        webhook_id=webhook,
+        event_id=event,
+        type=due.type,
+        at=due.at,
+        status="dead",
+        attempts=10,
+        attempted_at=rfc3339(NOW),
+        response=500,
+        error="x" * 300,
+        work=due,
+    )
+    # Beside what is written of it, an entry has a subject twice (once in its message id) and its headers.
+    overhead = 3 * len(webhook_result_subject(webhook, event)) + 100
+    waits = (MOST_WEBHOOKS + LENT) * WEBHOOK_SHARE * (len(encode(due)) + overhead)
+    kept = MOST_WEBHOOKS * KEPT * WEBHOOK_SHARE * (len(encode(dead)) + overhead)
+    assert waits < WEBHOOK_WORK.max_bytes
+    assert kept < WEBHOOK_RESULTS.max_bytes
+
+
 def test_when_it_is_given_up() -> None:
     assert sum(STANDARD_WAITS) > 12 * 3600, "hours"
 
@@ -224,8 +310,8 @@ IDS: dict[str, Any] = {"run_id": new_id(RUN), "message_id": new_id(MESSAGE)}
 )
 async def test_every_fact_becomes_one_event_without_text(fact: Fact) -> None:
     world = World()
-    assert await queue_webhooks(fact, world, world) == 1
-    assert await queue_webhooks(fact, world, world) == 0
+    assert await world.hear(fact) == Queued(queued=1)
+    assert await world.hear(fact) == Queued()
     due = world.queued[fact.id]
     event = msgspec.json.decode(due.body)
     assert set(event) == {"type", "timestamp", "data"}

@@ -186,6 +186,8 @@ USERS: Final = {
             *_reads(topology.WEBHOOKS, topology.WEBHOOK_WORK, topology.WEBHOOK_RESULTS),
             *topology.WEBHOOK_WORK.subjects,
             *topology.WEBHOOK_RESULTS.subjects,
+            # Of each webhook only its share is kept.
+            *_purges(topology.WEBHOOK_RESULTS),
             # A consumer for each subscription, and no other's.
             f"$JS.API.CONSUMER.CREATE.{topology.WEBHOOK_WORK.name}.>",
             f"$JS.API.CONSUMER.MSG.NEXT.{topology.WEBHOOK_WORK.name}.*",

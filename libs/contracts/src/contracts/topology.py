@@ -192,6 +192,10 @@ WEBHOOK_WORK: Final = Stream(
     max_age=14 * DAY,
     max_bytes=2 * GIB,
 )
+WEBHOOK_SHARE: Final = 10_000
+"""How many deliveries may wait for one webhook whatever waits for others, unless a setting says otherwise; of how twice as many
+went is kept. So that one receiver that is down never takes what others need, the shares of all webhooks there may be fit into
+both streams, and into WEBHOOKS what is lent beyond them."""
 WEBHOOK_RESULTS: Final = Stream(
     name="WEBHOOK_RESULTS",
     subjects=(subjects.ALL_WEBHOOK_RESULTS,),
@@ -199,7 +203,7 @@ WEBHOOK_RESULTS: Final = Stream(
     discard="old",
     max_age=30 * DAY,
     max_msgs_per_subject=1,
-    max_bytes=1 * GIB,
+    max_bytes=4 * GIB,
 )
 DEVICES: Final = Stream(
     name="KV_devices",

@@ -22,6 +22,8 @@ EVENT_TYPES: Final = (
     "run.cancelled",
 )
 """What can be subscribed to."""
+MOST_WEBHOOKS: Final = 100
+"""How many there may be."""
 
 
 class Secret(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -527,10 +527,11 @@ class Metric(Enum):
     WEBHOOK_ATTEMPTS = _counter(
         "everthread_webhook_attempts_total",
         "Deliveries to webhooks that came up, by what became of them: delivered, failed (tried again later), dead (given up),"
-        " repeated (settled before), held (the webhook is disabled), dropped (it was deleted).",
+        " repeated (settled before), held (the webhook is disabled), dropped (it was deleted), full (too many wait for the webhook:"
+        " dead, unsent).",
         "docs/runbooks/webhooks-failing.md: `GET /v1/webhooks/{id}/deliveries` says which receiver and why.",
         NOTIFIER,
-        outcome=("delivered", "failed", "dead", "repeated", "held", "dropped"),
+        outcome=("delivered", "failed", "dead", "repeated", "held", "dropped", "full"),
     )
     WEBHOOK_SECONDS = _seconds(
         "everthread_webhook_request_duration_seconds",
@@ -551,6 +552,13 @@ class Metric(Enum):
         "everthread_webhook_queued_total",
         "Deliveries queued: one per event and webhook that wants it. Their sum less those delivered and dead is pending.",
         "Rising faster than attempts: receivers do not keep up; everthread_consumer_pending has each webhook's own.",
+        NOTIFIER,
+    )
+    WEBHOOK_RESULTS_FORGOTTEN = _counter(
+        "everthread_webhook_results_forgotten_total",
+        "How deliveries to webhooks went, forgotten before their thirty days: of each webhook the last ones are kept, twice as many"
+        " as may wait for it.",
+        "Rising while deliveries are dead: some of the dead ones can no longer be sent again; docs/runbooks/webhooks-failing.md.",
         NOTIFIER,
     )
     PUSHES = _counter(

@@ -10,7 +10,6 @@ import structlog
 from bus.api import RunLog
 from bus.heartbeats import Heartbeats
 from bus.jetstream import connect
-from bus.key_values import KeyValues
 from contracts.registry import Registry
 from egress.addresses import public_or_within
 from runtime import metrics
@@ -45,7 +44,7 @@ from gateway.adapters.thread_tools import GrpcThreadTools
 from gateway.adapters.ticket_bucket import TicketBucket
 from gateway.adapters.tokens import TokenAuthenticator
 from gateway.adapters.usage import GrpcUsage
-from gateway.adapters.webhook_registry import DeliveryRegistry, WebhookRegistry
+from gateway.adapters.webhook_registry import Broker, DeliveryRegistry, WebhookRegistry
 from gateway.console_ports import Console
 from gateway.domain.attendance import Attendance
 from gateway.domain.budgets import MessageBudget, StreamBudget
@@ -271,7 +270,7 @@ def wire(
     )
 
 
-def notices_of(settings: GatewaySettings, bus: KeyValues) -> Notices:
+def notices_of(settings: GatewaySettings, bus: Broker) -> Notices:
     """What the calls about reading, webhooks and push are built on. Raises StartupError."""
     if settings.insecure_receivers and settings.jwks_url is not None:
         raise StartupError("EVERTHREAD_INSECURE_RECEIVERS is for development; webhooks go to https:// addresses here")
@@ -286,6 +285,7 @@ def notices_of(settings: GatewaySettings, bus: KeyValues) -> Notices:
         browsers=BrowserRegistry(bus),
         allowed=allowed,
         insecure=settings.insecure_receivers,
+        share=settings.webhook_share,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.devices import Device
+from contracts.topology import WEBHOOK_SHARE
 from contracts.webhooks import Webhook, WebhookResult, WebhookWork
 from egress.addresses import AddressRule, is_public
 
@@ -24,6 +25,9 @@ class Feeds(Protocol):
 
 class Webhooks(Protocol):
     """The subscriptions."""
+
+    async def waiting(self, webhook_id: str) -> int:
+        """How many deliveries wait for it, those that are tried again included."""
 
     async def all(self) -> Sequence[Webhook]:
         """Those that are not deleted, the oldest first."""
@@ -75,7 +79,8 @@ class Browsers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notices:
-    """What the calls about reading, webhooks and push are built on. `allowed` and `insecure` say where may be sent to."""
+    """What the calls about reading, webhooks and push are built on. `allowed` and `insecure` say where may be sent to, `share` how
+    many deliveries may wait for one webhook."""
 
     feeds: Feeds
     webhooks: Webhooks
@@ -83,3 +88,4 @@ class Notices:
     browsers: Browsers
     allowed: AddressRule = is_public
     insecure: bool = False
+    share: int = WEBHOOK_SHARE

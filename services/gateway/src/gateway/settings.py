@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from contracts.topology import WEBHOOK_SHARE
 from egress.addresses import NETWORKS
 from pydantic import Field
 from runtime.settings import Port, ServiceSettings
@@ -106,6 +107,12 @@ class GatewaySettings(ServiceSettings):
         default=10.0, gt=0, description="Messages one user may send through this gateway in the long run, per second."
     )
     messages_burst: int = Field(default=100, ge=1, description="Messages one user may send at once.")
+    webhook_share: int = Field(
+        default=WEBHOOK_SHARE,
+        ge=1,
+        le=WEBHOOK_SHARE,
+        description="How many deliveries may wait for one webhook whatever waits for others; the same for gateway and notifier.",
+    )
     receiver_networks: str = Field(
         default="",
         pattern=NETWORKS,

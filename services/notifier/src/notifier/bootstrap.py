@@ -43,7 +43,7 @@ async def serve(process: Process, settings: NotifierSettings) -> None:
         await bus.reconcile(replicas=settings.stream_replicas)
         threads, devices = BusThreads(bus), DeviceBucket(bus)
         feeds = JetStreamFeeds(bus, now=lambda: datetime.now(UTC))
-        subscriptions, deliveries = SubscriptionBucket(bus), BusDeliveries(bus)
+        subscriptions, deliveries = SubscriptionBucket(bus), BusDeliveries(bus, share=settings.webhook_share)
         work = work_subscriber(subscriptions, deliveries, WebhookSender(rules), settings.waits)
         receivers = Receivers(bus, work, _creator(bus, settings.stream_replicas), settings.webhook_concurrency)
         subscriptions.changed = receivers.notice

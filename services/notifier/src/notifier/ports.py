@@ -52,11 +52,19 @@ class Deliveries(Protocol):
         """Have it delivered, unless it is queued or was settled before, however long ago (30 days); False if it was.
         Raises bus.errors.StreamFullError."""
 
+    async def has_room(self, webhook_id: str) -> bool:
+        """One more may wait for the webhook, as of a moment ago: it has not used up its share of the queue, or others need less
+        than theirs. One that is down takes nothing from others."""
+
+    async def is_queued(self, webhook_id: str, event_id: str) -> bool:
+        """The delivery is in the queue now."""
+
     async def result(self, webhook_id: str, event_id: str) -> tuple[WebhookResult | None, int]:
         """How the delivery went so far, with the revision to replace it at."""
 
     async def record(self, result: WebhookResult, *, expected: int) -> None:
-        """Store how it went. Raises bus.errors.RevisionConflictError where somebody else recorded meanwhile."""
+        """Store how it went; of each webhook the last ones are kept. Raises bus.errors.RevisionConflictError where somebody else
+        recorded meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from contracts.topology import WEBHOOK_SHARE
 from egress.addresses import NETWORKS
 from pydantic import Field
 from runtime.settings import ServiceSettings
@@ -32,6 +33,13 @@ class NotifierSettings(ServiceSettings):
         pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
         description="The waits before a failed delivery to a webhook is tried again, in seconds, separated by commas; after the"
         " last one it is dead.",
+    )
+    webhook_share: int = Field(
+        default=WEBHOOK_SHARE,
+        ge=1,
+        le=WEBHOOK_SHARE,
+        description="How many deliveries may wait for one webhook whatever waits for others, and a twentieth of how many may wait"
+        " in all before no webhook is lent more; what there is no room for is dead at once. The same for gateway and notifier.",
     )
     receiver_networks: str = Field(
         default="",

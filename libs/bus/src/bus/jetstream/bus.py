@@ -137,9 +137,9 @@ class JetStreamBus:
             raise BusError(f"{subject}: a put expects nothing of what was there") from error
         return receipt.stream_sequence
 
-    async def purge(self, stream: str, subject_filter: str) -> int:
+    async def purge(self, stream: str, subject_filter: str, *, keep: int = 0) -> int:
         """See bus.erasing.Erasing."""
-        return await erasing.purge(self._requests, stream, subject_filter)
+        return await erasing.purge(self._requests, stream, subject_filter, keep)
 
     async def erase(self, stream: str, stream_sequence: int) -> None:
         """See bus.erasing.Erasing."""

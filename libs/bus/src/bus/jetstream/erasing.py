@@ -9,9 +9,10 @@ from bus.jetstream.requests import Requests
 PURGE_SECONDS: Final = 30.0
 
 
-async def purge(requests: Requests, stream: str, subject_filter: str) -> int:
+async def purge(requests: Requests, stream: str, subject_filter: str, keep: int = 0) -> int:
     """See bus.erasing.Erasing."""
-    answer = await call_api(requests, f"STREAM.PURGE.{stream}", {"filter": subject_filter}, timeout=PURGE_SECONDS)
+    body = {"filter": subject_filter} | ({"keep": keep} if keep else {})
+    answer = await call_api(requests, f"STREAM.PURGE.{stream}", body, timeout=PURGE_SECONDS)
     return int(answer.get("purged", 0))
 
 

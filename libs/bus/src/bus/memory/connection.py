@@ -80,11 +80,13 @@ class MemoryBus:
             raise UnavailableError(f"nothing stores {subject}")
         return stream.append(subject, data, ttl=max(1, seconds))[0]
 
-    async def purge(self, stream: str, subject_filter: str) -> int:
+    async def purge(self, stream: str, subject_filter: str, *, keep: int = 0) -> int:
         """See bus.erasing.Erasing."""
         found = self._reachable(stream)
         before = len(found.entries)
-        found.remove(lambda stored: matches(subject_filter, stored.entry.subject))
+        covered = [place for place, stored in found.entries.items() if matches(subject_filter, stored.entry.subject)]
+        gone = set(covered[: max(0, len(covered) - keep)])
+        found.remove(lambda stored: stored.entry.stream_sequence in gone)
         return before - len(found.entries)
 
     async def erase(self, stream: str, stream_sequence: int) -> None:

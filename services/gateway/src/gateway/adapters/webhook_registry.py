@@ -1,15 +1,16 @@
 """Webhooks and their deliveries on the broker: the bucket KV_webhooks, the queue WEBHOOKS, the results WEBHOOK_RESULTS."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 from bus.errors import RevisionConflictError
 from bus.key_values import KeyValues
+from bus.looking import Looking
 from contracts.cursor import InvalidCursorError
 from contracts.subjects import WEBHOOK_VALUES, webhook_result_subject, webhook_subject, webhook_work_subject
-from contracts.topology import WEBHOOK_RESULTS, WEBHOOK_WORK, WEBHOOKS
+from contracts.topology import WEBHOOK_RESULTS, WEBHOOK_WORK, WEBHOOKS, webhook_consumer
 from contracts.webhooks import Webhook, WebhookResult, WebhookWork, decode_result, decode_webhook, decode_work, encode
 
 from gateway.notice_ports import DeliveryPage
@@ -20,11 +21,20 @@ SCANNED: Final = 5000
 """How many entries one page looks at, where few of them have the status that is asked for."""
 
 
-class WebhookRegistry:
-    """notice_ports.Webhooks and notice_ports.WebhookDeliveries."""
+class Broker(KeyValues, Looking, Protocol):
+    """What of the bus subscriptions need."""
 
-    def __init__(self, bus: KeyValues) -> None:
+
+class WebhookRegistry:
+    """notice_ports.Webhooks."""
+
+    def __init__(self, bus: Broker) -> None:
         self._bus: Final = bus
+
+    async def waiting(self, webhook_id: str) -> int:
+        """See the port."""
+        level = await self._bus.consumer_level(webhook_consumer(webhook_id))
+        return 0 if level is None else level.pending + level.ack_pending
 
     async def all(self) -> Sequence[Webhook]:
         """See the port."""

@@ -1,5 +1,6 @@
 """Webhooks for internal services: calls for administrators."""
 
+import asyncio
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -64,6 +65,15 @@ class SecretView(BaseModel):
     until: str | None
 
 
+class QueueView(BaseModel):
+    """How many deliveries wait for a webhook, those that are tried again included, and how many may in any case. Beyond that
+    (`full`), new ones wait only while little waits for others too; then they are dead at once, and can be sent again."""
+
+    waiting: int
+    share: int
+    full: bool
+
+
 class WebhookView(BaseModel):
     """A subscription. `secret` is shown once: when it is made."""
 
@@ -77,6 +87,7 @@ class WebhookView(BaseModel):
     created_at: str
     created_by: str
     changed_at: str
+    queue: QueueView
 
 
 class WebhookList(BaseModel):
@@ -149,19 +160,20 @@ async def post_webhook(caller: Admin, notices: Behind, body: CreateWebhook) -> W
         secret=secrets.token_bytes(SECRET_BYTES),
         now=datetime.now(UTC),
     )
-    return _view(made, with_secret=True)
+    return await _view(notices, made, with_secret=True)
 
 
 @router.get("")
 async def list_webhooks(_: Admin, notices: Behind) -> WebhookList:
     """All subscriptions."""
-    return WebhookList(items=[_view(webhook) for webhook in await notices.webhooks.all()])
+    found = await notices.webhooks.all()
+    return WebhookList(items=await asyncio.gather(*(_view(notices, webhook) for webhook in found)))
 
 
 @router.get("/{webhook_id}")
 async def get_webhook(_: Admin, notices: Behind, webhook_id: WebhookId) -> WebhookView:
     """One subscription."""
-    return _view(await known_webhook(notices.webhooks, webhook_id))
+    return await _view(notices, await known_webhook(notices.webhooks, webhook_id))
 
 
 @router.patch("/{webhook_id}")
@@ -177,7 +189,7 @@ async def patch_webhook(_: Admin, notices: Behind, webhook_id: WebhookId, body: 
         enabled=body.enabled,
         now=datetime.now(UTC),
     )
-    return _view(changed)
+    return await _view(notices, changed)
 
 
 @router.delete("/{webhook_id}", status_code=204)
@@ -195,7 +207,7 @@ async def post_secret(
     rotated = await rotate_secret(
         notices, webhook_id, overlap=overlap, secret=secrets.token_bytes(SECRET_BYTES), now=datetime.now(UTC)
     )
-    return _view(rotated, with_secret=True)
+    return await _view(notices, rotated, with_secret=True)
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -222,8 +234,10 @@ async def post_replay(_: Admin, notices: Behind, webhook_id: WebhookId, delivery
     return _delivery(await replay_delivery(notices, webhook_id, delivery_id))
 
 
-def _view(webhook: Webhook, *, with_secret: bool = False) -> WebhookView:
+async def _view(notices: Notices, webhook: Webhook, *, with_secret: bool = False) -> WebhookView:
+    waiting = await notices.webhooks.waiting(webhook.id)
     return WebhookView(
+        queue=QueueView(waiting=waiting, share=notices.share, full=waiting >= notices.share),
         id=webhook.id,
         url=webhook.url,
         events=webhook.events,

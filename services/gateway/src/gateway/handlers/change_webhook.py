@@ -9,14 +9,13 @@ from bus.errors import RevisionConflictError
 from contracts.codes import Code
 from contracts.ids import WEBHOOK, new_id
 from contracts.times import parse_rfc3339, rfc3339
-from contracts.webhooks import EVENT_TYPES, Secret, Webhook
+from contracts.webhooks import EVENT_TYPES, MOST_WEBHOOKS, Secret, Webhook
 from egress.urls import UrlRefusedError, check_url
 from msgspec.structs import replace
 
 from gateway.domain.problems import Refusal
 from gateway.notice_ports import Notices, Webhooks
 
-MOST_WEBHOOKS: Final = 100
 MOST_SECRETS: Final = 5
 TRIES: Final = 5
 SECRET_BYTES: Final = 32

@@ -63,7 +63,11 @@ def webhook_facts_subscriber(subscriptions: Subscriptions, deliveries: Deliverie
     """Handles deliveries of contracts.topology.TELL."""
 
     async def on_fact(fact: Fact, _: Delivery) -> Outcome:
-        metrics.add(Metric.WEBHOOKS_QUEUED, await queue_webhooks(fact, subscriptions, deliveries))
+        done = await queue_webhooks(fact, subscriptions, deliveries, lambda: datetime.now(UTC))
+        metrics.add(Metric.WEBHOOKS_QUEUED, done.queued)
+        if done.dead:
+            metrics.add(Metric.WEBHOOK_ATTEMPTS, done.dead, outcome="full")
+            logger.warning("webhook.queue_full", fact_id=fact.id, dead=done.dead)
         return Done()
 
     return _subscriber(on_fact, "webhook.not_queued")

@@ -7,11 +7,12 @@ import threading
 
 import nats
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.person import Person
+from tests.browser.person import Person, flat
 from tests.mesh import Mesh
+from tests.upstream import expected_text
 
 VIEWS = {
     "Overview": "GET /v1/admin/overview",
@@ -129,6 +130,48 @@ def test_runs_are_found_stopped_and_looked_into(open_page: OpenPage) -> None:
     expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
 
 
+def test_what_failed_is_answered_again_and_counted_apart(open_page: OpenPage) -> None:
+    person = open_page()
+    # The model refuses the first call of this message, and no other.
+    script = "status=400 message=not_now times=1 tokens=6 seed=54"
+    person.send(script)
+    person.ended("error")
+    chat = person.page
+    person.tab()
+    enter(person)
+    page = person.page
+    user = page.request.get(f"{person.url}/session").json()["user_id"]
+    person.visit(f"/console/runs?user={user}")
+    row = page.locator("tr[data-run]")
+    expect(row).to_have_attribute("data-status", "error")
+    expect(page.get_by_role("button", name="Answer again")).to_be_disabled()
+    page.get_by_role("button", name="Choose all that failed or were stopped here (1)").click()
+    page.get_by_role("button", name="Answer again 1").click()
+    page.get_by_role("dialog", name="Answer this again?").get_by_role("button", name="Answer again").click()
+    expect(page.locator(".toast")).to_have_text("1 answered again.")
+    expect(page.locator("tr[data-run][data-status=complete]")).to_have_count(1)
+    # Once: asked again, it is the same answer.
+    page.get_by_role("button", name="Choose all that failed or were stopped here (1)").click()
+    page.get_by_role("button", name="Answer again 1").click()
+    page.get_by_role("dialog", name="Answer this again?").get_by_role("button", name="Answer again").click()
+    expect(row).to_have_count(2)
+    # Who asked has it as another version of the answer.
+    chat.reload()
+    person.page = chat
+    person.sees(flat(expected_text("tokens=6 seed=54")))
+    expect(person.answer.get_by_role("group", name="Versions")).to_contain_text("2 / 2")
+    go(person_at(person, page), "Cost")
+    head = page.get_by_role("columnheader")
+    expect(head.filter(has_text="Made again")).to_be_visible()
+    expect(head.filter(has_text="Broken off")).to_be_visible()
+
+
+def person_at(person: Person, page: Page) -> Person:
+    """The same person, with another tab in front."""
+    person.page = page
+    return person
+
+
 def test_a_test_event_goes_through_the_mesh(open_page: OpenPage) -> None:
     person = open_page()
     enter(person)
@@ -175,6 +218,14 @@ def test_what_is_changed_has_a_reason(open_page: OpenPage, width: int) -> None:
     places = page.get_by_role("region", name="Places of users")
     expect(places).to_contain_text(user)
     expect(places).to_contain_text("durable_event")
+    expect(places).to_contain_text(re.compile(r"Place \d+ is below the share of 100 %|Place \d+ is not below"))
+    wished = page.request.patch(
+        f"{person.url}/v1/me/preferences", data={"path": "legacy_sync"}, headers={"origin": person.url}
+    )
+    assert wished.status == 200, wished.text()
+    page.reload()
+    page.get_by_role("textbox", name="Users to look up").fill(user)
+    expect(places).to_contain_text("Wished for in their preferences")
     go(person, "Runs")
     expect(page.get_by_role("table", name="Runs")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -43,6 +43,7 @@ async def test_sums_by_day_and_by_user(mongo: MongoServer) -> None:
             entry(3, "usr_a", "m2", 7, days_ago=1),
             entry(4, "usr_a", "m1", 1000, days_ago=40),
             entry(5, "usr_b", "m1", 500),
+            entry(6, "usr_b", "m1", 40, attempt=2),
         ]
     )
     ledger, since = MongoLedger(database), NOW - timedelta(days=30)
@@ -58,6 +59,9 @@ async def test_sums_by_day_and_by_user(mongo: MongoServer) -> None:
         4,
         2,
     )
+    assert (mine[0].retried_cost_microusd, mine[0].estimated_cost_microusd) == (0, 0)
     everybody = await ledger.sums("", since, by_user=True)
-    assert [(row.user_id, row.calls, row.cost_microusd) for row in everybody] == [("usr_b", 1, 500), ("usr_a", 3, 107)]
+    assert [(row.user_id, row.calls, row.cost_microusd) for row in everybody] == [("usr_b", 2, 540), ("usr_a", 3, 107)]
+    # What was spent a second time, and what was spent on calls that were broken off.
+    assert (everybody[0].retried_cost_microusd, everybody[0].estimated_cost_microusd) == (40, 40)
     await database.close()

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12rpc/v1/usage.proto\x12\reverthread.v1\"B\n\x0fSumUsageRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05since\x18\x02 \x01(\t\x12\x0f\n\x07\x62y_user\x18\x03 \x01(\x08\"\x83\x02\n\x08UsageSum\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x05 \x01(\x03\x12\x15\n\routput_tokens\x18\x06 \x01(\x03\x12\x15\n\rcached_tokens\x18\x07 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x03\x12\x15\n\rcost_microusd\x18\t \x01(\x03\x12\x16\n\x0eunpriced_calls\x18\n \x01(\x03\x12\x17\n\x0f\x65stimated_calls\x18\x0b \x01(\x03\x12\x15\n\rretried_calls\x18\x0c \x01(\x03\":\n\x10SumUsageResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.everthread.v1.UsageSum2[\n\x0cUsageService\x12K\n\x08SumUsage\x12\x1e.everthread.v1.SumUsageRequest\x1a\x1f.everthread.v1.SumUsageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12rpc/v1/usage.proto\x12\reverthread.v1\"B\n\x0fSumUsageRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05since\x18\x02 \x01(\t\x12\x0f\n\x07\x62y_user\x18\x03 \x01(\x08\"\xc3\x02\n\x08UsageSum\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x04 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x05 \x01(\x03\x12\x15\n\routput_tokens\x18\x06 \x01(\x03\x12\x15\n\rcached_tokens\x18\x07 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x03\x12\x15\n\rcost_microusd\x18\t \x01(\x03\x12\x16\n\x0eunpriced_calls\x18\n \x01(\x03\x12\x17\n\x0f\x65stimated_calls\x18\x0b \x01(\x03\x12\x15\n\rretried_calls\x18\x0c \x01(\x03\x12\x1d\n\x15retried_cost_microusd\x18\r \x01(\x03\x12\x1f\n\x17\x65stimated_cost_microusd\x18\x0e \x01(\x03\":\n\x10SumUsageResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.everthread.v1.UsageSum2[\n\x0cUsageService\x12K\n\x08SumUsage\x12\x1e.everthread.v1.SumUsageRequest\x1a\x1f.everthread.v1.SumUsageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUMUSAGEREQUEST']._serialized_start=37
   _globals['_SUMUSAGEREQUEST']._serialized_end=103
   _globals['_USAGESUM']._serialized_start=106
-  _globals['_USAGESUM']._serialized_end=365
-  _globals['_SUMUSAGERESPONSE']._serialized_start=367
-  _globals['_SUMUSAGERESPONSE']._serialized_end=425
-  _globals['_USAGESERVICE']._serialized_start=427
-  _globals['_USAGESERVICE']._serialized_end=518
+  _globals['_USAGESUM']._serialized_end=429
+  _globals['_SUMUSAGERESPONSE']._serialized_start=431
+  _globals['_SUMUSAGERESPONSE']._serialized_end=489
+  _globals['_USAGESERVICE']._serialized_start=491
+  _globals['_USAGESERVICE']._serialized_end=582
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,8 @@ class UsageSum(_message.Message):
     UNPRICED_CALLS_FIELD_NUMBER: _builtins.int
     ESTIMATED_CALLS_FIELD_NUMBER: _builtins.int
     RETRIED_CALLS_FIELD_NUMBER: _builtins.int
+    RETRIED_COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    ESTIMATED_COST_MICROUSD_FIELD_NUMBER: _builtins.int
     day: _builtins.str
     """Empty where days are summed up."""
     model: _builtins.str
@@ -78,6 +80,9 @@ class UsageSum(_message.Message):
     """Calls whose tokens were counted here, since the provider did not say."""
     retried_calls: _builtins.int
     """Calls of second and later attempts of their run."""
+    retried_cost_microusd: _builtins.int
+    """What those of second and later attempts cost, and those whose tokens were counted here: as far as prices are known."""
+    estimated_cost_microusd: _builtins.int
     def __init__(
         self,
         *,
@@ -93,10 +98,12 @@ class UsageSum(_message.Message):
         unpriced_calls: _builtins.int = ...,
         estimated_calls: _builtins.int = ...,
         retried_calls: _builtins.int = ...,
+        retried_cost_microusd: _builtins.int = ...,
+        estimated_cost_microusd: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "calls", b"calls", "cost_microusd", b"cost_microusd", "day", b"day", "estimated_calls", b"estimated_calls", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "retried_calls", b"retried_calls", "unpriced_calls", b"unpriced_calls", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "calls", b"calls", "cost_microusd", b"cost_microusd", "day", b"day", "estimated_calls", b"estimated_calls", "estimated_cost_microusd", b"estimated_cost_microusd", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "retried_calls", b"retried_calls", "retried_cost_microusd", b"retried_cost_microusd", "unpriced_calls", b"unpriced_calls", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

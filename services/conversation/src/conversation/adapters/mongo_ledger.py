@@ -36,8 +36,10 @@ class MongoLedger:
                     **{name: {"$sum": f"$usage.{name}"} for name in _TOKENS},
                     "cost_microusd": {"$sum": "$cost_microusd"},
                     "priced": {"$sum": {"$cond": [{"$eq": [{"$type": "$cost_microusd"}, "null"]}, 0, 1]}},
-                    "estimated": {"$sum": {"$cond": [{"$eq": ["$usage.estimated", True]}, 1, 0]}},
-                    "retried": {"$sum": {"$cond": [{"$gt": ["$attempt", 1]}, 1, 0]}},
+                    "estimated": {"$sum": {"$cond": [_ESTIMATED, 1, 0]}},
+                    "retried": {"$sum": {"$cond": [_RETRIED, 1, 0]}},
+                    "retried_cost": {"$sum": {"$cond": [_RETRIED, "$cost_microusd", 0]}},
+                    "estimated_cost": {"$sum": {"$cond": [_ESTIMATED, "$cost_microusd", 0]}},
                 }
             },
             {"$sort": {"cost_microusd": -1, "_id": 1} if by_user else {"_id.day": -1, "_id.model": 1}},
@@ -48,6 +50,8 @@ class MongoLedger:
             return [_sum(found) for found in await cursor.to_list()]
 
 
+_RETRIED: Final = {"$gt": ["$attempt", 1]}
+_ESTIMATED: Final = {"$eq": ["$usage.estimated", True]}
 _TOKENS: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -66,4 +70,6 @@ def _sum(found: dict[str, Any]) -> UsageSum:
         unpriced_calls=found["calls"] - found["priced"],
         estimated_calls=found["estimated"],
         retried_calls=found["retried"],
+        retried_cost_microusd=found["retried_cost"],
+        estimated_cost_microusd=found["estimated_cost"],
     )

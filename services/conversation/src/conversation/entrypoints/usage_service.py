@@ -39,4 +39,6 @@ def _reply(found: UsageSum) -> pb.UsageSum:
         unpriced_calls=found.unpriced_calls,
         estimated_calls=found.estimated_calls,
         retried_calls=found.retried_calls,
+        retried_cost_microusd=found.retried_cost_microusd,
+        estimated_cost_microusd=found.estimated_cost_microusd,
     )

@@ -43,4 +43,6 @@ def _sum(item: pb.UsageSum) -> UsageSum:
         unpriced_calls=item.unpriced_calls,
         estimated_calls=item.estimated_calls,
         retried_calls=item.retried_calls,
+        retried_cost_microusd=item.retried_cost_microusd,
+        estimated_cost_microusd=item.estimated_cost_microusd,
     )

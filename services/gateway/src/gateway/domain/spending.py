@@ -24,6 +24,8 @@ class UsageSum:
     unpriced_calls: int
     estimated_calls: int
     retried_calls: int
+    retried_cost_microusd: int
+    estimated_cost_microusd: int
 
 
 class Spending(Protocol):

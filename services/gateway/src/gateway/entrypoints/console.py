@@ -15,6 +15,7 @@ from gateway.domain.problems import Refusal
 from gateway.domain.records import SendOptions
 from gateway.entrypoints.admin import Admin
 from gateway.entrypoints.console_views import (
+    AnsweredAgainView,
     AnyRunPage,
     DeadLetterList,
     DeadLetterView,
@@ -33,6 +34,7 @@ from gateway.entrypoints.console_views import (
 from gateway.entrypoints.routes import Behind, PageCursor, RunId
 from gateway.entrypoints.timeline_view import TimelineView, timeline_view
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, wiring_of
+from gateway.handlers.answer_again import answer_again
 from gateway.handlers.read_timeline import read_timeline
 from gateway.handlers.see_overview import see_overview
 from gateway.handlers.see_processes import see_processes
@@ -105,6 +107,15 @@ async def post_stop(caller: Admin, console: OfConsole, wiring: Behind, body: Sto
         console.operations, wiring.log, caller.user_id, body.run_ids, now=datetime.now(UTC)
     )
     return StoppedView(stopped=stopped, refused={run_id: code.value for run_id, code in refused.items()})
+
+
+@router.post("/runs/again")
+async def post_again(caller: Admin, console: OfConsole, wiring: Behind, body: StopRuns) -> AnsweredAgainView:
+    """Have the questions of runs that failed or were stopped answered again, on branches of their own, as their authors'."""
+    answered, refused = await answer_again(
+        console.operations, wiring.conversation, wiring.models, caller.user_id, body.run_ids
+    )
+    return AnsweredAgainView(answered=dict(answered), refused={run_id: code.value for run_id, code in refused.items()})
 
 
 @router.get("/workers")

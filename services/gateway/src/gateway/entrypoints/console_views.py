@@ -70,6 +70,14 @@ class StoppedView(BaseModel):
     refused: dict[str, str]
 
 
+class AnsweredAgainView(BaseModel):
+    """`answered` has the new run by the id of the one before. `refused` says by id why not: `run_finished` (it has its answer),
+    `thread_busy` (it goes on), `run_not_found`, `unavailable`, or why a message is refused."""
+
+    answered: dict[str, str]
+    refused: dict[str, str]
+
+
 class WorkerView(BaseModel):
     """A process that was heard within seconds. `slots` is how many runs it executes at once, null for what executes none."""
 

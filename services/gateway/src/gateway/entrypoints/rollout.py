@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from contracts.audit import RolloutChanged
 from contracts.codes import Code
+from contracts.ids import USER, InvalidIdError, check_id
 from contracts.times import rfc3339
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.domain.comparison import Interval, PathFigures, both, difference, over_time, quantile
 from gateway.domain.guard import GuardState
-from gateway.domain.path_flag import DURABLE, LEGACY, PATHS, shadow_share_of, share_of
+from gateway.domain.path_flag import DURABLE, LEGACY, PATHS, PathContext, shadow_share_of, share_of
 from gateway.domain.problems import Refusal
 from gateway.domain.shadowing import ShadowFigures, ShadowPair, Side, shadow_figures
 from gateway.entrypoints.admin import Admin
@@ -294,3 +295,38 @@ def _path(figures: PathFigures, pieces: list[PathFigures]) -> PathView:
 
 def _percentiles(ordered: tuple[int, ...]) -> Percentiles:
     return Percentiles(p50=quantile(ordered, 0.5), p95=quantile(ordered, 0.95), p99=quantile(ordered, 0.99))
+
+
+class UserPathView(BaseModel):
+    """What the flag says of a user's next message. `reason` is OpenFeature's; `wish` is the path they asked for in their
+    preferences, empty without one. Test accounts are so by their token, which is not here."""
+
+    user_id: str
+    variant: str
+    path: str
+    reason: str
+    revision: int
+    wish: str
+
+
+@router.get("/rollout/users/{user_id}")
+async def get_user_path(
+    _: Admin, wiring: Annotated[Wiring, Depends(wiring_of)], user_id: Annotated[str, Path(max_length=64)]
+) -> UserPathView:
+    """Which path a user's next message would have, and what it is decided by."""
+    try:
+        check_id(USER, user_id)
+    except InvalidIdError as error:
+        raise Refusal(Code.QUERY_INVALID, f"{user_id[:40]!r} is no user's id.") from error
+    if wiring.flags is None:
+        raise Refusal(Code.NOT_FOUND, "This gateway has no rollout.")
+    wish = (await wiring.conversation.get_user(user_id)).preferences.path if "wish" in wiring.flags.reads else ""
+    decision = wiring.flags.decide(PathContext(user_id=user_id, wish=wish))
+    return UserPathView(
+        user_id=user_id,
+        variant=decision.variant,
+        path=decision.path,
+        reason=decision.reason,
+        revision=decision.revision,
+        wish=wish,
+    )

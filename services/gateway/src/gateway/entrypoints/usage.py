@@ -28,7 +28,8 @@ Days = Annotated[int, Query(ge=1, le=366, description="How many days back, today
 
 class UsageView(BaseModel):
     """What some calls used and cost. `cost_microusd` is that of the calls whose price is known; `unpriced_calls` are the
-    others. Cached tokens are part of the input, reasoning tokens of the output."""
+    others. Cached tokens are part of the input, reasoning tokens of the output. Retried calls are those of second and later
+    attempts; of estimated ones the provider told no tokens: they were broken off, or it never does."""
 
     calls: int
     input_tokens: int
@@ -39,6 +40,8 @@ class UsageView(BaseModel):
     unpriced_calls: int
     estimated_calls: int
     retried_calls: int
+    retried_cost_microusd: int
+    estimated_cost_microusd: int
 
 
 class DayUsageView(UsageView):

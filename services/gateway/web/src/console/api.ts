@@ -30,6 +30,20 @@ export interface Stopped {
   refused: Record<string, string>;
 }
 
+export interface AnsweredAgain {
+  answered: Record<string, string>;
+  refused: Record<string, string>;
+}
+
+export interface UserPath {
+  user_id: string;
+  variant: string;
+  path: string;
+  reason: string;
+  revision: number;
+  wish: string;
+}
+
 export interface Timeline {
   run_id: string;
   thread_id: string;
@@ -141,6 +155,8 @@ export interface UsageSums {
   unpriced_calls: number;
   estimated_calls: number;
   retried_calls: number;
+  retried_cost_microusd: number;
+  estimated_cost_microusd: number;
 }
 
 export interface AllUsage {

@@ -13,8 +13,8 @@ const TABS = [
 ] as const;
 
 function sum(items: UsageSums[]): UsageSums {
-  const all: UsageSums = { calls: 0, input_tokens: 0, output_tokens: 0, cached_tokens: 0, reasoning_tokens: 0, cost_microusd: 0, unpriced_calls: 0, estimated_calls: 0, retried_calls: 0 };
-  for (const item of items) for (const name of Object.keys(all) as Array<keyof UsageSums>) all[name] += item[name];
+  const all: UsageSums = { calls: 0, input_tokens: 0, output_tokens: 0, cached_tokens: 0, reasoning_tokens: 0, cost_microusd: 0, unpriced_calls: 0, estimated_calls: 0, retried_calls: 0, retried_cost_microusd: 0, estimated_cost_microusd: 0 };
+  for (const item of items) for (const name of Object.keys(all) as Array<keyof UsageSums>) all[name] += item[name] ?? 0;
   return all;
 }
 
@@ -71,8 +71,8 @@ export function Cost() {
               items={[
                 ["Cost", dollars(usage.total.cost_microusd)],
                 ["Calls", count(usage.total.calls)],
-                ["Of these made again", count(usage.total.retried_calls)],
-                ["Estimated", count(usage.total.estimated_calls)],
+                ["Made again", `${dollars(usage.total.retried_cost_microusd) ?? "–"} · ${count(usage.total.retried_calls)} calls`],
+                ["Broken off", `${dollars(usage.total.estimated_cost_microusd) ?? "–"} · ${count(usage.total.estimated_calls)} calls`],
                 ["Without a price", count(usage.total.unpriced_calls)],
                 ["Users", count(usage.users.length)],
               ]}
@@ -88,11 +88,11 @@ export function Cost() {
                     <span className="unseen">Against the dearest</span>
                   </th>
                   <th className="number">Calls</th>
-                  <th className="number" title="Calls that a later attempt made again, whose worker was lost or that failed">
+                  <th className="number" title="What second and later attempts cost: the worker before was lost, or its call failed. The number is how many calls.">
                     Made again
                   </th>
-                  <th className="number" title="Calls that were broken off, whose tokens are estimated">
-                    Estimated
+                  <th className="number" title="What calls cost whose tokens are estimated: they were broken off (stopped, or their worker was lost), or their provider tells no tokens. The number is how many calls.">
+                    Broken off
                   </th>
                   <th className="number">Input</th>
                   <th className="number">of it cached</th>
@@ -111,8 +111,8 @@ export function Cost() {
                     <Meter value={figures.cost_microusd} most={most} label={`Cost of ${name}`} />
                   </td>
                   <td className="number">{count(figures.calls)}</td>
-                  <td className={`number ${figures.retried_calls ? "warm" : ""}`}>{count(figures.retried_calls)}</td>
-                  <td className="number">{count(figures.estimated_calls)}</td>
+                  <td className={`number ${figures.retried_calls ? "warm" : ""}`}>{apart(figures.retried_cost_microusd, figures.retried_calls)}</td>
+                  <td className="number">{apart(figures.estimated_cost_microusd, figures.estimated_calls)}</td>
                   <td className="number">{compact(figures.input_tokens)}</td>
                   <td className="number">{compact(figures.cached_tokens)}</td>
                   <td className="number">{compact(figures.output_tokens)}</td>
@@ -124,6 +124,15 @@ export function Cost() {
         );
       }}
     </View>
+  );
+}
+
+function apart(cost: number, calls: number): ReactNode {
+  if (!calls) return "–";
+  return (
+    <>
+      {dollars(cost ?? null) ?? "?"} <small>{count(calls)}</small>
+    </>
   );
 }
 

@@ -4,7 +4,7 @@ import { count, dollars, duration } from "../lib/format";
 import { setQuery, usePlace } from "../lib/router";
 import { offers } from "../lib/session";
 import { say } from "../lib/toast";
-import type { Flag, PathFigures, Rollout } from "./api";
+import type { Flag, PathFigures, Rollout, UserPath } from "./api";
 import { useLoad } from "./load";
 import { Ask, Facts, Spark, Table, View, Warning, When, percent, type Question } from "./parts";
 import { placeOf, splitOf } from "./place";
@@ -270,25 +270,15 @@ function Movers({ now, flag }: { now: Rollout; flag: Flag | null }) {
                 <>
                   <th>User</th>
                   <th className="number">Place</th>
-                  <th>By the percentage</th>
+                  <th>Now</th>
+                  <th>Why</th>
                   <th>At the next step</th>
                 </>
               }
             >
-              {users.map((user) => {
-                const place = placeOf(split.salt, user);
-                const on = place < share;
-                return (
-                  <tr key={user}>
-                    <td>
-                      <code>{user}</code>
-                    </td>
-                    <td className="number">{place}</td>
-                    <td>{on ? "durable_event" : "legacy_sync"}</td>
-                    <td>{on || next === undefined ? "stays" : place < next ? "moves to durable_event" : `stays; moves from a share of ${place + 1} %`}</td>
-                  </tr>
-                );
-              })}
+              {users.map((user) => (
+                <Moving key={user} user={user} place={placeOf(split.salt, user)} share={share} next={next} off={isOff(flag)} />
+              ))}
             </Table>
           )}
         </>
@@ -296,5 +286,32 @@ function Movers({ now, flag }: { now: Rollout; flag: Flag | null }) {
         <p className="note">{flag ? "No single percentage by user id decides in the definition that is in force, so nobody's place can be told here." : "The flag is not told here."}</p>
       )}
     </section>
+  );
+}
+
+const isOff = (flag: Flag | null): boolean => Object.values((flag?.definition as { flags?: Record<string, { state?: string }> } | undefined)?.flags ?? {})[0]?.state === "DISABLED";
+
+/** One user: what the flag says now, as the gateway itself evaluates it, why, and what the next step changes. */
+function Moving({ user, place, share, next, off }: { user: string; place: number; share: number; next: number | undefined; off: boolean }) {
+  const asked = /^usr_[0-9A-HJKMNP-TV-Z]{26}$/.test(user) && offers("GET /v1/admin/rollout/users/{user_id}");
+  const { data } = useLoad<UserPath>(asked ? `/v1/admin/rollout/users/${user}` : "", 10);
+  const on = place < share && !off;
+  const now = data?.variant ?? (on ? "durable_event" : "legacy_sync");
+  const wished = !!data?.wish && data.variant === data.wish && !off;
+  const why = off
+    ? "The flag is off: everybody has legacy_sync."
+    : wished
+      ? `Wished for in their preferences; by the percentage it would be ${on ? "durable_event" : "legacy_sync"}.`
+      : `Place ${place} is ${on ? "below" : "not below"} the share of ${share} %.${now === "shadow" ? " Served by legacy_sync, repeated unseen." : ""}`;
+  return (
+    <tr>
+      <td>
+        <code>{user}</code>
+      </td>
+      <td className="number">{place}</td>
+      <td>{now}</td>
+      <td className="reason">{why}</td>
+      <td>{wished || on || next === undefined ? "stays" : place < next ? "moves to durable_event" : `stays; moves from a share of ${place + 1} %`}</td>
+    </tr>
   );
 }

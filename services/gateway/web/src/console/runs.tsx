@@ -4,7 +4,7 @@ import { dollars, duration, modelName } from "../lib/format";
 import { setQuery, usePlace } from "../lib/router";
 import { offers } from "../lib/session";
 import { say } from "../lib/toast";
-import type { RunRow, Stopped } from "./api";
+import type { AnsweredAgain, RunRow, Stopped } from "./api";
 import { useLoad } from "./load";
 import { Ask, Link, State, Table, View, When, or, type Question } from "./parts";
 
@@ -20,6 +20,12 @@ const LIMIT = 50;
 /** How many one call stops at most. */
 const MOST = 100;
 const open = (run: RunRow) => !run.ended_at;
+const failed = (run: RunRow) => run.status === "error" || run.status === "cancelled";
+/** "3 told to stop; 1 refused: run_finished." */
+const outcome = (what: string, refused: Record<string, string>): string => {
+  const codes = Object.values(refused);
+  return `${what}${codes.length ? `; ${codes.length} refused: ${[...new Set(codes)].join(", ")}` : ""}.`;
+};
 
 /** The end of a long id tells it apart; the whole one is its title. */
 const shortened = (id: string): string => (id.length > 14 ? `…${id.slice(-8)}` : id);
@@ -60,8 +66,27 @@ export function Runs() {
             danger: true,
             run: async () => {
               const { stopped, refused } = await post<Stopped>("/v1/admin/runs/stop", { run_ids: picked.map((run) => run.id) });
-              const codes = Object.values(refused);
-              say(`${stopped.length} told to stop${codes.length ? `; ${codes.length} refused: ${[...new Set(codes)].join(", ")}` : ""}.`);
+              say(outcome(`${stopped.length} told to stop`, refused));
+              setChosen(new Set());
+              loaded.again();
+            },
+          });
+        const broken = rows.filter(failed);
+        const lost = broken.filter((run) => chosen.has(run.id)).slice(0, MOST);
+        const mayAnswer = offers("POST /v1/admin/runs/again");
+        const again = () =>
+          setQuestion({
+            title: lost.length === 1 ? "Answer this again?" : `Answer ${lost.length} again?`,
+            text: (
+              <p>
+                Each question is answered anew on a branch of its own, by the same model, in the name of who asked it: they see it, and it counts as their use. What was written
+                before stays. A run is answered again once, however often this is repeated.
+              </p>
+            ),
+            action: "Answer again",
+            run: async () => {
+              const { answered, refused } = await post<AnsweredAgain>("/v1/admin/runs/again", { run_ids: lost.map((run) => run.id) });
+              say(outcome(`${Object.keys(answered).length} answered again`, refused));
               setChosen(new Set());
               loaded.again();
             },
@@ -73,9 +98,19 @@ export function Runs() {
                 <button type="button" className="danger" disabled={!picked.length} onClick={stop}>
                   Stop {picked.length || ""}
                 </button>
+                {mayAnswer && (
+                  <button type="button" disabled={!lost.length} onClick={again}>
+                    Answer again {lost.length || ""}
+                  </button>
+                )}
                 <button type="button" className="quiet" disabled={!going.length} onClick={() => setChosen(new Set(going.slice(0, MOST).map((run) => run.id)))}>
                   Choose all that run here ({going.length})
                 </button>
+                {mayAnswer && (
+                  <button type="button" className="quiet" disabled={!broken.length} onClick={() => setChosen(new Set(broken.slice(0, MOST).map((run) => run.id)))}>
+                    Choose all that failed or were stopped here ({broken.length})
+                  </button>
+                )}
                 {chosen.size > 0 && (
                   <button type="button" className="quiet" onClick={() => setChosen(new Set())}>
                     Choose none
@@ -107,7 +142,7 @@ export function Runs() {
               {rows.map((run) => (
                 <tr key={run.id} data-run={run.id} data-status={run.status}>
                   <td>
-                    {open(run) && (
+                    {(open(run) || (mayAnswer && failed(run))) && (
                       <input
                         type="checkbox"
                         aria-label={`Choose ${run.id}`}

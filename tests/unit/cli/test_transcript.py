@@ -34,7 +34,7 @@ class Paper:
 
     @property
     def growing(self) -> list[str]:
-        return [text for _, text in self.transcript.tail()]
+        return [text for _, text in self.transcript.growing()]
 
 
 def test_a_line_is_written_once_it_has_ended() -> None:

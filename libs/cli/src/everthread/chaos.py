@@ -29,7 +29,7 @@ MOST_RUNS: Final = 50
 MOST_KILLS: Final = 100
 MOST_SECONDS: Final = 600
 RECOVERY_SECONDS: Final = 120.0
-"""How long after the last kill answers may take to end, and processes to be ready again."""
+"""How long no answer may come any further, and processes may take to be ready again."""
 _PAUSE: Final = (0.5, 2.5)
 
 
@@ -114,13 +114,24 @@ async def _play(home: Home, mesh: MeshState, chaos: Chaos, board: Board) -> None
         try:
             done = asyncio.create_task(_all(answers))
             await asyncio.wait({killer, done}, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait({done}, timeout=RECOVERY_SECONDS)
+            await _ended(done, board)
         finally:
             killer.cancel()
             for task in answers:
                 task.cancel()
             await asyncio.gather(killer, *answers, return_exceptions=True)
         await _recovered(home)
+
+
+async def _ended(done: asyncio.Task[None], board: Board) -> None:
+    """Until all have ended, or none has come any further for RECOVERY_SECONDS, or MOST_SECONDS are over."""
+    until = time.monotonic() + MOST_SECONDS
+    far, moved_at = -1, time.monotonic()
+    while not done.done() and time.monotonic() < min(until, moved_at + RECOVERY_SECONDS):
+        await asyncio.wait({done}, timeout=1.0)
+        now = sum(watched.events for watched in board.runs)
+        if now != far:
+            far, moved_at = now, time.monotonic()
 
 
 async def _all(answers: Sequence[asyncio.Task[None]]) -> None:

@@ -73,10 +73,10 @@ def run_chat(home: Home, options: ChatOptions) -> int:
 
 async def _converse(home: Home, client: EverthreadClient, places: Places, options: ChatOptions, user: str) -> int:
     # It takes a moment to import, and whoever pipes does not need it.
-    from everthread.talk.session import Session
+    from everthread.talk.sitting import Sitting
 
     me = await client.me()
-    session = Session(
+    sitting = Sitting(
         client,
         me.id,
         places,
@@ -85,7 +85,7 @@ async def _converse(home: Home, client: EverthreadClient, places: Places, option
         come_back=hint(home, "chat --resume"),
         stop=hint(home, "chat --stop"),
     )
-    return await session.run(places.last().thread_id if options.resume else options.thread)
+    return await sitting.run(places.last().thread_id if options.resume else options.thread)
 
 
 def _plain(runner: asyncio.Runner, chat: PlainChat, options: ChatOptions) -> int:

@@ -26,7 +26,9 @@ def chaos(
     seed: Annotated[
         int | None, typer.Option(help="Draw the same victims again.", show_default="another each time")
     ] = None,
-    text: Annotated[str, typer.Option(help="What is said in each.")] = "Tell me a short story about a lighthouse.",
+    text: Annotated[
+        str, typer.Option(help="What is said in each.")
+    ] = "What is a lighthouse for? Answer in two sentences.",
     model: Annotated[str | None, typer.Option(metavar="PROVIDER:NAME", help="The model that answers.")] = None,
     user: Annotated[str, typer.Option(help="Who talks, under the development key.")] = "chaos",
     home: HomeOption = None,

@@ -32,7 +32,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-TAIL_ROWS: Final = 6
+GROWING_ROWS: Final = 6
 """A line that goes on growing for more rows than this is put into the history in pieces, broken at a space."""
 TYPED: Final = "you> "
 _STYLE: Final = Style.from_dict(
@@ -59,7 +59,7 @@ class Prompt:
         self._submitted = submitted
         self._pending: list[Line] = []
         self._some = asyncio.Event()
-        self._tail: list[Line] = []
+        self._growing: list[Line] = []
         self._status = ""
         self._label = TYPED
         self._form: str | None = None
@@ -95,10 +95,10 @@ class Prompt:
         self._pending += [(style, line) for line in text.split("\n")]
         self._some.set()
 
-    def show(self, tail: list[Line], status: str) -> None:
+    def show(self, growing: list[Line], status: str) -> None:
         """What grows right above the prompt now, and the status line below it."""
-        if (tail, status) != (self._tail, self._status):
-            self._tail, self._status = tail, status
+        if (growing, status) != (self._growing, self._status):
+            self._growing, self._status = growing, status
             self._app.invalidate()
 
     def ask(self, label: str | None) -> None:
@@ -137,8 +137,12 @@ class Prompt:
             printing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await printing
-            self._render(self._taken())
+            self.flush()
         return self._left
+
+    def flush(self) -> None:
+        """Print what was written after `run` had ended."""
+        self._render(self._taken())
 
     async def _print(self) -> None:
         while True:
@@ -160,7 +164,7 @@ class Prompt:
             print_formatted_text(self._app.output, parts, _STYLE)
 
     def _layout(self) -> HSplit:
-        tail = Window(FormattedTextControl(self._tail_text), wrap_lines=True, dont_extend_height=True)
+        growing = Window(FormattedTextControl(self._growing_text), wrap_lines=True, dont_extend_height=True)
         line = Window(
             BufferControl(
                 self._buffer, input_processors=[BeforeInput(lambda: self._form or self._label, style="class:prompt")]
@@ -174,12 +178,12 @@ class Prompt:
             Condition(lambda: self._buffer.complete_state is not None and self._buffer.text.startswith("/")),
         )
         status = Window(FormattedTextControl(lambda: [("class:status", self._status)]), height=1)
-        return HSplit([ConditionalContainer(tail, Condition(lambda: bool(self._tail))), line, menu, status])
+        return HSplit([ConditionalContainer(growing, Condition(lambda: bool(self._growing))), line, menu, status])
 
-    def _tail_text(self) -> StyleAndTextTuples:
+    def _growing_text(self) -> StyleAndTextTuples:
         parts: StyleAndTextTuples = []
-        for index, (style, text) in enumerate(self._tail):
-            parts.append((f"class:{style}" if style else "", text + ("\n" if index + 1 < len(self._tail) else "")))
+        for index, (style, text) in enumerate(self._growing):
+            parts.append((f"class:{style}" if style else "", text + ("\n" if index + 1 < len(self._growing) else "")))
         return parts
 
     def _keys(self) -> KeyBindings:
@@ -213,7 +217,7 @@ class Prompt:
 
 def cut(text: str, columns: int) -> tuple[str, str]:
     """What of a growing line goes into the history now, and what goes on growing: nothing goes while it is short enough."""
-    limit = max(columns, 20) * TAIL_ROWS
+    limit = max(columns, 20) * GROWING_ROWS
     if get_cwidth(text) <= limit:
         return "", text
     place = text.rfind(" ", 0, max(limit // 2, 1))

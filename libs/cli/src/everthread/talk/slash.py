@@ -7,7 +7,7 @@ from typing import Final
 from everthread_client.answers import Accepted, Branch, Message
 
 from everthread.screen import printable, shortened
-from everthread.talk.room import WATCHES, Room
+from everthread.talk.following import WATCHES, Following
 
 
 class SlashError(Exception):
@@ -29,21 +29,21 @@ class Slash:
     usage: str
     help: str
     writes: bool
-    carry_out: Callable[[Room, Choice, str], Awaitable[None]]
+    carry_out: Callable[[Following, Choice, str], Awaitable[None]]
 
 
-async def carry_out(room: Room, choice: Choice, line: str) -> None:
+async def carry_out(here: Following, choice: Choice, line: str) -> None:
     """Carry out a line that begins with a slash. Raises SlashError, and what the client raises."""
     name, _, rest = line.strip().partition(" ")
     command = COMMANDS.get(name) or COMMANDS.get(_SHORT.get(name, ""))
     if command is None:
         raise SlashError(f"there is no {name}; /help lists the commands")
-    if command.writes and room.thread is not None and room.thread.role == "viewer":
+    if command.writes and here.thread is not None and here.thread.role == "viewer":
         raise SlashError(WATCHES)
-    await command.carry_out(room, choice, rest.strip())
+    await command.carry_out(here, choice, rest.strip())
 
 
-async def _help(room: Room, choice: Choice, rest: str) -> None:
+async def _help(here: Following, choice: Choice, rest: str) -> None:
     width = max(len(command.usage) for command in COMMANDS.values())
     lines = [f"{command.usage.ljust(width)}  {command.help}" for command in COMMANDS.values()]
     lines += [
@@ -51,96 +51,96 @@ async def _help(room: Room, choice: Choice, rest: str) -> None:
         f"{'Alt-Enter'.ljust(width)}  a new line in the message",
         "While an answer goes on, a message waits for its turn, unless the thread says otherwise.",
     ]
-    room.transcript.aside("\n".join(lines))
+    here.transcript.aside("\n".join(lines))
 
 
-async def _new(room: Room, choice: Choice, rest: str) -> None:
-    await room.leave()
-    room.transcript.aside("The next message begins a new thread.")
+async def _new(here: Following, choice: Choice, rest: str) -> None:
+    await here.leave()
+    here.transcript.aside("The next message begins a new thread.")
 
 
-async def _threads(room: Room, choice: Choice, rest: str) -> None:
-    for thread in await room.client.threads.newest():
-        here = "*" if room.thread is not None and thread.id == room.thread.id else " "
+async def _threads(here: Following, choice: Choice, rest: str) -> None:
+    for thread in await here.client.threads.newest():
+        mark = "*" if here.thread is not None and thread.id == here.thread.id else " "
         unread = f" · {thread.unread} unread" if thread.unread else ""
         shared = f" · {thread.role}, {thread.members} in it" if thread.members > 1 else ""
-        room.transcript.aside(f"{here} {thread.id}  {printable(thread.title) or 'untitled'}{shared}{unread}")
+        here.transcript.aside(f"{mark} {thread.id}  {printable(thread.title) or 'untitled'}{shared}{unread}")
 
 
-async def _open(room: Room, choice: Choice, rest: str) -> None:
+async def _open(here: Following, choice: Choice, rest: str) -> None:
     if not rest:
         raise SlashError("say which: /open THREAD, as /threads lists them")
-    await room.enter(rest)
+    await here.enter(rest)
 
 
-async def _join(room: Room, choice: Choice, rest: str) -> None:
+async def _join(here: Following, choice: Choice, rest: str) -> None:
     if not rest:
         raise SlashError("give the invitation's token: /join TOKEN")
-    await room.enter(await room.client.threads.accept(rest))
+    await here.enter(await here.client.threads.accept(rest))
 
 
-async def _stop(room: Room, choice: Choice, rest: str) -> None:
-    running = room.running()
+async def _stop(here: Following, choice: Choice, rest: str) -> None:
+    running = here.running()
     if not running:
         raise SlashError("nothing runs here")
     for run_id in running:
-        room.runs[run_id].stopping = await room.client.cancel(run_id)
+        here.runs[run_id].stopping = await here.client.cancel(run_id)
 
 
-async def _steer(room: Room, choice: Choice, rest: str) -> None:
-    running = room.running()
+async def _steer(here: Following, choice: Choice, rest: str) -> None:
+    running = here.running()
     if not running:
         raise SlashError("nothing runs that it could join; send it as a message")
     if not rest:
         raise SlashError("say what the answer shall take into account: /steer TEXT")
-    async with room.ordered:
-        room.accepted(await room.client.steer(running[0], rest), rest)
+    async with here.ordered:
+        here.accepted(await here.client.steer(running[0], rest), rest)
 
 
-async def _queue(room: Room, choice: Choice, rest: str) -> None:
-    await _send(room, choice, rest, "enqueue")
+async def _queue(here: Following, choice: Choice, rest: str) -> None:
+    await _send(here, choice, rest, "enqueue")
 
 
-async def _interrupt(room: Room, choice: Choice, rest: str) -> None:
-    await _send(room, choice, rest, "interrupt")
+async def _interrupt(here: Following, choice: Choice, rest: str) -> None:
+    await _send(here, choice, rest, "interrupt")
 
 
-async def _send(room: Room, choice: Choice, rest: str, on_busy: str) -> None:
+async def _send(here: Following, choice: Choice, rest: str, on_busy: str) -> None:
     if not rest:
         raise SlashError("the message is empty")
-    await room.send(rest, model=choice.model, agent=choice.agent, on_busy=on_busy)
+    await here.send(rest, model=choice.model, agent=choice.agent, on_busy=on_busy)
 
 
-async def _edit(room: Room, choice: Choice, rest: str) -> None:
-    asked = [message for message in await _branch(room) if message.role == "user"]
+async def _edit(here: Following, choice: Choice, rest: str) -> None:
+    asked = [message for message in await _branch(here) if message.role == "user"]
     first, _, text = rest.partition(" ")
     number = int(first) if first.isdigit() and text else len(asked)
     content = text if first.isdigit() and text else rest
     if not content or not 0 < number <= len(asked):
         raise SlashError("/edit TEXT says the last message anew, /edit N TEXT the Nth of this branch")
-    async with room.ordered:
-        accepted = await room.client.threads.edit(room.here().id, asked[number - 1].id, content)
-        room.accepted(accepted, content)
-    await _named(room, accepted)
+    async with here.ordered:
+        accepted = await here.client.threads.edit(here.current().id, asked[number - 1].id, content)
+        here.accepted(accepted, content)
+    await _named(here, accepted)
 
 
-async def _again(room: Room, choice: Choice, rest: str) -> None:
-    answers = [message for message in await _branch(room) if message.role == "assistant"]
+async def _again(here: Following, choice: Choice, rest: str) -> None:
+    answers = [message for message in await _branch(here) if message.role == "assistant"]
     if not answers:
         raise SlashError("there is no answer yet")
-    async with room.ordered:
-        accepted = await room.client.threads.regenerate(room.here().id, answers[-1].id)
-        room.last_run = accepted.run_id
-    await _named(room, accepted)
+    async with here.ordered:
+        accepted = await here.client.threads.regenerate(here.current().id, answers[-1].id)
+        here.last_run = accepted.run_id
+    await _named(here, accepted)
 
 
-async def _named(room: Room, accepted: Accepted) -> None:
-    room.transcript.aside(f"[on a branch of its own, {accepted.message_id}; /branches lists them]")
+async def _named(here: Following, accepted: Accepted) -> None:
+    here.transcript.aside(f"[on a branch of its own, {accepted.message_id}; /branches lists them]")
 
 
-async def _branches(room: Room, choice: Choice, rest: str) -> None:
-    for number, branch in enumerate(await room.client.threads.branches(room.here().id), 1):
-        room.transcript.aside(_branch_line(number, branch))
+async def _branches(here: Following, choice: Choice, rest: str) -> None:
+    for number, branch in enumerate(await here.client.threads.branches(here.current().id), 1):
+        here.transcript.aside(_branch_line(number, branch))
 
 
 def _branch_line(number: int, branch: Branch) -> str:
@@ -148,88 +148,88 @@ def _branch_line(number: int, branch: Branch) -> str:
     return f"{'*' if branch.active else ' '} {number}{named}: {branch.length} messages, to {branch.head}"
 
 
-async def _switch(room: Room, choice: Choice, rest: str) -> None:
-    branches = await room.client.threads.branches(room.here().id)
+async def _switch(here: Following, choice: Choice, rest: str) -> None:
+    branches = await here.client.threads.branches(here.current().id)
     if not rest.isdigit() or not 0 < int(rest) <= len(branches):
         raise SlashError(f"say which: /switch 1 to /switch {len(branches)}, as /branches lists them")
-    room.thread = await room.client.threads.switch(room.here().id, branches[int(rest) - 1].head)
-    await room.retell()
+    here.thread = await here.client.threads.switch(here.current().id, branches[int(rest) - 1].head)
+    await here.retell()
 
 
-async def _sources(room: Room, choice: Choice, rest: str) -> None:
+async def _sources(here: Following, choice: Choice, rest: str) -> None:
     found = 0
-    for message in await _branch(room):
+    for message in await _branch(here):
         for part in message.parts:
             if part.get("type") == "source":
                 found += 1
                 place = f" {printable(str(part['url']))}" if part.get("url") else ""
-                room.transcript.aside(f"{found} {printable(str(part.get('title', '')))}{place}")
+                here.transcript.aside(f"{found} {printable(str(part.get('title', '')))}{place}")
                 if part.get("quote"):
-                    room.transcript.aside(f"  {shortened(str(part['quote']))}")
+                    here.transcript.aside(f"  {shortened(str(part['quote']))}")
     if not found:
-        room.transcript.aside("No answer of this branch rests on sources.")
+        here.transcript.aside("No answer of this branch rests on sources.")
 
 
-async def _status(room: Room, choice: Choice, rest: str) -> None:
-    if not room.last_run:
+async def _status(here: Following, choice: Choice, rest: str) -> None:
+    if not here.last_run:
         raise SlashError("nothing ran here yet")
-    run = await room.client.run(room.last_run)
+    run = await here.client.run(here.last_run)
     cost = "unknown" if run["cost_microusd"] is None else f"{run['cost_microusd'] / 1_000_000:.6f} USD"
     used = run["usage"] or {}
-    room.transcript.aside(
+    here.transcript.aside(
         f"{run['id']}: {run['status']}, {run['model']} on {run['path']}, attempt {run['attempts']}, "
         f"{run['sequence']} events, {used.get('input_tokens', 0)} tokens in, {used.get('output_tokens', 0)} out, cost {cost}"
     )
 
 
-async def _verify(room: Room, choice: Choice, rest: str) -> None:
-    if not room.last_run:
+async def _verify(here: Following, choice: Choice, rest: str) -> None:
+    if not here.last_run:
         raise SlashError("nothing ran here yet")
-    found = await room.client.verify(room.last_run)
+    found = await here.client.verify(here.last_run)
     said = {True: "what was shown is what is stored", False: "log and stored message differ"}.get(
         found["equal"], f"nothing to compare yet: {printable(str(found['reason']))}"
     )
-    room.transcript.aside(f"{room.last_run}: {said} ({found['sequence']} events)")
+    here.transcript.aside(f"{here.last_run}: {said} ({found['sequence']} events)")
 
 
-async def _who(room: Room, choice: Choice, rest: str) -> None:
-    for member in await room.client.threads.members(room.here().id):
-        there = " · here now" if room.is_present(member.user_id) else ""
-        room.transcript.aside(f"{member.role}: {room.people.name(member.user_id)} {member.user_id}{there}")
+async def _who(here: Following, choice: Choice, rest: str) -> None:
+    for member in await here.client.threads.members(here.current().id):
+        there = " · here now" if here.is_present(member.user_id) else ""
+        here.transcript.aside(f"{member.role}: {here.people.name(member.user_id)} {member.user_id}{there}")
 
 
-async def _invite(room: Room, choice: Choice, rest: str) -> None:
+async def _invite(here: Following, choice: Choice, rest: str) -> None:
     role = rest or "editor"
     if role not in ("editor", "viewer"):
         raise SlashError("/invite editor or /invite viewer")
-    token = await room.client.threads.invite(room.here().id, role)
-    room.transcript.aside(f"For one {role}, for a day; they type: /join {token}")
+    token = await here.client.threads.invite(here.current().id, role)
+    here.transcript.aside(f"For one {role}, for a day; they type: /join {token}")
 
 
-async def _model(room: Room, choice: Choice, rest: str) -> None:
+async def _model(here: Following, choice: Choice, rest: str) -> None:
     choice.model = rest or None
-    room.transcript.aside(f"Messages are answered by {rest or 'the model of the thread'} from now on.")
+    here.transcript.aside(f"Messages are answered by {rest or 'the model of the thread'} from now on.")
 
 
-async def _agent(room: Room, choice: Choice, rest: str) -> None:
+async def _agent(here: Following, choice: Choice, rest: str) -> None:
     if not rest:
-        for agent in await room.client.agents():
-            room.transcript.aside(f"{printable(agent['id'])}: {printable(agent['description'])}")
+        for agent in await here.client.agents():
+            here.transcript.aside(f"{printable(agent['id'])}: {printable(agent['description'])}")
         choice.agent = None
-        room.transcript.aside("The thread's agent answers; /agent NAME chooses another.")
+        here.transcript.aside("The thread's agent answers; /agent NAME chooses another.")
         return
     choice.agent = rest
-    room.transcript.aside(f"Messages are answered by {printable(rest)} from now on.")
+    here.transcript.aside(f"Messages are answered by {printable(rest)} from now on.")
 
 
 def _slash(
-    usage: str, text: str, handler: Callable[[Room, Choice, str], Awaitable[None]], *, writes: bool = False
+    usage: str, text: str, handler: Callable[[Following, Choice, str], Awaitable[None]], *, writes: bool = False
 ) -> tuple[str, Slash]:
     return usage.split()[0], Slash(usage=usage, help=text, writes=writes, carry_out=handler)
 
 
-async def _branch(room: Room) -> list[Message]:
-    return await room.client.threads.messages(room.here().id, "active")
+async def _branch(here: Following) -> list[Message]:
+    return await here.client.threads.messages(here.current().id, "active")
 
 
 COMMANDS: Final[dict[str, Slash]] = dict(

@@ -19,7 +19,7 @@ _Key = tuple[str, str | None]
 
 
 @dataclass(kw_only=True)
-class _Block:
+class _Words:
     """What one speaker of one run is saying: the line that still grows, and whether something of this step is in the history
     already."""
 
@@ -37,23 +37,23 @@ class Transcript:
         self._write = write
         self._people = people
         self._columns = columns
-        self._blocks: dict[_Key, _Block] = {}
+        self._said: dict[_Key, _Words] = {}
         self._tools: dict[str, str] = {}
         self._speaker: _Key | None = None
 
-    def tail(self) -> list[Line]:
+    def growing(self) -> list[Line]:
         """What grows now: the unfinished lines of all who speak, and the tools that run."""
-        open_blocks = [(key, block) for key, block in self._blocks.items() if block.line]
+        growing = [(key, words) for key, words in self._said.items() if words.line]
         lines: list[Line] = []
-        for key, block in open_blocks:
-            if len(open_blocks) > 1:
+        for key, words in growing:
+            if len(growing) > 1:
                 lines.append(("speaker", _title(key)))
-            lines.append(("", block.line))
+            lines.append(("", words.line))
         return [*lines, *(("note", text) for text in self._tools.values())]
 
     def note(self, text: str, style: str = "note") -> None:
         """A line of the conversation that is nobody's words, after all that was said until now."""
-        self._finish()
+        self.finish()
         self._write(text, style)
 
     def aside(self, text: str, style: str = "note") -> None:
@@ -62,7 +62,7 @@ class Transcript:
 
     def question(self, text: str, author: str | None, remark: str = "") -> None:
         """What a person wrote."""
-        self._finish()
+        self.finish()
         self._speaker = None
         self._write("", "")
         self._write(f"{self._people.name(author)}{remark}:", "person")
@@ -70,7 +70,7 @@ class Transcript:
 
     def parts(self, run_id: str, parts: list[dict[str, Any]], content: str) -> None:
         """A stored answer."""
-        self._finish()
+        self.finish()
         self._head((run_id, None))
         if not parts and content:
             self._write(printable(content), "")
@@ -94,7 +94,7 @@ class Transcript:
                 case TextPart(text=text):
                     self._grow(key, number, text)
                 case ToolCallPart() as call if call.state in ("completed", "error"):
-                    self._finish()
+                    self.finish()
                     self._stored_tool(
                         {"name": call.name, "input": call.input, "output": call.output, "error": call.error}
                     )
@@ -120,9 +120,9 @@ class Transcript:
                     f"[{_instance(event.worker)} goes on with it: attempt {event.attempt}, nothing is lost]", "warning"
                 )
             case e.StepStarted() if event.kind == "model":
-                for block in self._of(event.run_id, event.agent):
-                    if block.step != event.step:
-                        block.step, block.committed = event.step, False
+                for words in self._of(event.run_id, event.agent):
+                    if words.step != event.step:
+                        words.step, words.committed = event.step, False
             case e.ToolCall() | e.ToolProgress() | e.ToolResult():
                 self._tool(event)
             case e.Source():
@@ -149,28 +149,28 @@ class Transcript:
                 self.note(f"[stopped by {self._people.name(event.by)} · {said}]", "warning")
             case e.RunFailed():
                 self.note(f"[failed ({event.code}): {printable(event.message)}]", "failure")
-        self._blocks = {key: block for key, block in self._blocks.items() if key[0] != event.run_id}
+        self._said = {key: words for key, words in self._said.items() if key[0] != event.run_id}
         self._speaker = None
 
     def _grow(self, key: _Key, part: int, delta: str) -> None:
-        block = self._blocks.get(key)
-        if block is None:
-            block = self._blocks[key] = _Block(part=part)
-        if block.part != part:
-            self._commit(key, block)
-            block.part = part
-        if self._speaker != key and not any(other.line for other in self._blocks.values()):
+        words = self._said.get(key)
+        if words is None:
+            words = self._said[key] = _Words(part=part)
+        if words.part != part:
+            self._commit(key, words)
+            words.part = part
+        if self._speaker != key and not any(other.line for other in self._said.values()):
             self._head(key)
-        *whole, block.line = (block.line + printable(delta)).split("\n")
+        *whole, words.line = (words.line + printable(delta)).split("\n")
         for line in whole:
-            self._put(key, block, line)
-        piece, block.line = cut(block.line, self._columns())
+            self._put(key, words, line)
+        piece, words.line = cut(words.line, self._columns())
         if piece:
-            self._put(key, block, piece)
+            self._put(key, words, piece)
 
-    def _put(self, key: _Key, block: _Block, line: str) -> None:
+    def _put(self, key: _Key, words: _Words, line: str) -> None:
         self._head(key)
-        block.committed = True
+        words.committed = True
         self._write(line, "")
 
     def _head(self, key: _Key) -> None:
@@ -178,24 +178,24 @@ class Transcript:
             self._speaker = key
             self._write(_title(key), "speaker")
 
-    def _commit(self, key: _Key, block: _Block) -> None:
-        line, block.line = block.line, ""
+    def _commit(self, key: _Key, words: _Words) -> None:
+        line, words.line = words.line, ""
         if line:
-            self._put(key, block, line)
+            self._put(key, words, line)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Put every growing line into the history: something else comes after it."""
-        for key, block in self._blocks.items():
-            self._commit(key, block)
+        for key, words in self._said.items():
+            self._commit(key, words)
 
-    def _of(self, run_id: str, agent: str | None) -> list[_Block]:
-        return [block for key, block in self._blocks.items() if key[0] == run_id and agent in (None, key[1])]
+    def _of(self, run_id: str, agent: str | None) -> list[_Words]:
+        return [words for key, words in self._said.items() if key[0] == run_id and agent in (None, key[1])]
 
     def _retract(self, event: e.TextRetracted) -> None:
-        blocks = self._of(event.run_id, event.agent)
-        committed = any(block.committed for block in blocks)
-        for block in blocks:
-            block.line, block.committed = "", False
+        said = self._of(event.run_id, event.agent)
+        committed = any(words.committed for words in said)
+        for words in said:
+            words.line, words.committed = "", False
         if event.from_sequence <= 1:
             self.note("[told once more from its beginning]", "warning")
         elif committed:

@@ -24,7 +24,7 @@ _KEEP_SECONDS: Final = 0.5
 WATCHES: Final = "You may watch this thread but not write in it; ask its owner to make you an editor."
 
 
-class Room:
+class Following:
     """One thread at a time. All that is shown passes `_order`, so a message stands before its answer."""
 
     def __init__(self, client: EverthreadClient, prompt: Prompt, people: People, places: Places, user: str) -> None:
@@ -46,7 +46,7 @@ class Room:
         self._lost = ""
         self._elsewhere: set[str] = set()
         self._order: Final = asyncio.Lock()
-        self._following: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._kept_at = 0.0
         self._typed_at = 0.0
 
@@ -65,15 +65,16 @@ class Room:
                 self._go_on(going)
             self._place.message_id = self._past.last or self._place.message_id
         cursor = self._place.cursor
-        self._following = asyncio.create_task(self._follow(thread_id, cursor), name=f"follow {thread_id}")
+        self._task = asyncio.create_task(self._follow(thread_id, cursor), name=f"follow {thread_id}")
         await self.client.threads.read(thread_id)
 
     async def leave(self) -> None:
         """Follow nothing. What runs goes on."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
-            self._following = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        self.transcript.finish()
         self.keep()
         self.thread, self._lost, self._place_run, self.last_run = None, "", "", ""
         for kept in (self.runs, self._folded):
@@ -89,7 +90,7 @@ class Room:
         if self.thread is None:
             made = await self.client.create_thread(model=model)
             await self.enter(made.id)
-        thread = self.here()
+        thread = self.current()
         async with self._order:
             accepted = await self.client.send(thread.id, content, model=model, agent=agent, on_busy=on_busy or None)
             self.accepted(accepted, content)
@@ -112,13 +113,13 @@ class Room:
     async def retell(self) -> None:
         """Show the branch that goes on now, after it was chosen. Raises ProblemError, UnreachableError."""
         async with self._order:
-            await self._past.retell(self.here().id)
+            await self._past.retell(self.current().id)
 
     def is_present(self, user_id: str) -> bool:
         """They watch the thread now."""
         return any(one.user_id == user_id for one in self._present)
 
-    def here(self) -> Thread:
+    def current(self) -> Thread:
         """The thread one is in. Raises ProblemError where one is in none."""
         if self.thread is None:
             raise ProblemError(404, "no_thread", "You are in no thread yet; say something, or /open one.")
@@ -139,8 +140,8 @@ class Room:
             await self.client.threads.typing(thread.id)
 
     def refresh(self) -> None:
-        """Bring tail and status line up to date."""
-        self.prompt.show(self.transcript.tail(), self._status())
+        """Bring growing lines and status line up to date."""
+        self.prompt.show(self.transcript.growing(), self._status())
 
     def keep(self) -> None:
         """Remember where one is."""

@@ -2,6 +2,7 @@
 paths; and no call twice where the worker dies."""
 
 import json
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -92,6 +93,36 @@ async def test_a_conversation_with_tools(mesh: Mesh, upstream: UpstreamProcess, 
         ]  # fmt: skip
 
 
+async def test_workers_killed_before_the_call(mesh: Mesh, upstream: UpstreamProcess) -> None:
+    """Both of them in mid-answer: the text is told once, the call is made once, the run ends once."""
+    question = 'tokens=60 rate=40 call=get_weather:{"city":"Rome"} then tokens=2'
+    killed: dict[str, int] = {}
+    text, calls, ends, run_id = "", [], [], ""
+    async with (
+        sdk(mesh, "tool-kill") as client,
+        await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": question}], tools=[WEATHER], stream=True
+        ) as stream,
+    ):
+        run_id = stream.response.headers["x-run-id"]
+        async for chunk in stream:
+            (choice,) = chunk.choices
+            text += choice.delta.content or ""
+            calls += choice.delta.tool_calls or []
+            ends += [choice.finish_reason] if choice.finish_reason else []
+            if len(text) > 40 and not killed:
+                killed = {name: mesh.signal(name, signal.SIGKILL) for name in ("inference-1", "inference-2")}
+    assert text == expected_text(question.partition(" then ")[0])
+    assert [(call.index, call.function.name) for call in calls if call.function] == [(0, "get_weather")]
+    assert ends == ["tool_calls"]
+    async with mesh.client(1, user="tool-kill") as http:
+        log = await to_the_end(http, run_id)
+    names = [frame.event for frame in log]
+    assert names.count("attempt.started") > 1
+    assert (names.count("tool.call"), names.count("run.completed"), names[-1]) == (1, 1, "run.completed")
+    await mesh.wait_ready(changed=killed)
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_streamed_call_and_what_is_stored_of_it(mesh: Mesh, path: str) -> None:
     """Beside the agent's own tool, which is carried out here and never shown; and by the SDK's own accumulator."""
@@ -154,6 +185,12 @@ async def test_a_response_leaves_its_calls_to_the_client(mesh: Mesh, upstream: U
         assert [(item["call_id"], item["output"]) for item in items] == [
             (output["call_id"], output["output"]) for output in outputs
         ]
+        cut = 4
+        rest = [event async for event in await client.responses.retrieve(first.id, stream=True, starting_after=cut)]
+        assert [event.type for event in rest] == seen[cut + 1 :]
+        assert {call.call_id for call in calls} <= {
+            getattr(getattr(event, "item", None), "call_id", "") for event in rest
+        }
         again = await client.responses.retrieve(first.id)
         assert [item.to_dict()["id"] for item in again.output] == [item.to_dict()["id"] for item in first.output]
         by_hand = await client.responses.create(

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from contracts.parts import ToolCallPart
 from contracts.registry import load_registry
+from gateway.domain.problems import Refusal
 from gateway.domain.tool_turns import ToolTurns, call_of
 from gateway.entrypoints.openai_errors import ParameterRefusal
+from gateway.entrypoints.openai_input import read_parameters
 from gateway.entrypoints.openai_response_input import read_input
-from gateway.entrypoints.openai_tools import read_tools
+from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
 from gateway.entrypoints.openai_turns import read_chat_messages
 
 MODELS = load_registry({"EVERTHREAD_EMBEDDED_MODEL_URL": "http://t/v1", "OLLAMA_BASE_URL": "http://t/v1"}).models
@@ -180,6 +182,18 @@ def test_a_response_sent_back_is_read_as_it_was() -> None:
         ("look", "pending", None),
     ]
     assert calls[1].input == {"at": 1}
+
+
+def test_what_is_nested_too_deep_is_refused_and_not_a_fault() -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(400):
+        schema = object_of(a=schema)
+    with pytest.raises(ParameterRefusal) as refused:
+        read_tools({"tools": [chat_tool(parameters=schema)]}, "chat", MODEL)
+    assert refused.value.openai_code == "invalid_function_parameters"
+    with pytest.raises(Refusal):
+        read_parameters(b'{"tools":' + b"[" * 5000 + b"]" * 5000 + b"}", TOOL_PARAMETERS, {})
+    assert call_of("c", "look", "[" * 5000 + "]" * 5000).input == "[" * 5000 + "]" * 5000
 
 
 @pytest.mark.parametrize(("arguments", "read"), [("", {}), ("[1]", "[1]"), ('{"a"', '{"a"'), ('{"a": 1}', {"a": 1})])

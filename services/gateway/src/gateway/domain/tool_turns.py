@@ -73,7 +73,7 @@ def call_of(call_id: str, name: str, arguments: str) -> ToolCallPart:
     """A call as it was, from the text of its arguments: an object as such, anything else as the text."""
     try:
         value = msgspec.json.decode(arguments) if arguments.strip() else {}
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         value = arguments
     return ToolCallPart(
         tool_call_id=call_id, name=name, state="pending", input=value if isinstance(value, dict) else arguments

@@ -29,6 +29,8 @@ def schema_problem(schema: Any) -> str:
         _validator(schema)
     except jsonschema_rs.ValidationError as error:
         return f"{error.message[:LONGEST]}."
+    except ValueError as error:  # nested too deep
+        return f"{str(error)[:LONGEST]}."
     return ""
 
 

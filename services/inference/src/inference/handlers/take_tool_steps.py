@@ -43,7 +43,8 @@ async def take_tool_steps(work: Work, calls: Sequence[OpenCall], lane: Lane, act
     async def one(call: OpenCall) -> Wait | None:
         async with slots:
             tool = offered.tools.get(call.call.name)
-            return await _Call(work, acting, call, tool, list(offered.tools)).carry_out()
+            known = [*offered.tools, *sorted(work.input.left_to_client)]
+            return await _Call(work, acting, call, tool, known).carry_out()
 
     tasks = [asyncio.create_task(one(call)) for call in calls]
     try:

@@ -91,6 +91,10 @@ def session_mesh(
             "EVERTHREAD_MODELS_FILE": str(models),
             "EVERTHREAD_AGENTS_FOLDER": str(agents),
             "EVERTHREAD_PAGE_FOLDER": str(page_folder),
+            "EVERTHREAD_PRESENCE_SECONDS": "5",
+            # A push service on loopback.
+            "EVERTHREAD_RECEIVER_NETWORKS": "127.0.0.0/8",
+            "EVERTHREAD_INSECURE_RECEIVERS": "true",
         },
     )
     try:

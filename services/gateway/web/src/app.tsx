@@ -3,9 +3,10 @@ import { Boundary } from "./boundary";
 import { ChatView } from "./chat/chat-view";
 import { useConnection } from "./lib/connection";
 import { newId } from "./lib/ids";
+import "./lib/invitation";
 import { Icon } from "./lib/icons";
 import { loadChoice } from "./lib/models";
-import { openThread, setQuery, usePlace } from "./lib/router";
+import { go, openThread, setQuery, usePlace } from "./lib/router";
 import { enter, session, useSession } from "./lib/session";
 import { pause } from "./lib/sse";
 import { kept, useStore } from "./lib/store";
@@ -15,10 +16,12 @@ import { dialogs } from "./dialogs/dialogs";
 import { useKeys } from "./lib/keys";
 import { SignIn } from "./sign-in";
 import { Sidebar } from "./threads/sidebar";
-import { loadThread, show, startThreads, threads, useThreads } from "./threads/threads";
+import { Who } from "./threads/presence";
+import { gone, loadThread, show, startThreads, threads, useThread, useThreads } from "./threads/threads";
 import { Welcome } from "./welcome";
 
 const Panel = lazy(() => import("./panel/panel"));
+const Join = lazy(() => import("./threads/join"));
 const Dialogs = lazy(() => import("./dialogs/all"));
 
 export function App() {
@@ -67,6 +70,12 @@ function Shell() {
     show(place.thread);
     if (place.thread && !threads.get().items.has(place.thread) && begun?.id !== place.thread) loadThread(place.thread).catch(() => {});
   }, [place.thread]);
+  useEffect(() => {
+    // A notification was clicked, and this tab was taken for it.
+    const told = ({ data }: MessageEvent) => /^\/t\/\w+$/.test(data?.open) && go(data.open);
+    navigator.serviceWorker?.addEventListener("message", told);
+    return () => navigator.serviceWorker?.removeEventListener("message", told);
+  }, []);
   const send = (text: string) => {
     const id = newId("thr");
     setBegun({ id, first: text });
@@ -89,6 +98,10 @@ function Shell() {
             first={begun?.id === place.thread ? begun.first : undefined}
             branch={place.query.get("branch") ?? ""}
           />
+        ) : /^\/join(\/|$)/.test(place.path) ? (
+          <Suspense>
+            <Join />
+          </Suspense>
         ) : (
           <Welcome onSend={send} />
         )}
@@ -136,9 +149,11 @@ function useDrawer(open: boolean, set: (open: boolean) => void): void {
 }
 
 function TopBar({ thread, onDrawer }: { thread: string | null; onDrawer: () => void }) {
-  const { items, activity } = useThreads();
-  const { query } = usePlace();
-  const known = thread ? items.get(thread) : undefined;
+  const { activity } = useThreads();
+  const { path, query } = usePlace();
+  const known = useThread(thread);
+  const losses = useStore(gone);
+  const lost = !!thread && thread in losses;
   const wanting = Object.values(activity).filter((now) => now.state === "waiting" || now.unread).length;
   return (
     <header className="top">
@@ -146,7 +161,8 @@ function TopBar({ thread, onDrawer }: { thread: string | null; onDrawer: () => v
         <Icon name="menu" size={20} />
         {wanting > 0 && <span className="badge">{wanting}</span>}
       </button>
-      <h1 dir="auto">{thread ? known?.title || "New chat" : <span className="unseen">New chat</span>}</h1>
+      <h1 dir="auto">{thread && !lost ? known?.title || "New chat" : <span className="unseen">{lost ? "Chat" : path.startsWith("/join") ? "Invitation" : "New chat"}</span>}</h1>
+      {thread && <Who key={thread} thread={thread} />}
       <button type="button" className="icon" aria-label="Commands" title="Commands (Ctrl K)" onClick={() => dialogs.set("palette")}>
         <Icon name="search" size={18} />
       </button>

@@ -1,4 +1,8 @@
 import { Composer } from "./chat/composer";
+import { post } from "./lib/api";
+import { newId } from "./lib/ids";
+import { chosenAgent, chosenModel } from "./lib/models";
+import { openThread } from "./lib/router";
 
 const STARTERS = [
   ["Explain", "Explain how a tide works, in five sentences."],
@@ -6,6 +10,15 @@ const STARTERS = [
   ["Plan", "Plan a weekend in a city that I do not know: what would you ask me first?"],
   ["Code", "Write a Python function that merges overlapping intervals, with a test."],
 ] as const;
+
+/** A chat whose first message is sent later. */
+async function beginLater(text: string, at: Date): Promise<void> {
+  const [model, agent] = [chosenModel.get(), chosenAgent.get()];
+  const thread = await post<{ id: string }>("/v1/threads", {});
+  const message = { content: text, run_at: at.toISOString(), ...(model ? { model } : {}), ...(agent ? { agent } : {}) };
+  await post(`/v1/threads/${thread.id}/messages`, message, { "idempotency-key": newId("msg") });
+  openThread(thread.id);
+}
 
 /** A new chat. */
 export function Welcome({ onSend }: { onSend: (text: string) => void }) {
@@ -27,7 +40,7 @@ export function Welcome({ onSend }: { onSend: (text: string) => void }) {
       </div>
       <div className="dock">
         <div className="column">
-          <Composer of="new" busy={false} stopping={false} onSend={onSend} onStop={() => {}} />
+          <Composer of="new" busy={false} stopping={false} onSend={onSend} onStop={() => {}} onLater={beginLater} />
         </div>
       </div>
     </>

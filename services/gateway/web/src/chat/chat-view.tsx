@@ -3,16 +3,22 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { useConnection } from "../lib/connection";
 import { Icon } from "../lib/icons";
+import { moment } from "../lib/moments";
+import { reads } from "../lib/people";
 import { openThread, setQuery } from "../lib/router";
 import { useSession } from "../lib/session";
 import { useStore } from "../lib/store";
+import { say } from "../lib/toast";
+import { openFor } from "../dialogs/dialogs";
+import { Typing } from "../threads/presence";
+import { gone, useThread } from "../threads/threads";
 import { chatCommands } from "./commands";
 import { Composer } from "./composer";
 import { KillButton } from "./kill";
 import { MessageView } from "./message";
 import { waitsIn } from "./messages";
 import { Announcer, StatusLine } from "./status";
-import { ThreadChat } from "./thread-chat";
+import { type Later, ThreadChat } from "./thread-chat";
 import { WaitingForm } from "./waiting";
 
 /** One thread: its messages, what goes on, and where one writes. `fresh`: it was begun here and nothing is stored yet. */
@@ -31,6 +37,7 @@ function Conversation({ thread }: { thread: ThreadChat }) {
   const view = useStore(thread.view);
   const { lost } = useConnection();
   const { offers } = useSession();
+  const readOnly = reads(useThread(thread.id)?.role);
   const last = messages.at(-1);
   const busy = status === "submitted" || status === "streaming";
   // The answer that is looked after: being written, or waiting for somebody. Others may be queued behind it.
@@ -40,16 +47,17 @@ function Conversation({ thread }: { thread: ThreadChat }) {
   const waits = !!answer?.metadata?.run_id && ((!busy && answer.metadata.status === "waiting") || waitsIn(answer));
   const scroller = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
+  const prepended = usePrepended(messages);
   const { following, toEnd, missed } = useFollowing(scroller, messages.length, last);
 
   useEffect(() => {
-    chatCommands.stop = () => void thread.stop();
+    chatCommands.stop = readOnly ? null : () => void thread.stop();
     chatCommands.thread = thread;
     return () => {
       chatCommands.stop = null;
       chatCommands.thread = null;
     };
-  }, [thread]);
+  }, [thread, readOnly]);
 
   const actions = useMemo(
     () => ({
@@ -73,25 +81,28 @@ function Conversation({ thread }: { thread: ThreadChat }) {
   );
 
   if (view.state === "missing") return <Missing />;
+  if (view.state === "gone") return <Gone thread={thread.id} />;
   return (
     <>
       <div className="scroller" ref={scroller} tabIndex={-1}>
         <div className="column">
           {view.state === "loading" && <Skeleton />}
           {view.state === "away" && <p className="notice">The server cannot be reached. This chat is safe there, and opens as soon as it answers.</p>}
-          <Virtualizer ref={list} scrollRef={scroller} bufferSize={800}>
+          <Virtualizer ref={list} scrollRef={scroller} bufferSize={800} shift={prepended}>
             {messages.map((message) => (
               <MessageView
                 key={message.id}
                 message={message}
                 growing={busy && message === answer}
                 busy={busy}
+                readOnly={readOnly}
                 versions={view.tree.versions(message.id).map((version) => version.id)}
                 actions={actions}
               />
             ))}
           </Virtualizer>
-          {waits && <WaitingForm key={answer.metadata!.run_id} run={answer.metadata!.run_id!} onResumed={() => void thread.open()} onAnswer={(verb, body) => thread.answer(answer.metadata!.run_id!, verb, body)} />}
+          {waits && readOnly && <p className="card waiting">The answer waits for somebody who may write here.</p>}
+          {waits && !readOnly && <WaitingForm key={answer.metadata!.run_id} run={answer.metadata!.run_id!} onResumed={() => void thread.open()} onAnswer={(verb, body) => thread.answer(answer.metadata!.run_id!, verb, body)} />}
           {view.refused && (
             <div className="failure" role="alert">
               <Icon name="alert" />
@@ -117,14 +128,38 @@ function Conversation({ thread }: { thread: ThreadChat }) {
         )}
         <div className="column">
           <StatusLine message={current} status={status} view={view} lost={lost && busy}>
-            {busy && !waits && answer?.metadata?.run_id && offers.has("POST /v1/demo/runs/{run_id}/kill") && <KillButton run={answer.metadata.run_id} />}
+            {busy && !waits && !readOnly && answer?.metadata?.run_id && offers.has("POST /v1/demo/runs/{run_id}/kill") && <KillButton run={answer.metadata.run_id} />}
           </StatusLine>
           <Announcer message={current} busy={busy} />
-          <Composer of={thread.id} busy={busy} stopping={view.stopping} onSend={send} onStop={() => void thread.stop()} />
+          <Typing thread={thread.id} />
+          <ForLater items={view.later} thread={thread} readOnly={readOnly} />
+          {readOnly ? (
+            <p className="composer reading">
+              <Icon name="people" /> You may read this chat and watch its answers. To write in it, ask its owner to make you an editor.
+            </p>
+          ) : (
+            <Composer
+              of={thread.id}
+              busy={busy}
+              stopping={view.stopping}
+              onSend={send}
+              onStop={() => void thread.stop()}
+              onLater={(text, at) => thread.sendLater(text, at)}
+              onRepeat={offers.has("POST /v1/threads/{thread_id}/schedules") ? () => openFor(thread.id, "schedules") : undefined}
+            />
+          )}
         </div>
       </div>
     </>
   );
+}
+
+/** Whether older messages came before those that were there: what is seen stays where it is. */
+function usePrepended(messages: readonly { id: string }[]): boolean {
+  const first = useRef(messages[0]?.id);
+  const before = first.current;
+  useEffect(() => void (first.current = messages[0]?.id));
+  return before !== undefined && messages[0]?.id !== before && messages.some((message) => message.id === before);
 }
 
 /** Keeps the end in view while text comes. One tick of the wheel upwards stops that; the end, or the pill, begins it again. */
@@ -192,6 +227,48 @@ function Skeleton() {
       <i />
       <i />
       <i />
+    </div>
+  );
+}
+
+/** What is sent later, until then. */
+function ForLater({ items, thread, readOnly }: { items: readonly Later[]; thread: ThreadChat; readOnly: boolean }) {
+  if (!items.length) return null;
+  return (
+    <ul className="queued" aria-label="Sent later">
+      {items.map((item) => (
+        <li key={item.run}>
+          <Icon name="calendar" size={14} />
+          <strong>{moment(item.at)}</strong>
+          <span dir="auto">{item.text}</span>
+          {!readOnly && (
+            <button type="button" className="icon" aria-label={`Do not send “${item.text.slice(0, 40)}”`} title="Do not send it" onClick={() => thread.takeBack(item.run).catch((error: Error) => say(error.message))}>
+              <Icon name="close" size={14} />
+            </button>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+const WHY_GONE = {
+  removed: ["You are no longer in this chat", "Its owner took you out. What you wrote stays there for those who are in it; an answer that you asked for is still finished for them."],
+  left: ["You have left this chat", "What you wrote stays there for those who are in it. An invitation brings you back."],
+  deleted: ["This chat was deleted", "It is gone for everybody who was in it, with all its messages."],
+  unknown: ["This chat can no longer be seen", "It was deleted, or you are no longer in it. If you should be, ask its owner for an invitation."],
+} as const;
+
+/** It was on this screen, and may not be any more. */
+function Gone({ thread }: { thread: string }) {
+  const [title, text] = WHY_GONE[useStore(gone)[thread] ?? "unknown"];
+  return (
+    <div className="empty" role="alert">
+      <h2>{title}</h2>
+      <p>{text}</p>
+      <button type="button" className="primary" onClick={() => openThread(null)}>
+        New chat
+      </button>
     </div>
   );
 }

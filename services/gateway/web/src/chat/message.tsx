@@ -4,8 +4,10 @@ import { CopyButton } from "../lib/copy";
 import { count, dollars, modelName } from "../lib/format";
 import { isStoredMessage } from "../lib/ids";
 import { Icon } from "../lib/icons";
+import { nameOf } from "../lib/people";
 import { session } from "../lib/session";
 import { useSmooth } from "../lib/smooth";
+import { Face } from "../threads/presence";
 import { Markdown } from "./markdown";
 import { type Message, type Part, textOf } from "./messages";
 import { Sources } from "./sources";
@@ -23,16 +25,20 @@ interface Props {
   /** It is the one that is being written. */
   growing: boolean;
   busy: boolean;
+  /** The caller may read here and nothing else. */
+  readOnly: boolean;
   /** The ids of its versions, itself included. */
   versions: readonly string[];
   actions: MessageActions;
 }
 
 export const MessageView = memo(
-  function MessageView({ message, growing, busy, versions, actions }: Props) {
+  function MessageView({ message, growing, busy, readOnly, versions, actions }: Props) {
     const [editing, setEditing] = useState(false);
     const cancelled = useRef(false);
     const mine = message.role === "user";
+    const { author } = message.metadata ?? {};
+    const other = mine && author && author !== session.get().userId ? author : "";
     if (mine && editing) {
       return (
         <article className="message user editing" aria-label="Your message, being edited">
@@ -52,7 +58,12 @@ export const MessageView = memo(
       );
     }
     return (
-      <article className={`message ${message.role}`} data-message={message.id} data-status={message.metadata?.status ?? (growing ? "generating" : "")} aria-label={mine ? "Your message" : "Answer"} aria-busy={growing || undefined}>
+      <article className={`message ${message.role}`} data-message={message.id} data-status={message.metadata?.status ?? (growing ? "generating" : "")} aria-label={other ? `Message of ${nameOf(other)}` : mine ? "Your message" : "Answer"} aria-busy={growing || undefined}>
+        {other && (
+          <p className="by" title={other}>
+            <Face id={other} /> {nameOf(other)}
+          </p>
+        )}
         <div className="body">
           {mine ? <p className="plain" dir="auto">{textOf(message)}</p> : <Answer message={message} growing={growing} />}
         </div>
@@ -61,7 +72,7 @@ export const MessageView = memo(
           <footer className="actions">
             {versions.length > 1 && <Pager id={message.id} versions={versions} onChoose={actions.choose} disabled={busy} />}
             <CopyButton text={() => textOf(message)} label="Copy text" />
-            {mine && isStoredMessage(message.id) && (
+            {mine && !readOnly && isStoredMessage(message.id) && (
               <button type="button" className="icon" title="Edit and send again, as another branch" aria-label="Edit" disabled={busy} onClick={() => setEditing(true)} ref={(button) => {
                   // Back to where the keyboard was before the editing.
                   if (button && cancelled.current) button.focus();
@@ -70,7 +81,7 @@ export const MessageView = memo(
                 <Icon name="edit" />
               </button>
             )}
-            {!mine && (
+            {!mine && !readOnly && (
               <button type="button" className="icon" title="Another answer to the same question, as another branch" aria-label="Answer again" disabled={busy} onClick={() => actions.regenerate(message.id)}>
                 <Icon name="again" />
               </button>
@@ -87,7 +98,7 @@ export const MessageView = memo(
     );
   },
   (a, b) =>
-    a.message === b.message && a.growing === b.growing && a.busy === b.busy && a.actions === b.actions && a.versions.join() === b.versions.join(),
+    a.message === b.message && a.growing === b.growing && a.busy === b.busy && a.readOnly === b.readOnly && a.actions === b.actions && a.versions.join() === b.versions.join(),
 );
 
 function Answer({ message, growing }: { message: Message; growing: boolean }) {
@@ -157,7 +168,7 @@ function Pager({ id, versions, onChoose, disabled }: { id: string; versions: rea
 function Figures({ message }: { message: Message }) {
   const { usage, cost_microusd: cost, model, attempt, status, path, cancelled_by: by } = message.metadata ?? {};
   const parts = [
-    status === "cancelled" ? `Stopped${by && by !== session.get().userId ? ` by ${by}` : ""}` : "",
+    status === "cancelled" ? `Stopped${by && by !== session.get().userId ? ` by ${nameOf(by)}` : ""}` : "",
     model ? modelName(model) : "",
     usage ? `${usage.estimated ? "about " : ""}${count(usage.output_tokens)} tokens` : "",
     dollars(cost) ?? "",

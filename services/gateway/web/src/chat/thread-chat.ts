@@ -1,7 +1,7 @@
 /** One thread on the screen: `useChat`'s Chat against /api/chat, and what makes it outlive cuts, tabs and other devices. */
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
-import { all, ApiError, call, get, patch, post, request, type StoredMessage, type Thread } from "../lib/api";
+import { ApiError, call, get, patch, post, request, type StoredMessage, type Thread } from "../lib/api";
 import { tellConnection } from "../lib/connection";
 import { newId } from "../lib/ids";
 import { chosenAgent, chosenModel } from "../lib/models";
@@ -9,11 +9,21 @@ import { offers } from "../lib/session";
 import { pause } from "../lib/sse";
 import { kept, Store } from "../lib/store";
 import { onEntry } from "../threads/feed";
-import { begin, sawEnd } from "../threads/threads";
+import { begin, gone, sawEnd } from "../threads/threads";
+import { History } from "./history";
 import { fromStored, type Message, RUNNING, Tree, waitsIn } from "./messages";
 
+/** A message that is answered later. */
+export interface Later {
+  run: string;
+  text: string;
+  /** When, in milliseconds. */
+  at: number;
+}
+
 export interface View {
-  state: "loading" | "ready" | "missing" | "away";
+  /** `gone`: it was here, and is no longer ours to see. */
+  state: "loading" | "ready" | "missing" | "away" | "gone";
   tree: Tree;
   branch: string;
   /** The stop was asked for, and the worker has not said yet that it stopped. */
@@ -24,6 +34,7 @@ export interface View {
   unsent: boolean;
   /** The answer that is being followed where it is not the last one: others may be queued behind it. */
   target: string;
+  later: readonly Later[];
   refused: { message: string; code: string } | null;
 }
 
@@ -35,11 +46,13 @@ type Outcome = "ended" | "cut" | "left";
 export class ThreadChat {
   readonly view: Store<View>;
   readonly chat: Chat<Message>;
+  readonly #history: History;
   #outcome: Outcome = "ended";
   #closed = true;
   #fresh: boolean;
   #driving = false;
   #hiding = 0;
+  #due = 0;
   #away = new AbortController();
   #undo: Array<() => void> = [];
 
@@ -49,6 +62,7 @@ export class ThreadChat {
     branch: string,
   ) {
     this.#fresh = fresh;
+    this.#history = new History(id);
     this.view = new Store<View>({
       state: fresh ? "ready" : "loading",
       tree: new Tree([]),
@@ -57,6 +71,7 @@ export class ThreadChat {
       sentAt: 0,
       unsent: false,
       target: "",
+      later: [],
       refused: null,
     });
     this.chat = new Chat<Message>({
@@ -94,6 +109,13 @@ export class ThreadChat {
         if (entry.type === "message.accepted" || entry.type.startsWith("run.")) void this.open();
       }),
     );
+    this.#undo.push(
+      gone.subscribe(() => {
+        const { state } = this.view.get();
+        if (this.id in gone.get()) this.#lose();
+        else if (state === "gone") void this.open();
+      }),
+    );
     if (!this.#fresh) void this.open();
     this.#fresh = false;
   }
@@ -113,6 +135,7 @@ export class ThreadChat {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#hiding);
+    clearTimeout(this.#due);
     for (const undo of this.#undo.splice(0)) undo();
     this.#leave();
     tellConnection("chat", true);
@@ -197,6 +220,18 @@ export class ThreadChat {
     await this.open();
   }
 
+  /** Have a message answered at a moment; nobody has to be here then. */
+  async sendLater(text: string, at: Date): Promise<void> {
+    await this.#accept("/messages", { content: text, run_at: at.toISOString() });
+    await this.#load();
+  }
+
+  /** A message for later is not answered at all. */
+  async takeBack(run: string): Promise<void> {
+    await post(`/v1/runs/${run}/cancel`);
+    this.#change({ later: this.view.get().later.filter((item) => item.run !== run) });
+  }
+
   async #ask(start: () => Promise<void>, text = ""): Promise<void> {
     if (this.#driving) return;
     this.#driving = true;
@@ -249,21 +284,39 @@ export class ThreadChat {
     if (this.busy) void this.chat.stop();
   }
 
+  /** It may not be seen here any more. */
+  #lose(): void {
+    clearTimeout(this.#due);
+    this.#leave();
+    this.#change({ state: "gone", later: [] });
+  }
+
   async #load(): Promise<boolean> {
     for (let n = 0; !this.#closed; n++) {
+      if (this.id in gone.get()) return false;
       try {
-        const messages = await all<StoredMessage>(`/v1/threads/${this.id}/messages`);
-        if (this.view.get().state !== "ready" && !this.view.get().branch) {
-          const { branch } = await get<Thread>(`/v1/threads/${this.id}`);
-          if (branch) this.#change({ branch });
-        }
+        const asked = this.view.get().state !== "ready" && !this.view.get().branch ? get<Thread>(`/v1/threads/${this.id}`) : null;
+        const branchKnown = asked?.then(({ branch }) => branch && this.#change({ branch }));
+        branchKnown?.catch(() => {});
+        let whole = false;
+        const stored = await this.#history.read(async (tail) => {
+          // The end of a long thread is shown while its beginning is still read, if it is the end of the chosen branch.
+          const newest = await this.#setAside([...tail]).catch(() => []);
+          await branchKnown?.catch(() => {});
+          const { branch } = this.view.get();
+          if (!whole && !this.#closed && newest.length && (!branch || newest.some((message) => message.id === branch))) this.#show(newest);
+        });
+        whole = true;
+        const messages = await this.#setAside(stored);
+        await branchKnown;
         tellConnection("chat", true);
         this.#show(messages);
         return true;
       } catch (error) {
         const offline = error instanceof ApiError && (error.offline || error.status >= 500 || error.status === 429);
         if (!offline) {
-          this.#change({ state: "missing" });
+          if (this.view.get().state === "ready") this.#lose();
+          else if (this.view.get().state !== "gone") this.#change({ state: "missing" });
           return false;
         }
         tellConnection("chat", false);
@@ -272,6 +325,34 @@ export class ThreadChat {
       }
     }
     return false;
+  }
+
+  /** The messages without those that are for later, or that were taken back before their time came: these stand beside every
+   * branch until then. Asks for the runs only where there may be such. */
+  async #setAside(messages: StoredMessage[]): Promise<StoredMessage[]> {
+    const suspect = (message: StoredMessage) => message.role === "assistant" && (message.status === "pending" || (message.status === "cancelled" && !message.parts.length));
+    if (!offers("message.run_at") || !messages.some(suspect)) {
+      this.#wait([]);
+      return messages;
+    }
+    const { items } = await get<{ items: Array<{ id: string; message_id: string; status: string; run_at: string | null }> }>(`/v1/runs?thread_id=${this.id}&limit=200`);
+    const held = new Map(items.filter((run) => run.run_at).map((run) => [run.message_id, run]));
+    const answers = messages.filter((message) => held.has(message.id) && suspect(message));
+    const beside = new Set(answers.flatMap((answer) => [answer.id, answer.parent_message_id]));
+    const byId = new Map(messages.map((message) => [message.id, message]));
+    const later = answers
+      .filter((answer) => answer.status === "pending")
+      .map((answer) => ({ run: answer.run_id!, text: byId.get(answer.parent_message_id ?? "")?.content ?? "", at: Date.parse(held.get(answer.id)!.run_at!) }));
+    this.#wait(later.sort((a, b) => a.at - b.at));
+    return messages.filter((message) => !beside.has(message.id));
+  }
+
+  /** Nobody tells when the time of a message has come: this looks then. */
+  #wait(later: Later[]): void {
+    this.#change({ later });
+    clearTimeout(this.#due);
+    const first = later[0];
+    if (first && !this.#closed) this.#due = window.setTimeout(() => void this.open(), Math.min(Math.max(first.at - Date.now() + 300, 1500), 3_600_000));
   }
 
   #show(messages: StoredMessage[]): void {

@@ -5,13 +5,17 @@ import { KEYS } from "../lib/keys";
 import { useStore } from "../lib/store";
 import { dialogs } from "./dialogs";
 import { Palette } from "./palette";
+import { Schedules } from "./schedules";
 import { Settings } from "./settings";
+import { Share } from "./share";
 import "./dialogs.css";
 
 export default function Dialogs() {
   const open = useStore(dialogs);
   if (open === "palette") return <Palette />;
   if (open === "settings") return <Settings />;
+  if (open === "share") return <Share />;
+  if (open === "schedules") return <Schedules />;
   if (open === "keys") return <Keys />;
   return null;
 }

@@ -3,12 +3,13 @@ import { chatCommands } from "../chat/commands";
 import { modelName } from "../lib/format";
 import { chosenModel, useChoice } from "../lib/models";
 import { togglePanel } from "../lib/keys";
-import { openThread } from "../lib/router";
+import { owns } from "../lib/people";
+import { openThread, usePlace } from "../lib/router";
 import { offers } from "../lib/session";
 import { kept } from "../lib/store";
 import { applyTheme, type Theme } from "../lib/theme";
-import { useThreads } from "../threads/threads";
-import { dialogs } from "./dialogs";
+import { useThread, useThreads } from "../threads/threads";
+import { dialogs, openFor } from "./dialogs";
 
 interface Command {
   name: string;
@@ -20,6 +21,7 @@ interface Command {
 export function Palette() {
   const { items } = useThreads();
   const { models } = useChoice();
+  const shown = useThread(usePlace().thread);
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const element = useRef<HTMLDialogElement>(null);
@@ -34,6 +36,8 @@ export function Palette() {
     return [
       { name: "New chat", kind: "", run: () => openThread(null) },
       ...(chatCommands.thread?.busy ? [{ name: "Stop the answer", kind: "", run: () => chatCommands.stop?.() }] : []),
+      ...(shown?.role && offers("GET /v1/threads/{thread_id}/members") ? [{ name: owns(shown.role) ? "Share this chat" : "People of this chat", kind: "", run: () => setTimeout(() => openFor(shown.id, "share")) }] : []),
+      ...(shown?.role && offers("GET /v1/threads/{thread_id}/schedules") ? [{ name: "Repeating messages", kind: "", run: () => setTimeout(() => openFor(shown.id, "schedules")) }] : []),
       { name: "Developer panel", kind: "", run: togglePanel },
       { name: "Settings", kind: "", run: () => setTimeout(() => dialogs.set("settings")) },
       ...(offers("GET /v1/admin/overview") ? [{ name: "Console", kind: "administrators", run: () => location.assign("/console") }] : []),
@@ -44,7 +48,7 @@ export function Palette() {
       ...models.map((model) => ({ name: `Use ${modelName(model.id)}`, kind: "model", run: () => chosenModel.set(model.id) })),
       ...[...items.values()].map((thread) => ({ name: thread.title || "New chat", kind: "chat", run: () => openThread(thread.id) })),
     ];
-  }, [items, models]);
+  }, [items, models, shown]);
   const wanted = text.trim().toLowerCase();
   const found = commands.filter((command) => wanted.split(/\s+/).every((word) => command.name.toLowerCase().includes(word))).slice(0, 50);
   const run = (command: Command | undefined) => {

@@ -2,12 +2,15 @@ import { useEffect, useState } from "react";
 import { get, patch } from "../lib/api";
 import { count, dollars, modelName } from "../lib/format";
 import { useChoice } from "../lib/models";
+import { moment } from "../lib/moments";
+import { stopPush } from "../lib/push";
 import { become, developmentUser, leave, offers, useSession } from "../lib/session";
 import { kept } from "../lib/store";
 import { applyTheme, type Theme } from "../lib/theme";
 import { say } from "../lib/toast";
 import { Dialog } from "./all";
 import { Documents } from "./documents";
+import { Notifications } from "./notifications";
 
 interface Preferences {
   system_prompt: string;
@@ -29,6 +32,7 @@ export function Settings() {
       <AllThreads />
       {offers("GET /v1/me/usage") && <Use />}
       {offers("POST /v1/documents") && <Documents />}
+      {offers("POST /v1/me/push") && <Notifications />}
       <section>
         <h3>Who you are</h3>
         <p>
@@ -37,7 +41,15 @@ export function Settings() {
         {mode === "development" ? (
           <Somebody />
         ) : (
-          <button type="button" onClick={() => void leave()}>
+          <button
+            type="button"
+            onClick={() =>
+              // Who signs in here next is not told of this person's answers.
+              stopPush()
+                .catch(() => {})
+                .finally(() => void leave())
+            }
+          >
             Sign out of this browser
           </button>
         )}
@@ -149,7 +161,7 @@ function Use() {
         <>
           <progress max={Math.max(1, use.budget.limit_microusd)} value={use.budget.spent_microusd + use.budget.reserved_microusd} aria-label="Of today's budget" />
           <small>
-            {dollars(use.budget.spent_microusd)} of {dollars(use.budget.limit_microusd)} today; anew {new Date(use.budget.resets_at).toLocaleTimeString()}
+            {dollars(use.budget.spent_microusd)} of {dollars(use.budget.limit_microusd)} today; anew {moment(use.budget.resets_at)}
           </small>
         </>
       )}
@@ -181,7 +193,10 @@ function Somebody() {
       className="somebody"
       onSubmit={(event) => {
         event.preventDefault();
-        become(user.trim() || "demo", admin ? "admin" : "user").catch((error: Error) => say(error.message));
+        stopPush()
+          .catch(() => {})
+          .then(() => become(user.trim() || "demo", admin ? "admin" : "user"))
+          .catch((error: Error) => say(error.message));
       }}
     >
       <p className="hint">Development: everybody on this machine may be anybody.</p>

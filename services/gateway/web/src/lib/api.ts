@@ -71,6 +71,7 @@ export interface Thread {
   /** How many people there are, the owner included, and what the caller may do. */
   members?: number;
   role?: string;
+  owner_id?: string;
   unread?: number;
   archived: boolean;
   pinned: boolean;

@@ -42,7 +42,7 @@ export interface FollowOptions {
   onState?: (open: boolean, broken: number) => void;
 }
 
-/** Follow a stream until it is over (204, a terminal end) or `signal` aborts; comes back with its cursor after each cut. */
+/** Follow a stream until it is over (204, a terminal end, no longer ours to see) or `signal` aborts; comes back with its cursor after each cut. */
 export async function follow(path: string, { cursor = "", signal, onFrame, onState }: FollowOptions): Promise<void> {
   let broken = 0;
   while (!signal.aborted) {
@@ -57,6 +57,7 @@ export async function follow(path: string, { cursor = "", signal, onFrame, onSta
         for await (const frame of frames(response.body)) {
           if (signal.aborted) return;
           if (frame.id) cursor = frame.id;
+          if (frame.event === "end" && /"(no_member|thread_deleted)"/.test(frame.data)) return;
           if (frame.event === "end") break;
           if (/^run\.(completed|failed|cancelled)$/.test(frame.event) && path.startsWith("/v1/runs/")) terminal = true;
           onFrame(frame);

@@ -17,6 +17,9 @@ export interface Entry {
   reason?: string;
   prompt?: string;
   wait_id?: string;
+  by?: string;
+  /** When a message for later is answered. */
+  run_at?: string;
   /** The server counts it as not read. */
   unread?: boolean;
 }

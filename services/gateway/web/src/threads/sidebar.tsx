@@ -2,6 +2,7 @@ import { memo, useDeferredValue, useEffect, useMemo, useState } from "react";
 import type { Thread } from "../lib/api";
 import { ago } from "../lib/format";
 import { Icon } from "../lib/icons";
+import { nameOf, owns } from "../lib/people";
 import { openThread, setQuery, usePlace } from "../lib/router";
 import { dialogs } from "../dialogs/dialogs";
 import { ThreadMenu } from "./thread-menu";
@@ -117,6 +118,7 @@ const Row = memo(
             <span dir="auto">{thread.title || "New chat"}</span>
           </span>
           <span className="meta">
+            {(thread.members ?? 1) > 1 && <Shared thread={thread} />}
             {activity && <span className={`dot ${activity.state}`} title={state} />}
             <span className="unseen">{state}</span>
             {activity?.state === "running" ? "writing" : activity?.state === "waiting" ? "waits for you" : ago(thread.updated_at)}
@@ -135,6 +137,18 @@ const Row = memo(
   },
   (a, b) => a.thread === b.thread && a.activity === b.activity && a.current === b.current,
 );
+
+/** That others are in it too, and whose it is. */
+function Shared({ thread }: { thread: Thread }) {
+  const others = thread.members! - 1;
+  const words = owns(thread.role) ? `Shared with ${others} ${others === 1 ? "other" : "others"}` : `Shared by ${nameOf(thread.owner_id ?? "")}, you are ${thread.role === "editor" ? "an editor" : "a viewer"}`;
+  return (
+    <span className="shared" title={words}>
+      <Icon name="people" size={13} />
+      <span className="unseen">{words}</span>
+    </span>
+  );
+}
 
 const label = ({ state, unread }: Activity): string =>
   state === "running" ? "is being answered" : state === "waiting" ? "waits for you" : state === "failed" ? "failed, not read" : unread ? "answered, not read" : "";

@@ -1,11 +1,14 @@
 import { useEffect, useRef, useState } from "react";
 import type { Thread } from "../lib/api";
 import { Icon } from "../lib/icons";
+import { owns, reads } from "../lib/people";
 import { openThread, place } from "../lib/router";
+import { offers } from "../lib/session";
 import { say } from "../lib/toast";
+import { openFor } from "../dialogs/dialogs";
 import { change, forget } from "./threads";
 
-/** What can be done with a thread: rename, pin, star, tag, archive, delete. */
+/** What the caller may do with a thread: rename, share, repeat, tag; and its owner: pin, star, archive, delete. */
 export function ThreadMenu({ thread, at, onClose }: { thread: Thread; at: DOMRect; onClose: () => void }) {
   const menu = useRef<HTMLDivElement>(null);
   const [view, setView] = useState<"menu" | "rename" | "tags" | "delete">("menu");
@@ -30,6 +33,11 @@ export function ThreadMenu({ thread, at, onClose }: { thread: Thread; at: DOMRec
       say((error as Error).message);
     }
   };
+  const [owner, writer] = [owns(thread.role), !reads(thread.role)];
+  const open = (dialog: "share" | "schedules") => {
+    onClose();
+    openFor(thread.id, dialog);
+  };
   const begin = (next: "rename" | "tags", value: string) => {
     setText(value);
     setView(next);
@@ -38,24 +46,46 @@ export function ThreadMenu({ thread, at, onClose }: { thread: Thread; at: DOMRec
     <div className="menu" popover="auto" ref={menu} role={view === "menu" ? "menu" : "dialog"} aria-label={thread.title || "Chat"} onKeyDown={view === "menu" ? arrows : undefined}>
       {view === "menu" && (
         <>
-          <button type="button" role="menuitem" onClick={() => begin("rename", thread.title)}>
-            <Icon name="edit" /> Rename
-          </button>
-          <button type="button" role="menuitem" onClick={() => act(() => change(thread, { pinned: !thread.pinned }))}>
-            <Icon name="pin" /> {thread.pinned ? "Unpin" : "Pin"}
-          </button>
-          <button type="button" role="menuitem" onClick={() => act(() => change(thread, { starred: !thread.starred }))}>
-            <Icon name="star" /> {thread.starred ? "Unstar" : "Star"}
-          </button>
-          <button type="button" role="menuitem" onClick={() => begin("tags", thread.tags.join(", "))}>
-            <Icon name="tag" /> Tags
-          </button>
-          <button type="button" role="menuitem" onClick={() => act(() => change(thread, { archived: !thread.archived }))}>
-            <Icon name="archive" /> {thread.archived ? "Take out of the archive" : "Archive"}
-          </button>
-          <button type="button" role="menuitem" className="danger" onClick={() => setView("delete")}>
-            <Icon name="trash" /> Delete
-          </button>
+          {writer && (
+            <button type="button" role="menuitem" onClick={() => begin("rename", thread.title)}>
+              <Icon name="edit" /> Rename
+            </button>
+          )}
+          {offers("GET /v1/threads/{thread_id}/members") && (
+            <button type="button" role="menuitem" onClick={() => open("share")}>
+              <Icon name="people" /> {owner ? "Share" : "People"}
+            </button>
+          )}
+          {offers("GET /v1/threads/{thread_id}/schedules") && (
+            <button type="button" role="menuitem" onClick={() => open("schedules")}>
+              <Icon name="calendar" /> Repeating messages
+            </button>
+          )}
+          {owner && (
+            <>
+              <button type="button" role="menuitem" onClick={() => act(() => change(thread, { pinned: !thread.pinned }))}>
+                <Icon name="pin" /> {thread.pinned ? "Unpin" : "Pin"}
+              </button>
+              <button type="button" role="menuitem" onClick={() => act(() => change(thread, { starred: !thread.starred }))}>
+                <Icon name="star" /> {thread.starred ? "Unstar" : "Star"}
+              </button>
+            </>
+          )}
+          {writer && (
+            <button type="button" role="menuitem" onClick={() => begin("tags", thread.tags.join(", "))}>
+              <Icon name="tag" /> Tags
+            </button>
+          )}
+          {owner && (
+            <>
+              <button type="button" role="menuitem" onClick={() => act(() => change(thread, { archived: !thread.archived }))}>
+                <Icon name="archive" /> {thread.archived ? "Take out of the archive" : "Archive"}
+              </button>
+              <button type="button" role="menuitem" className="danger" onClick={() => setView("delete")}>
+                <Icon name="trash" /> Delete
+              </button>
+            </>
+          )}
         </>
       )}
       {(view === "rename" || view === "tags") && (
@@ -83,7 +113,9 @@ export function ThreadMenu({ thread, at, onClose }: { thread: Thread; at: DOMRec
             void act(() => forget(thread.id));
           }}
         >
-          <p>Delete “{thread.title || "this chat"}” with all its messages? That cannot be undone.</p>
+          <p>
+            Delete “{thread.title || "this chat"}” with all its messages{(thread.members ?? 1) > 1 ? ", for everybody in it" : ""}? That cannot be undone.
+          </p>
           <div className="row">
             <button type="button" autoFocus onClick={onClose}>
               Keep

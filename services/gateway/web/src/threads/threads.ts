@@ -14,15 +14,26 @@ export interface Activity {
 
 export interface Threads {
   items: ReadonlyMap<string, Thread>;
+  /** Known, and not in the list that is shown: archived where that is not, or the other way round. */
+  aside: ReadonlyMap<string, Thread>;
   activity: Readonly<Record<string, Activity>>;
   state: "loading" | "ready" | "failed";
   more: string | null;
   archived: boolean;
 }
 
-const EMPTY: Threads = { items: new Map(), activity: {}, state: "loading", more: null, archived: false };
+const EMPTY: Threads = { items: new Map(), aside: new Map(), activity: {}, state: "loading", more: null, archived: false };
 export const threads = new Store<Threads>(EMPTY);
 export const useThreads = () => useStore(threads);
+
+/** One thread, wherever it is listed. */
+export function useThread(id: string | null): Thread | undefined {
+  const { items, aside } = useThreads();
+  return id ? (items.get(id) ?? aside.get(id)) : undefined;
+}
+
+/** Why a thread that this tab had is gone. */
+export const gone = new Store<Readonly<Record<string, "removed" | "left" | "deleted">>>({});
 
 /** The thread on the screen: what ends there is read. */
 let shown: string | null = null;
@@ -105,6 +116,7 @@ export async function reload(archived = threads.get().archived): Promise<void> {
       ...before,
       archived,
       items: new Map(page.items.map((thread) => [thread.id, thread])),
+      aside: new Map([...before.aside, ...before.items].filter(([id]) => !page.items.some((thread) => thread.id === id))),
       more: page.next_cursor,
       state: "ready",
       activity: {
@@ -134,27 +146,31 @@ export async function loadThread(id: string): Promise<Thread | null> {
     put(thread);
     return thread;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null;
-    throw error;
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    drop(id);
+    return null;
   }
 }
 
 function put(thread: Thread): void {
   threads.set((before) => {
-    const items = new Map(before.items);
-    if (thread.archived === before.archived) items.set(thread.id, thread);
-    else items.delete(thread.id);
-    return { ...before, items };
+    const [items, aside] = [new Map(before.items), new Map(before.aside)];
+    items.delete(thread.id);
+    aside.delete(thread.id);
+    (thread.archived === before.archived ? items : aside).set(thread.id, thread);
+    return { ...before, items, aside };
   });
+  if (thread.id in gone.get()) gone.set(({ [thread.id]: _, ...others }) => others);
 }
 
 function drop(id: string): void {
   threads.set((before) => {
-    const items = new Map(before.items);
+    const [items, aside] = [new Map(before.items), new Map(before.aside)];
     items.delete(id);
+    aside.delete(id);
     const activity = { ...before.activity };
     delete activity[id];
-    return { ...before, items, activity };
+    return { ...before, items, aside, activity };
   });
   keep();
 }
@@ -172,6 +188,12 @@ export async function change(thread: Thread, changes: Partial<Pick<Thread, "titl
 
 export async function forget(id: string): Promise<void> {
   await remove(`/v1/threads/${id}`);
+  drop(id);
+}
+
+/** Give up one's place in a thread of somebody else's. */
+export async function quit(id: string): Promise<void> {
+  await remove(`/v1/threads/${id}/members/me`);
   drop(id);
 }
 
@@ -201,7 +223,8 @@ function take(entry: Entry, old: boolean): void {
   const touch = () => {
     const known = threads.get().items.get(id);
     if (known && known.updated_at < entry.at) put({ ...known, updated_at: entry.at });
-    else if (!known && !old) fetchSoon(id);
+    // One that was begun here is not wholly known yet.
+    if (!known?.role && !old) fetchSoon(id);
   };
   switch (entry.type) {
     case "thread.changed": {
@@ -211,9 +234,26 @@ function take(entry: Entry, old: boolean): void {
       break;
     }
     case "thread.deleted":
+      if (!old) gone.set((all) => ({ ...all, [id]: "deleted" }));
       drop(id);
       break;
+    case "thread.shared":
+      if (entry.unread && !seen) setActivity(id, { state: "done", unread: true });
+      if (!old) fetchSoon(id);
+      break;
+    case "thread.member_changed":
+      if (!old) fetchSoon(id);
+      break;
+    case "thread.member_removed":
+      // What is old is known to the list that was read since.
+      if (old) break;
+      if (entry.changes?.member_id === session.get().userId) {
+        gone.set((all) => ({ ...all, [id]: entry.by === session.get().userId ? "left" : "removed" }));
+        drop(id);
+      } else fetchSoon(id);
+      break;
     case "message.accepted":
+      if (entry.run_at && Date.parse(entry.run_at) > Date.now()) break;
       setActivity(id, { state: "running", unread: false, run: entry.run_id });
       touch();
       break;

@@ -5,6 +5,9 @@ import asyncio
 import os
 import re
 import signal
+import urllib.request
+
+from contracts.ids import user_id_of
 
 from tests.mesh import COMMAND, Mesh
 from tests.terminal import Terminal
@@ -80,6 +83,16 @@ def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> N
                 back.until(lambda text: "usr_…" in text.rpartition("--- new")[2])
             )
             assert shown.count("half a thought") == 0
+
+            # Somebody who is taken out is told so at once, and sees nothing more.
+            member = user_id_of("everthread-dev", "carl")
+            request = urllib.request.Request(
+                f"{chat_mesh.urls[1]}/v1/threads/{thread[0]}/members/{member}",
+                method="DELETE",
+                headers={"authorization": f"Bearer {chat_mesh.token('anna')}"},
+            )
+            urllib.request.urlopen(request).close()
+            back.until("You are not in this thread any more.")
             os.kill(back.process.pid, signal.SIGINT)
             back.process.wait(20)
     asyncio.run(chat_mesh.wait_ready(changed={"gateway-1": killed}))

@@ -83,7 +83,9 @@ async def _stop(here: Following, choice: Choice, rest: str) -> None:
     running = here.running()
     if not running:
         raise SlashError("nothing runs here")
-    for run_id in running:
+    # What only waits for its turn is begun then, and can be stopped then.
+    begun = [run_id for run_id in running if here.runs[run_id].state != "queued"]
+    for run_id in begun or running:
         here.runs[run_id].stopping = await here.client.cancel(run_id)
 
 

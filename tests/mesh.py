@@ -209,6 +209,20 @@ async def to_the_end(client: httpx2.AsyncClient, run_id: str, cursor: str = "") 
     return seen
 
 
+async def writing(mesh: Mesh, client: httpx2.AsyncClient, run_id: str, deltas: int = 10) -> str:
+    """The name of the inference process that writes a run, once it has written so many pieces of text."""
+    worker = ""
+    async with watching(client, f"/v1/runs/{run_id}/events") as stream:
+        async for frame in stream:
+            if frame.event == "attempt.started":
+                worker = frame.json["worker"]
+            deltas -= frame.event == "text.delta"
+            if deltas <= 0:
+                break
+    (name,) = [name for name in mesh.ps() if worker.startswith(f"{name}-")]
+    return name
+
+
 async def messages(client: httpx2.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
     """Every message of a thread, page by page."""
     found: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ from contracts.subjects import execute_subject
 from runtime.names import PROCESS_SAMPLES, Metric, metric_of
 
 from tests.exposition import Sample, scrape
-from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end
+from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end, writing
 from tests.otlp_receiver import OtlpReceiver
 
 NEEDS_A_CLUSTER = {Metric.STREAM_REPLICA_LAG}
@@ -54,9 +54,7 @@ async def _make_everything_happen(mesh: Mesh) -> None:
         failing = await send(client, await create_thread(client), "tokens=5 status=400")
         await to_the_end(client, failing["run_id"])
         taken_over = await send(client, await create_thread(client), "tokens=100 rate=50")
-        await asyncio.sleep(0.7)
-        worker = (await client.get(f"/v1/runs/{taken_over['run_id']}/state")).json()["worker"]
-        victim = next(name for name in mesh.ps() if worker.startswith(name))
+        victim = await writing(mesh, client, taken_over["run_id"])
         killed = {victim: mesh.signal(victim, signal.SIGKILL)}
         await _poison(mesh)
         await stored_answer(client, thread, accepted["run_id"])
@@ -101,6 +99,19 @@ def _missing(shown: Shown) -> list[str]:
     return missing
 
 
+async def _ended_since(mesh: Mesh, before: Shown, path: str) -> Shown:
+    """The figures once one more run of the path is in the database: an answer shows as complete before that, from its log, and
+    conversation counts it after that."""
+    deadline = time.monotonic() + 20
+    while True:
+        after = await _scrape_all(mesh)
+        counted = (Metric.RUNS_ENDED, Metric.RUN_SECONDS)
+        if all(_total(after, metric, path=path) > _total(before, metric, path=path) for metric in counted):
+            return after
+        assert time.monotonic() < deadline, "conversation has not counted the run"
+        await asyncio.sleep(0.1)
+
+
 async def _quiet(mesh: Mesh) -> Shown:
     """The figures once the runs of tests before this one have been recorded."""
     before = await _scrape_all(mesh)
@@ -119,8 +130,7 @@ async def test_the_figures_are_true(mesh: Mesh) -> None:
         accepted = await send(client, thread, "tokens=25 rate=100")
         await to_the_end(client, accepted["run_id"])
         message = await stored_answer(client, thread, accepted["run_id"])
-        await asyncio.sleep(0.5)
-    after = await _scrape_all(mesh)
+    after = await _ended_since(mesh, before, "durable_event")
 
     def grew(metric: Metric, **labels: str) -> float:
         return _total(after, metric, **labels) - _total(before, metric, **labels)

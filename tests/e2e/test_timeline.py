@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end
+from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end, writing
 
 
 async def stored_timeline(client: httpx2.AsyncClient, run_id: str, within: float = 15) -> dict[str, Any]:
@@ -49,10 +49,8 @@ async def test_a_timeline_names_every_phase_of_an_answer(mesh: Mesh) -> None:
 async def test_a_takeover_is_seen_and_strangers_see_nothing(mesh: Mesh) -> None:
     async with mesh.client() as client, mesh.client(user="stranger") as stranger:
         thread = await create_thread(client)
-        accepted = await send(client, thread, "tokens=700 rate=50")
-        await asyncio.sleep(0.7)
-        worker = (await client.get(f"/v1/runs/{accepted['run_id']}/state")).json()["worker"]
-        victim = next(name for name in mesh.ps() if worker.startswith(name))
+        accepted = await send(client, thread, "tokens=200 rate=50")
+        victim = await writing(mesh, client, accepted["run_id"])
         killed = {victim: mesh.signal(victim, signal.SIGKILL)}
         await stored_answer(client, thread, accepted["run_id"])
         timeline = (await client.get(f"/v1/runs/{accepted['run_id']}/timeline")).json()

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from tests.e2e.test_documents import read, upload
-from tests.mesh import Mesh, create_thread, stored_answer, watching
+from tests.mesh import Mesh, create_thread, stored_answer, writing
 from tests.otlp_receiver import OtlpReceiver, Span
 
 SERVICES = {"everthread-gateway", "everthread-conversation", "everthread-inference", "everthread-notifier"}
@@ -254,14 +254,7 @@ async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, ot
     async with mesh.client() as client:
         accepted = await told(client, "tokens=200 rate=50", trace_id)
         run_id = accepted["run_id"]
-        worker, deltas = "", 0
-        async with watching(client, f"/v1/runs/{run_id}/events") as stream:
-            async for frame in stream:
-                worker = frame.json["worker"] if frame.event == "attempt.started" else worker
-                deltas += frame.event == "text.delta"
-                if deltas == 20:
-                    break
-        victim = next(name for name in mesh.ps() if worker.startswith(f"{name}-"))
+        victim = await writing(mesh, client, run_id)
         killed = {victim: mesh.signal(victim, signal.SIGKILL)}
         answer = await stored_answer(client, accepted["thread_id"], run_id)
         assert answer["status"] == "complete"

@@ -197,7 +197,8 @@ class AguiMapping:
         if event.part not in self._open:
             events += self._close_parts_of(event.agent, "reasoning")
             part = self._parts.get(event.part)
-            if part is None:
+            if part is None or not isinstance(part.value, TextPart | ReasoningPart):
+                # Also where a source or a tool had the number: a stored answer's parts are numbered anew.
                 value: Part = TextPart(text="") if is_text else ReasoningPart(text="")
                 part = self._parts[event.part] = _Part(value, event.sequence, event.agent)
                 self._placement.place(event.part, value, event.agent)

@@ -217,7 +217,8 @@ class AiSdkMapping:
             # Thinking is over once something else begins; a page shows it as finished then.
             chunks += self._end_reasoning(event.agent)
             known = self._parts.get(event.part)
-            if known is None:
+            if known is None or not isinstance(known.value, TextPart | ReasoningPart):
+                # Also where a source or a tool had the number: a stored answer's parts are numbered anew.
                 value: Part = TextPart(text="") if kind == "text" else ReasoningPart(text="")
                 self._parts[event.part] = known = _Part(value, event.sequence, event.agent)
                 identity = str(event.part)

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+from bus.jetstream.client import NatsClient
 from bus.jetstream.connection import Connection
-from nats.aio.client import Client
 
 
-class HalfLost(Client):
+class HalfLost(NatsClient):
     """A client that has lost its connection and has not yet called back."""
 
     stands = False

@@ -162,6 +162,18 @@ def test_an_administrator_comes_back_to_the_console(person: Person, provided: Pr
     sign_in(person.page, "Continue as root")
     expect(person.page).to_have_url(f"{url}/console/runs?status=complete")
     expect(person.page.get_by_role("table", name="Runs")).to_be_visible()
+    # A run whose trace is recorded leads to it, in the console and beside the chat.
+    asked, origin = person.context.request, {"origin": url}
+    thread = asked.post(f"{url}/v1/threads", data={}, headers=origin).json()["id"]
+    traced = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    sent = asked.post(
+        f"{url}/v1/threads/{thread}/messages", data={"content": "tokens=5 seed=73"}, headers=origin | traced
+    )
+    viewer = f"https://traces.example.org/trace/{'ab' * 16}?from=everthread"
+    person.visit(f"/console/runs/{sent.json()['run_id']}")
+    expect(person.page.get_by_role("link", name="attempt 1")).to_have_attribute("href", viewer)
+    person.visit(f"/t/{thread}?panel=run")
+    expect(person.page.get_by_role("link", name="Trace")).to_have_attribute("href", viewer)
     # An answer to a sign-in that nobody began here opens nothing.
     person.visit("/sign-in?code=somebody-elses&state=x")
     expect(person.page.get_by_role("alert")).to_contain_text("was not begun in this tab")

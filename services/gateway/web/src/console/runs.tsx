@@ -71,8 +71,9 @@ export function Runs() {
               loaded.again();
             },
           });
-        const broken = rows.filter(failed);
-        const lost = broken.filter((run) => chosen.has(run.id)).slice(0, MOST);
+        // Who stopped an answer wanted none: such a run is chosen by hand only.
+        const broken = rows.filter((run) => run.status === "error");
+        const lost = rows.filter((run) => failed(run) && chosen.has(run.id)).slice(0, MOST);
         const mayAnswer = offers("POST /v1/admin/runs/again");
         const again = () =>
           setQuestion({
@@ -108,7 +109,7 @@ export function Runs() {
                 </button>
                 {mayAnswer && (
                   <button type="button" className="quiet" disabled={!broken.length} onClick={() => setChosen(new Set(broken.slice(0, MOST).map((run) => run.id)))}>
-                    Choose all that failed or were stopped here ({broken.length})
+                    Choose all that failed here ({broken.length})
                   </button>
                 )}
                 {chosen.size > 0 && (

@@ -55,10 +55,11 @@ def squeezed(text: str) -> str:
 
 
 def told_apart(lines: list[str]) -> tuple[str, list[str]]:
-    """What a terminal shows of answers, without blanks, and of what people wrote: the rest are names, notes, the prompt."""
+    """What a terminal shows of answers, without blanks, and of what people wrote. The rest are names, notes, prompt and status."""
     questions = [line for line in lines if line.startswith("tokens=")]
-    notes = ("[", "you>", "ready |", "Ctrl-C", "tokens=")
-    answers = [line for line in lines if not line.startswith(notes) and not re.fullmatch(r"\S+:", line)]
+    notes = ("[", "you>", "Ctrl-C", "tokens=")
+    said = [line for line in lines if not line.startswith(notes) and not line.endswith("| /help")]
+    answers = [line for line in said if not re.fullmatch(r"\S+:", line)]
     return squeezed("".join(answers)), questions
 
 
@@ -105,6 +106,8 @@ async def test_one_conversation_live_for_three_people_two_devices_and_a_service(
     await invite(people, thread)
     path = f"/v1/threads/{thread}/events"
     watchers = {name: Watcher(client, path) for name, client in people.items()}
+    everybody = list(watchers.values())
+    watchers["noted"] = Watcher(viewer, "/v1/me/events")
     try:
         with chatting(mesh, thread) as phone, chatting(mesh, thread) as laptop:
             for watcher in watchers.values():
@@ -116,7 +119,7 @@ async def test_one_conversation_live_for_three_people_two_devices_and_a_service(
 
             # The owner asks, on one device.
             phone.enter(ASKED)
-            for watcher in watchers.values():
+            for watcher in everybody:
                 await watcher.until("text", lambda watcher=watcher: len(watcher.events("text.delta")) > 3)
             first = watchers["owner"].events("text.delta")[0]["run_id"]
 
@@ -128,17 +131,18 @@ async def test_one_conversation_live_for_three_people_two_devices_and_a_service(
             assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), refused.text
             steered = await editor.post(f"/v1/runs/{first}/steer", json={"content": STEERED})
             assert steered.status_code == 202, steered.text
-            for watcher in watchers.values():
+            for watcher in everybody:
                 await watcher.until("the end", lambda watcher=watcher: ended(watcher, first))
             said = expected_text(ASKED) + expected_text(STEERED)
             answer = await stored_answer(viewer, thread, first)
             assert answer["content"] == said
-            seen = {name: text_of(of_run(watcher.seen, first)) for name, watcher in watchers.items()}
+            seen = {name: text_of(of_run(watcher.seen, first)) for name, watcher in zip(people, everybody, strict=True)}
             assert seen == dict.fromkeys(people, said)
             for device in (phone, laptop):
                 await shows(device, expected_text(STEERED))
 
-            # The viewer goes; the editor asks on.
+            # The viewer goes, once the feed has noted that the viewer saw it all; the editor asks on.
+            await watchers["noted"].until("the feed", lambda: ended(watchers["noted"], first))
             vik = await me(viewer)
             cursor = await leave(watchers["viewer"], owner, thread, vik)
             unread = (await viewer.get("/v1/me/unread")).json()
@@ -149,6 +153,7 @@ async def test_one_conversation_live_for_three_people_two_devices_and_a_service(
                 assert text_of(of_run(watchers[name].seen, second)) == expected_text(NEXT)
             for device in (phone, laptop):
                 await shows(device, expected_text(NEXT))
+                await asyncio.to_thread(device.until, "\nready |", 30)
                 answers, questions = told_apart(device.lines())
                 assert questions == [ASKED, STEERED, NEXT], device.text()
                 assert answers == squeezed(said + expected_text(NEXT)), device.text()

@@ -166,6 +166,7 @@ def answer_on(screen: str) -> str:
     return re.sub(r"\s+", "", "".join(words))
 
 
+@pytest.mark.slow
 async def test_search_ask_wait_approve_hand_over_finish_with_kills_in_between(
     scene_mesh: Mesh, paid: dict[str, int]
 ) -> None:

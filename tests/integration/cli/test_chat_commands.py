@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.mesh import COMMAND, Mesh
 from tests.terminal import Terminal
 from tests.upstream_script import expected_text
@@ -15,6 +17,7 @@ def words(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
+@pytest.mark.slow
 def test_branches_a_queue_a_stop_and_a_return(chat_mesh: Mesh) -> None:
     with chat(chat_mesh) as terminal:
         terminal.until("you>")

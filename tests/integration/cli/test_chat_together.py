@@ -7,6 +7,7 @@ import re
 import signal
 import urllib.request
 
+import pytest
 from contracts.ids import user_id_of
 
 from tests.mesh import COMMAND, Mesh
@@ -37,6 +38,7 @@ def last_line(text: str) -> str:
     return next(line for line in reversed(text.splitlines()) if line.startswith(("you>", "watching>")))
 
 
+@pytest.mark.slow
 def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> None:
     with chat(chat_mesh, "anna") as anna, chat(chat_mesh, "ben") as ben, chat(chat_mesh, "carl") as carl:
         anna.until("you>")

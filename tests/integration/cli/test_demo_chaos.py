@@ -3,20 +3,23 @@
 import asyncio
 import re
 
+import pytest
+
 from tests.mesh import Mesh
 
 
+@pytest.mark.slow
 def test_every_answer_is_whole_while_processes_are_killed(chat_mesh: Mesh) -> None:
     before = {name: part["pid"] for name, part in chat_mesh.ps().items()}
     result = chat_mesh.command(
-        "demo", "chaos", "--text", "tokens=120 rate=30", "--runs", "3", "--kills", "3", "--seed", "7", timeout=200
+        "demo", "chaos", "--text", "tokens=90 rate=30", "--runs", "2", "--kills", "2", "--seed", "7", timeout=200
     )
     assert result.returncode == 0, f"{result.stdout}{result.stderr}"
-    killed = re.search(r"^SOUND: (\d) processes killed, 3 answers", result.stdout, re.MULTILINE)
+    killed = re.search(r"^SOUND: (\d) processes killed, 2 answers", result.stdout, re.MULTILINE)
     assert killed, result.stdout
-    assert 1 <= int(killed[1]) == result.stdout.count("SIGKILL for") <= 3
+    assert 1 <= int(killed[1]) == result.stdout.count("SIGKILL for") <= 2
     rows = [line.split() for line in result.stdout.splitlines() if "complete" in line]
-    assert [(row[6], row[7], row[8]) for row in rows] == [("0", "0", "yes")] * 3
+    assert [(row[6], row[7], row[8]) for row in rows] == [("0", "0", "yes")] * 2
     # The state of the mesh's own database and supervisor is as it was: only what was allowed has died.
     assert chat_mesh.ps()["mongo"]["pid"] == before["mongo"]
     asyncio.run(chat_mesh.wait_ready())

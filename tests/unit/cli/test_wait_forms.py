@@ -51,5 +51,7 @@ def test_several_fields_are_asked_one_after_the_other() -> None:
 def test_one_field_is_one_line() -> None:
     asked = form({"type": "object", "properties": {"answer": {"type": "string", "enum": ["Vega", "Fram"]}}})
     assert "1 Vega, 2 Fram" in asked.label
+    with pytest.raises(ValueError, match="needed"):
+        asked.take(" ")
     assert asked.take("2")
     assert asked.answer == {"answer": "Fram"}

@@ -5,7 +5,9 @@ import contextlib
 from contextlib import aclosing
 from typing import Final
 
+import msgspec
 from contracts import events as e
+from contracts.codes import Code
 from contracts.facts import FeedEntry
 from everthread_client import EverthreadClient, ProblemError, UnreachableError
 from everthread_client.answers import Accepted, Presence, Present, Thread
@@ -66,7 +68,8 @@ class Following:
             self._place.message_id = self._past.last or self._place.message_id
         cursor = self._place.cursor
         self._task = asyncio.create_task(self._follow(thread_id, cursor), name=f"follow {thread_id}")
-        await self.client.threads.read(thread_id)
+        with contextlib.suppress(ProblemError, UnreachableError):
+            await self.client.threads.read(thread_id)
 
     async def leave(self) -> None:
         """Follow nothing. What runs goes on."""
@@ -199,13 +202,18 @@ class Following:
                         await self._arrived(thread_id, place, item)
                     self.refresh()
         except ProblemError as error:
-            gone_now = gone(error)
-            self.transcript.note(
-                "You are not in this thread any more." if gone_now else printable(error.detail or error.code), "failure"
-            )
-            self.thread = None if gone_now else self.thread
-            self.waits.clear()
-            self.refresh()
+            if error.code == Code.CURSOR_INVALID and cursor:
+                # What this device has kept is no place; what was shown is known all the same.
+                await self._follow(thread_id, "")
+            elif gone(error):
+                self.transcript.note("You are not in this thread any more.", "failure")
+                self.thread = None
+            else:
+                self.transcript.note(printable(error.detail or error.code), "failure")
+        except msgspec.MsgspecError as error:
+            self.transcript.note(f"What came cannot be read ({error}); is the mesh newer than this?", "failure")
+        self.waits.clear()
+        self.refresh()
 
     async def _arrived(self, thread_id: str, place: str, item: e.RunEvent | Presence) -> None:
         if isinstance(item, Presence):
@@ -215,7 +223,9 @@ class Following:
         if item.run_id in self._past.ended or item.sequence <= self._folded.get(item.run_id, 0):
             return
         if item.run_id not in self.runs:
-            await self._news(thread_id)
+            # Without its question the answer is still worth showing.
+            with contextlib.suppress(ProblemError, UnreachableError):
+                await self._news(thread_id)
         standing = self._standing(item.run_id)
         standing.apply(item, asyncio.get_running_loop().time())
         self.transcript.show(item)

@@ -32,6 +32,9 @@ class Form:
 
     def take(self, line: str) -> bool:
         """The person's line; whether the answer is whole now. Raises ValueError with what is wrong, and asks again then."""
+        # Enter may have been meant for a message: the question came up under the person's finger.
+        if not line.strip() and not self._optional:
+            raise ValueError("an answer is needed")
         if self.approves:
             decided = decision_of(line)
             if decided is None:
@@ -50,6 +53,10 @@ class Form:
             return False
         self.answer = {name: value for name, value in self._given.items() if value is not None}
         return True
+
+    @property
+    def _optional(self) -> bool:
+        return bool(self._fields) and not self._fields[len(self._given)][2]
 
     def again(self) -> None:
         """The answer was refused: ask from the beginning."""

@@ -199,6 +199,8 @@ async def test_nobody_deletes_streams_or_listens_to_others(services: Services, n
     for subject in (">", "_INBOX_admin.>", "run.>", "cmd.>"):
         await intruder.connection.client.subscribe(subject)
         await intruder.connection.subscribe(subject, lambda message: sniffed.append(message.data))
+    # The server has them, and has refused them, before there is something to hear.
+    await intruder.connection.client.flush()
     await services.conversation.publish(execute_subject(Run(services.inference).run_id), b"secret", message_id="s1")
     await intruder.connection.client.flush()
     assert sniffed == []

@@ -118,7 +118,7 @@ class WorkerProcess:
             return False
 
     def wait_ready(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not self.is_ready:
             assert time.monotonic() < deadline, f"{self.instance} is not ready:\n{self.text()}"
             time.sleep(0.05)

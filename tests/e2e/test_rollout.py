@@ -39,6 +39,15 @@ async def path_of(mesh: Mesh, gateway: int, user: str) -> str:
     return path
 
 
+async def in_force(mesh: Mesh) -> None:
+    """Until every gateway decides by the newest definition: it hears of a change a moment later."""
+    for gateway in (0, 1):
+        async with mesh.client(gateway) as client, asyncio.timeout(20):
+            client.headers["authorization"] = f"Bearer {mesh.token('operator', 'admin')}"
+            while (flag := (await client.get("/v1/admin/flags/path")).json())["in_force"] != flag["revision"]:
+                await asyncio.sleep(0.02)
+
+
 async def changes(mesh: Mesh) -> list[str]:
     """Why the flag was changed, the newest change first."""
     async with mesh.client() as client:
@@ -52,14 +61,14 @@ async def test_the_command_line_moves_every_gateway(rollout: Mesh) -> None:
     await asyncio.gather(*(asyncio.to_thread(rollout.token, user) for user in users))
     shown = await command(rollout, "set", "50", "--why", "half of them")
     assert (shown["share"], shown["mode"]) == (50, "paused")
-    await asyncio.sleep(0.2)
+    await in_force(rollout)
     paths = [[await path_of(rollout, gateway, user) for user in users] for gateway in (0, 1)]
     assert paths[0] == paths[1]
     assert set(paths[0]) == {"legacy_sync", "durable_event"}
 
     shown = await command(rollout, "kill", "--why", "a bad day")
     assert shown["share"] == 0
-    await asyncio.sleep(0.2)
+    await in_force(rollout)
     assert [await path_of(rollout, gateway, users[0]) for gateway in (0, 1)] == ["legacy_sync"] * 2
     # While it is paused the guard changes nothing: the history is what was done by hand, the newest first.
     assert (await changes(rollout))[:2] == ["a bad day", "half of them"]
@@ -84,7 +93,7 @@ async def test_a_shadow_repeats_what_was_served_and_the_user_sees_nothing_of_it(
     shown = await command(rollout, "shadow", "100", "--why", "and repeated by the new one")
     pairs = shown["shadows"]["pairs"]
     assert (shown["share"], shown["shadows"]["share"]) == (0, 100)
-    await asyncio.sleep(0.2)
+    await in_force(rollout)
     async with rollout.client(1, "shadowed") as client:
         thread = await create_thread(client)
         used = (await client.get("/v1/me/usage")).json()

@@ -1,6 +1,6 @@
 """`task test`: every part of the suite, one after the other, whatever an earlier one found; then what failed, all of it.
 
-Tests of pure code and of the bus against a server of its own run in two processes, a file at a time in one of them. Everything
+The alerts are tested beside the types, since mypy keeps one core busy and no more. Tests of pure code and of the bus against a server of its own run in two processes, a file at a time in one of them. Everything
 else starts whole meshes and kills them, and measures nothing but is sensitive to what else the machine does: one at a time.
 What is given on the command line goes to each pytest.
 """
@@ -8,6 +8,7 @@ What is given on the command line goes to each pytest.
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,41 +23,62 @@ NOTHING_COLLECTED = 5
 
 @dataclass(frozen=True)
 class Part:
-    """One part: a command, run from the project's folder."""
+    """One part: a command, run from the project's folder. `beside`: while it runs, another part does, whose output follows."""
 
     name: str
     command: Sequence[str]
+    beside: "Part | None" = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a part ended."""
+
+    name: str
+    code: int
+    seconds: float
 
 
 def parts(chosen: Sequence[str]) -> list[Part]:
     """All of them, in order. `chosen`: what pytest is given besides."""
+    alerts = Part("alerts", ["task", "alerts:test"]) if shutil.which("promtool") else None
+    if alerts is None:
+        print("What the alerts do is tested where Prometheus's promtool is installed; it is not here.", flush=True)
     apart = [f"--ignore={folder}" for folder in (*AT_ONCE, BROWSER)]
-    found = [
-        Part("check", ["task", "check"]),
+    return [
+        Part("check", ["task", "check"], beside=alerts),
         Part("unit and conformance", ["pytest", "-n", "2", "--dist", "loadfile", *AT_ONCE, *chosen]),
         Part("integration and end to end", ["pytest", *apart, *chosen]),
         Part("browser", ["task", "--exit-code", "test:browser", "--", *chosen]),
     ]
-    if shutil.which("promtool"):
-        found.insert(1, Part("alerts", ["task", "alerts:test"]))
-    else:
-        print("What the alerts do is tested where Prometheus's promtool is installed; it is not here.", flush=True)
-    return found
+
+
+def run(part: Part) -> list[Outcome]:
+    """Run it, and what goes beside it."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as output:
+        other: subprocess.Popen[bytes] | None = None
+        if part.beside is not None:
+            other = subprocess.Popen(part.beside.command, cwd=ROOT, stdout=output, stderr=output)
+        print(f"\n=== {part.name}: {' '.join(part.command)}", flush=True)
+        code = subprocess.run(part.command, cwd=ROOT, check=False).returncode
+        ended = [Outcome(part.name, code, time.monotonic() - began)]
+        if part.beside is not None and other is not None:
+            ended.append(Outcome(part.beside.name, other.wait(), time.monotonic() - began))
+            output.seek(0)
+            print(f"\n=== {part.beside.name}: {' '.join(part.beside.command)}\n{output.read()}", flush=True)
+    return ended
 
 
 def main(chosen: Sequence[str]) -> int:
     """Run every part; 1 where one failed."""
-    outcomes = []
-    for part in parts(chosen):
-        print(f"\n=== {part.name}: {' '.join(part.command)}", flush=True)
-        began = time.monotonic()
-        code = subprocess.run(part.command, cwd=ROOT, check=False).returncode
-        good = code == 0 or (code == NOTHING_COLLECTED and bool(chosen))
-        outcomes.append((part, good, code, time.monotonic() - began))
+    good = {0, NOTHING_COLLECTED} if chosen else {0}
+    outcomes = [outcome for part in parts(chosen) for outcome in run(part)]
     print("\n=== all parts")
-    for part, good, code, seconds in outcomes:
-        print(f"{'passed' if good else f'FAILED ({code})':12} {seconds:6.0f} s  {part.name}")
-    return 0 if all(good for _, good, _, _ in outcomes) else 1
+    for outcome in outcomes:
+        verdict = "passed" if outcome.code in good else f"FAILED ({outcome.code})"
+        print(f"{verdict:12} {outcome.seconds:6.0f} s  {outcome.name}")
+    return 0 if all(outcome.code in good for outcome in outcomes) else 1
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ async def _take(browser: Browser, url: str) -> None:
     await _shot(page, "run")
     thread = page.url.split("?")[0]
     await _console(browser, url)
+    await page.get_by_role("button", name="Developer panel").click()
+    await _shared(browser, page)
     await page.keyboard.press("Control+k")
     await page.get_by_role("combobox").wait_for()
     await _shot(page, "commands")
@@ -118,6 +120,24 @@ async def _console(browser: Browser, url: str) -> None:
     await page.get_by_role("rowheader", name="storing the answer").wait_for()
     await page.wait_for_timeout(300)
     await _shot(page, "console")
+    await context.close()
+
+
+async def _shared(browser: Browser, page: Page) -> None:
+    """The thread on the screen with somebody else in it, who types."""
+    await page.locator("button.who").click()
+    await page.get_by_label("Who has it").select_option("editor")
+    await page.get_by_role("button", name="Make a link").click()
+    link = await page.get_by_role("textbox", name="Link").input_value()
+    context = await browser.new_context(viewport={"width": 1240, "height": 760})
+    await context.add_init_script('localStorage.setItem("everthread.user", JSON.stringify("guest"));')
+    guest = await context.new_page()
+    await guest.goto(link)
+    await guest.get_by_role("button", name="Join").click()
+    await guest.locator("#composer").press_sequentially("And what if they touch?")
+    await page.locator("li[data-member]").get_by_text("types").wait_for()
+    await _shot(page, "people")
+    await page.keyboard.press("Escape")
     await context.close()
 
 

@@ -197,7 +197,7 @@ function Links({ thread, people }: { thread: string; people: number }) {
           Who has it
           <select value={role} onChange={(event) => setRole(event.target.value as Given)}>
             <option value="viewer">may read</option>
-            <option value="editor">may read and write</option>
+            <option value="editor">may write</option>
           </select>
         </label>
         <label>

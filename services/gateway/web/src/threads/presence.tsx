@@ -1,6 +1,6 @@
 /** Who else is in a thread now, and who types: told by the server over a stream of its own, only where somebody else may come. */
 import { useEffect, useRef, useState } from "react";
-import { dialogs, openFor } from "../dialogs/dialogs";
+import { openFor } from "../dialogs/dialogs";
 import { post } from "../lib/api";
 import { Icon } from "../lib/icons";
 import { nameOf, owns, reads, shortOf, toneOf } from "../lib/people";
@@ -138,7 +138,7 @@ export function Face({ id, typing = false }: { id: string; typing?: boolean }) {
 /** Who types, above the message field, in room that is always there. */
 export function Typing({ thread }: { thread: string }) {
   const typing = useOthers(thread).filter((one) => one.typing);
-  if (!typing.length || dialogs.get() === "share") return null;
+  if (!typing.length) return null;
   return (
     <p className="typing" aria-hidden="true">
       <i />

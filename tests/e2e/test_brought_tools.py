@@ -95,7 +95,7 @@ async def test_a_conversation_with_tools(mesh: Mesh, upstream: UpstreamProcess, 
 
 async def test_workers_killed_before_the_call(mesh: Mesh, upstream: UpstreamProcess) -> None:
     """Both of them in mid-answer: the text is told once, the call is made once, the run ends once."""
-    question = 'tokens=60 rate=40 call=get_weather:{"city":"Rome"} then tokens=2'
+    question = 'tokens=240 rate=50 call=get_weather:{"city":"Rome"} then tokens=2'
     killed: dict[str, int] = {}
     text, calls, ends, run_id = "", [], [], ""
     async with (

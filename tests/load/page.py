@@ -7,6 +7,7 @@ its own each time; the medians go into docs/benchmarks.md.
 """
 
 import argparse
+import os
 import platform
 import statistics
 import tempfile
@@ -227,7 +228,7 @@ def heap(session: CDPSession) -> float:
     return float(session.send("Runtime.getHeapUsage")["usedSize"]) / 2**20
 
 
-def report(found: dict[int, Figures], rounds: int) -> str:
+def report(found: dict[int, Figures], rounds: int, load: float) -> str:
     """The figures as the table of docs/benchmarks.md."""
 
     def middle(values: Sequence[float]) -> str:
@@ -248,8 +249,8 @@ def report(found: dict[int, Figures], rounds: int) -> str:
         ("elements in the document", lambda f: f"{statistics.median(f.nodes):.0f}", "≤ 3,000"),
     ]
     lines = [
-        f"Machine: {platform.system()}, Python {platform.python_version()}. Command: `uv run task bench:page -- --rounds"
-        f" {rounds}`.",
+        f"Machine: {platform.system()}, Python {platform.python_version()}, {os.cpu_count()} cores with a load of {load:.0f} from"
+        f" other work. Command: `uv run task bench:page -- --rounds {rounds}`.",
         "",
         "| what | " + " | ".join(f"{length:,} messages" for length in found) + " | goal |",
         "|---" * (len(found) + 2) + "|",
@@ -266,6 +267,7 @@ def run(rounds: int) -> str:
     if executable is None:
         raise SystemExit(MISSING)
     found = {length: Figures() for length in LENGTHS}
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="everthread-page-") as folder, UpstreamProcess() as upstream:
         models = Path(folder) / "models.toml"
         models.write_text(MODELS, "utf-8")
@@ -292,7 +294,7 @@ def run(rounds: int) -> str:
                 browser.close()
         finally:
             mesh.stop()
-    return report(found, rounds)
+    return report(found, rounds, load)
 
 
 def main() -> None:

@@ -167,6 +167,7 @@ def answer_on(screen: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_search_ask_wait_approve_hand_over_finish_with_kills_in_between(
     scene_mesh: Mesh, paid: dict[str, int]
 ) -> None:

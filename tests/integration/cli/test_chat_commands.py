@@ -18,6 +18,7 @@ def words(text: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_branches_a_queue_a_stop_and_a_return(chat_mesh: Mesh) -> None:
     with chat(chat_mesh) as terminal:
         terminal.until("you>")

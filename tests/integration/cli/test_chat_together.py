@@ -39,6 +39,7 @@ def last_line(text: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> None:
     with chat(chat_mesh, "anna") as anna, chat(chat_mesh, "ben") as ben, chat(chat_mesh, "carl") as carl:
         anna.until("you>")

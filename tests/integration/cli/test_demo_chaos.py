@@ -9,6 +9,7 @@ from tests.mesh import Mesh
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_answer_is_whole_while_processes_are_killed(chat_mesh: Mesh) -> None:
     before = {name: part["pid"] for name, part in chat_mesh.ps().items()}
     result = chat_mesh.command(

@@ -103,7 +103,7 @@ class Following:
         remark = " (joins the answer)" if accepted.steered else " (waits for its turn)" if accepted.queued else ""
         self._past.shown.add(accepted.message_id)
         if not accepted.steered:
-            self.transcript.question(content, self.people.me, remark)
+            self.transcript.question(content, self.people.name(self.people.me) + remark)
             self._standing(accepted.run_id)
         self.last_run = accepted.run_id
         self.keep()

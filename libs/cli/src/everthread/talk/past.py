@@ -126,6 +126,7 @@ class Past:
             self._page = following
 
     def _question(self, message: Message) -> None:
-        service = next((str(part.get("name")) for part in message.parts if part.get("type") == "tool_call"), "")
-        remark = f" ({printable(service)})" if service else ""
-        self._transcript.question(message.content, message.author, remark)
+        # What a service appends has its event as a tool call that nobody asked for.
+        event = next((str(part.get("name")) for part in message.parts if part.get("type") == "tool_call"), "")
+        who = self._people.name(message.author) if message.author or not event else f"[{printable(event)}]"
+        self._transcript.question(message.content, who)

@@ -60,12 +60,12 @@ class Transcript:
         """A line that is not of the conversation; what grows goes on below it."""
         self._write(text, style)
 
-    def question(self, text: str, author: str | None, remark: str = "") -> None:
-        """What a person wrote."""
+    def question(self, text: str, who: str) -> None:
+        """What a person wrote, or a service."""
         self.finish()
         self._speaker = None
         self._write("", "")
-        self._write(f"{self._people.name(author)}{remark}:", "person")
+        self._write(f"{who}:", "person")
         self._write(printable(text), "")
 
     def parts(self, run_id: str, parts: list[dict[str, Any]], content: str) -> None:

@@ -6,6 +6,10 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
+from tests.browser.person import flat
+from tests.load.page import LAST, fill
+from tests.mesh import Mesh
+from tests.upstream import expected_text
 
 HARM = (
     '![track](http://192.0.2.1/pixel.png) <img src="http://192.0.2.1/x.png" onerror="window.harmed=1"> '
@@ -51,6 +55,35 @@ def test_threads_are_renamed_pinned_tagged_archived_and_deleted(open_page: OpenP
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(row).to_have_count(0)
     expect(page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+
+
+def test_a_long_thread_opens_at_its_end_and_keeps_its_beginning(open_page: OpenPage, session_mesh: Mesh) -> None:
+    person = open_page()
+    expect(person.composer).to_be_visible()
+    person.visit(f"/t/{fill(session_mesh, person, 230)}")
+    person.sees(LAST)
+    page = person.page
+    first = page.get_by_text("What of lighthouse 1?", exact=True)
+
+    def to_the_beginning() -> None:
+        # As a person does it: again and again, while older messages come.
+        for _ in range(100):
+            page.locator(".scroller").evaluate(
+                "scroller => { scroller.dispatchEvent(new WheelEvent('wheel', {deltaY: -1})); scroller.scrollTop = 0; }"
+            )
+            page.wait_for_timeout(100)
+            if first.count() and first.is_visible():
+                return
+        expect(first).to_be_visible()
+
+    to_the_beginning()
+    # Later only its end is read again: what is behind it is joined to what was there.
+    person.send("tokens=6 seed=37")
+    person.sees(flat(expected_text("tokens=6 seed=37")))
+    person.ended()
+    to_the_beginning()
+    page.get_by_role("button", name="new below").or_(page.get_by_role("button", name="New text below")).click()
+    person.sees(flat(expected_text("tokens=6 seed=37")))
 
 
 def test_what_a_model_writes_does_no_harm(open_page: OpenPage) -> None:

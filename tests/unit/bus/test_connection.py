@@ -1,9 +1,13 @@
-"""Waiting for the connection lets others run, also between the client's loss of it and its word about that."""
+"""Waiting for the connection lets others run, also between the client's loss of it and its word about that; a subscription
+that has ended keeps nothing."""
 
 import asyncio
+import gc
+import weakref
+from typing import Any
 
 import pytest
-from bus.jetstream.client import NatsClient
+from bus.jetstream.client import Message, NatsClient
 from bus.jetstream.connection import Connection
 
 
@@ -48,3 +52,33 @@ async def test_no_connection_within_the_time(said: bool) -> None:
         await connection.on_lost()
     assert not await connection.until_connected(0.02)
     assert not await connection.until_connected(0)
+
+
+class Unwired(NatsClient):
+    """A client whose commands go nowhere."""
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        return None
+
+
+class Viewer:
+    """Whoever hears, with what it has heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def hear(self, message: Message) -> None:
+        self.heard.append(message.data)
+
+
+async def test_who_heard_is_let_go_of_with_the_subscription() -> None:
+    client, viewer = Unwired(), Viewer()
+    subscription = await client.hear("live.run", viewer.hear)
+    await client._process_msg(1, b"live.run", b"", b"a word", b"")
+    await subscription.unsubscribe()
+    heard, gone = viewer.heard, weakref.ref(viewer)
+    del viewer
+    gc.collect()
+    assert gone() is None
+    await client._process_msg(1, b"live.run", b"", b"one too late", b"")
+    assert heard == [b"a word"]

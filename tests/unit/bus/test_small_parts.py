@@ -8,7 +8,7 @@ from bus.claims import encode_claim, event_message_id, holder_of, snapshot_messa
 from bus.errors import ServerTooOldError
 from bus.filters import is_literal, matches
 from bus.handling import retry_delay, shortest_lease
-from bus.jetstream.client import NatsClient
+from bus.jetstream.client import Message
 from bus.jetstream.connection import address_of, inbox_prefix_of
 from bus.jetstream.death_notices import DeathNotice, read_notice
 from bus.jetstream.reconcile import check_version, consumer_config, stream_config
@@ -121,13 +121,16 @@ def test_the_server_gets_nanoseconds_and_every_flag() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw",
+    "block",
     [
-        b"Nats-Msg-Id: a:b\r\nNats-Sequence:7\r\n\r\n",
-        b"Name:\tvalue \r\nUmlaut: \xc3\xa4\r\nBroken: \xff\r\n",
-        b"no colon\r\nwith space : dropped inside: x\r\nin side: y\r\n\xc3\xa4: z\r\n",
+        b"NATS/1.0\r\nNats-Msg-Id: a:b\r\nNats-Sequence:7\r\n\r\n",
+        b"NATS/1.0\r\nName:\tvalue \r\nUmlaut: \xc3\xa4\r\nBroken: \xff\r\n\r\n",
+        b"NATS/1.0\r\nno colon\r\nwith space : kept: x\r\nin side: y\r\n\xc3\xa4: z\r\n\r\n",
+        b"NATS/1.0 503\r\n\r\n",
+        b"NATS/1.0 404 No Messages\r\n\r\n",
+        b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 3\r\nNats-Pending-Bytes: 0\r\n\r\n",
         b"",
     ],
 )
-def test_headers_are_read_as_nats_py_reads_them(raw: bytes) -> None:
-    assert NatsClient._parse_header_lines(raw) == Client._parse_header_lines(raw)
+async def test_headers_are_read_as_nats_py_reads_them(block: bytes) -> None:
+    assert Message("s", "", b"", block).headers == await Client()._process_headers(block)

@@ -53,16 +53,18 @@ class NatsClient(Client):
         try:
             return await self.subscribe(subject, cb=_never)
         except BaseException:
-            self._heard.pop(number, None)
+            self._remove_sub(number)
             raise
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        # A subscription ends here, and what it heard with must end with it: a gateway has one for each answer ever watched.
+        self._heard.pop(sid, None)
+        super()._remove_sub(sid, max_msgs)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         heard = self._heard.get(sid)
         if heard is None:
             await super()._process_msg(sid, subject, reply, data, headers)
-            return
-        if sid not in self._subs:
-            del self._heard[sid]
             return
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)

@@ -2,10 +2,11 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any, cast
 
 import msgspec
 import pytest
-from bus.api import RunLog
+from bus.api import Entry, RunLog
 from contracts import events as e
 from contracts.codes import RunFailure
 from contracts.commands import CancelRun, DecideApproval, ProvideInput, RunCommand, SteerRun
@@ -283,6 +284,46 @@ async def test_a_late_delivery_that_dies_takes_nothing_with_it(
     ended = await run.ended()
     check_one_end(ended, await run.events())
     assert (ended.status, [call.output for call in calls_in(ended)]) == ("complete", [{"answer": "x"}])
+
+
+class SlowReading:
+    """A run log that holds its first look for a snapshot until `go_on`."""
+
+    def __init__(self, inner: RunLog) -> None:
+        self._inner = inner
+        self.held, self.go_on = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def last(self, subject: str) -> Entry | None:
+        self.held.set()
+        await self.go_on.wait()
+        return await self._inner.last(subject)
+
+
+async def test_a_timer_that_fires_while_a_late_delivery_is_looked_at_is_heard(world: World) -> None:
+    scene = Scene(world, WAIT)
+    await scene.worker()
+    run = await world.run()
+    await until_it_waits(run)
+    await world.kill_last()
+    logs: list[SlowReading] = []
+
+    def log(inner: RunLog) -> RunLog:
+        logs.append(SlowReading(inner))
+        return cast(RunLog, logs[0])
+
+    tools = ToolsByHand(scene.calls.tools(world.clock.now), AGENTS)
+    worker = await world.worker(scene.models, agents=AGENTS, tools=tools, log=log)
+    await world.publish(run, copy=50)
+    await logs[0].held.wait()
+    await scene.due(run, timedelta(seconds=90))
+    async with asyncio.timeout(60):
+        while (mine := worker.running.find(run.command.run_id)) is None or len(mine.delivery.replies) < 2:
+            await asyncio.sleep(0)
+    logs[0].go_on.set()
+    assert (await run.ended()).status == "complete"
 
 
 WRITES = 22

@@ -57,8 +57,8 @@ class RunExecutor:
             self._running.end(run)
 
     async def _execute(self, run: RunningRun) -> Outcome | Again:
-        now = self._parts.clock.now()
-        taken = await take_run(self._parts.log, self._peers, run, worker=self._worker, now=now)
+        clock = self._parts.clock
+        taken = await take_run(self._parts.log, self._peers, run, worker=self._worker, clock=clock)
         if not isinstance(taken, tuple):
             return taken
         claim, was_held = taken

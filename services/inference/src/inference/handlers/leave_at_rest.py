@@ -1,16 +1,15 @@
 """A command for a run that has ended, or waits for something that has not come: seen without taking the run."""
 
-from datetime import datetime
-
 from bus.api import Done, Holder, RunLog
 from bus.errors import ClaimLostError
 
 from inference.handlers.read_log import read_rest
 from inference.handlers.running import RunningRun
 from inference.handlers.suspend_run import Again, awaited
+from inference.ports import Clock
 
 
-async def leave_at_rest(log: RunLog, run: RunningRun, holder: Holder, now: datetime) -> Done | Again | None:
+async def leave_at_rest(log: RunLog, run: RunningRun, holder: Holder, clock: Clock) -> Done | Again | None:
     """What becomes of the delivery where nothing is to be done for the run, whose claim is released; None where it must be
     taken. Raises BusError.
 
@@ -18,7 +17,7 @@ async def leave_at_rest(log: RunLog, run: RunningRun, holder: Holder, now: datet
     one of a command that was settled long ago. So the mark of the release is written once more instead: whoever reads up to
     there has seen whatever was done before, also on a replica that lags.
     """
-    if not await _is_at_rest(log, run, holder.fence, now):
+    if not await _is_at_rest(log, run, holder.fence, clock):
         return None
     # As in suspend_run.let_go: who comes with a command from here on does not leave it to this worker.
     run.leave()
@@ -26,14 +25,15 @@ async def leave_at_rest(log: RunLog, run: RunningRun, holder: Holder, now: datet
         place = await log.confirm_released(run.command.thread_id, run.command.run_id, after=holder)
     except ClaimLostError:
         return Again()
-    return Done() if await _is_at_rest(log, run, place, now) else Again()
+    return Done() if await _is_at_rest(log, run, place, clock) else Again()
 
 
-async def _is_at_rest(log: RunLog, run: RunningRun, released_at: int, now: datetime) -> bool:
+async def _is_at_rest(log: RunLog, run: RunningRun, released_at: int, clock: Clock) -> bool:
     history = await read_rest(log, run.command.thread_id, run.command.run_id, released_at)
     if history is None or history.snapshot_sequence < history.state.sequence:
         return False
     if history.state.is_terminal:
         return True
-    waits_on = history.cancelled_by is None and awaited(history.state, history.commands, now) is None
+    # By the time that it is now: a timer that fired since the delivery came may have been adopted with it.
+    waits_on = history.cancelled_by is None and awaited(history.state, history.commands, clock.now()) is None
     return history.state.waiting is not None and waits_on

@@ -1,7 +1,5 @@
 """Taking a run: by compare-and-set, after asking whoever holds it, so that five deliveries make one model call."""
 
-from datetime import datetime
-
 import structlog
 from bus.api import Claim, HandedOver, Outcome, RunLog
 from bus.errors import ClaimLostError
@@ -9,13 +7,13 @@ from bus.errors import ClaimLostError
 from inference.handlers.leave_at_rest import leave_at_rest
 from inference.handlers.running import RunningRun
 from inference.handlers.suspend_run import Again
-from inference.ports import Peers
+from inference.ports import Clock, Peers
 
 logger = structlog.get_logger()
 
 
 async def take_run(
-    log: RunLog, peers: Peers, run: RunningRun, *, worker: str, now: datetime
+    log: RunLog, peers: Peers, run: RunningRun, *, worker: str, clock: Clock
 ) -> tuple[Claim, bool] | Outcome | Again:
     """Claim the run; `(claim, whether somebody held it before)`, or the outcome where another worker executes it, or where
     there is nothing to do for it.
@@ -32,7 +30,7 @@ async def take_run(
                 return HandedOver()
             logger.info("run.taken_over", run_id=run_id, from_worker=holder.worker, attempt=holder.attempt + 1)
         if holder is not None and holder.released:
-            left = await leave_at_rest(log, run, holder, now)
+            left = await leave_at_rest(log, run, holder, clock)
             if left is not None:
                 return left
         try:

@@ -9,7 +9,7 @@ import pytest
 from bus.errors import UnavailableError
 from contracts.ids import FACT, THREAD, WEBHOOK, new_id, user_id_of
 from contracts.subjects import PUSH_KEY, device_subject, webhook_result_subject, webhook_subject
-from contracts.topology import DEVICES, WEBHOOK_RESULTS, WEBHOOKS
+from contracts.topology import DEVICES, WEBHOOK_RESULTS, WEBHOOKS, Consumer
 from contracts.webhooks import EVENT_TYPES, WebhookResult, WebhookWork, decode_webhook, encode
 
 from tests.integration.gateway.world import ISSUER, World
@@ -115,6 +115,24 @@ async def test_webhooks_from_their_making_to_their_end(world: World) -> None:
         assert decode_webhook(last.data).secrets == [], "no secret is kept of a deleted one"
         for response in (await admin.get(path), await admin.delete(path), await admin.get(f"{path}/deliveries")):
             assert refused(response) == (404, "webhook_not_found")
+
+
+async def test_a_secret_is_shown_where_it_was_made_or_not_made(world: World) -> None:
+    async with world.client("root", role="admin") as admin:
+        looked = world.bus.consumer_level
+
+        async def away(consumer: Consumer) -> None:
+            raise UnavailableError("away")
+
+        world.bus.consumer_level = away  # type: ignore[method-assign]  # of the broker only this does not answer
+        made = await admin.post("/v1/webhooks", json={"url": "https://hooks.example.com/x", "events": ["run.failed"]})
+        assert (made.status_code, made.json()["queue"]["waiting"]) == (201, 0)
+        path = f"/v1/webhooks/{made.json()['id']}"
+        assert refused(await admin.post(f"{path}/secret", json={"overlap_seconds": 0})) == (503, "unavailable")
+        world.bus.consumer_level = looked  # type: ignore[method-assign]  # it answers again
+        last = await world.bus.last_of(WEBHOOKS.name, webhook_subject(made.json()["id"]))
+        assert last is not None
+        assert [kept.value for kept in decode_webhook(last.data).secrets] == [made.json()["secret"]]
 
 
 @pytest.mark.parametrize(

@@ -160,20 +160,21 @@ async def post_webhook(caller: Admin, notices: Behind, body: CreateWebhook) -> W
         secret=secrets.token_bytes(SECRET_BYTES),
         now=datetime.now(UTC),
     )
-    return await _view(notices, made, with_secret=True)
+    # Nothing waits for it yet, and what could fail now would take the only sight of the secret with it.
+    return _view(notices, made, 0, with_secret=True)
 
 
 @router.get("")
 async def list_webhooks(_: Admin, notices: Behind) -> WebhookList:
     """All subscriptions."""
     found = await notices.webhooks.all()
-    return WebhookList(items=await asyncio.gather(*(_view(notices, webhook) for webhook in found)))
+    return WebhookList(items=await asyncio.gather(*(_looked_at(notices, webhook) for webhook in found)))
 
 
 @router.get("/{webhook_id}")
 async def get_webhook(_: Admin, notices: Behind, webhook_id: WebhookId) -> WebhookView:
     """One subscription."""
-    return await _view(notices, await known_webhook(notices.webhooks, webhook_id))
+    return await _looked_at(notices, await known_webhook(notices.webhooks, webhook_id))
 
 
 @router.patch("/{webhook_id}")
@@ -189,7 +190,7 @@ async def patch_webhook(_: Admin, notices: Behind, webhook_id: WebhookId, body: 
         enabled=body.enabled,
         now=datetime.now(UTC),
     )
-    return await _view(notices, changed)
+    return await _looked_at(notices, changed)
 
 
 @router.delete("/{webhook_id}", status_code=204)
@@ -204,10 +205,12 @@ async def post_secret(
 ) -> WebhookView:
     """Rotate the secret: the new one is shown once, the old one signs as well until the overlap is over."""
     overlap = timedelta(seconds=(body or RotateSecret()).overlap_seconds)
+    # Before the secret is made, of which nothing that fails later may take the only sight.
+    waiting = await notices.webhooks.waiting(webhook_id)
     rotated = await rotate_secret(
         notices, webhook_id, overlap=overlap, secret=secrets.token_bytes(SECRET_BYTES), now=datetime.now(UTC)
     )
-    return await _view(notices, rotated, with_secret=True)
+    return _view(notices, rotated, waiting, with_secret=True)
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -234,8 +237,11 @@ async def post_replay(_: Admin, notices: Behind, webhook_id: WebhookId, delivery
     return _delivery(await replay_delivery(notices, webhook_id, delivery_id))
 
 
-async def _view(notices: Notices, webhook: Webhook, *, with_secret: bool = False) -> WebhookView:
-    waiting = await notices.webhooks.waiting(webhook.id)
+async def _looked_at(notices: Notices, webhook: Webhook) -> WebhookView:
+    return _view(notices, webhook, await notices.webhooks.waiting(webhook.id))
+
+
+def _view(notices: Notices, webhook: Webhook, waiting: int, *, with_secret: bool = False) -> WebhookView:
     return WebhookView(
         queue=QueueView(waiting=waiting, share=notices.share, full=waiting >= notices.share),
         id=webhook.id,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from contracts import events as e
-from everthread.chaos import Chaos, check_chaos, kill_part, own_mesh, ready_parts
+from everthread.chaos import Chaos, check_chaos, is_child, kill_part, own_mesh, ready_parts
 from everthread.chaos_runs import Watched
 from everthread.errors import RefusedError
 from everthread.home import Home
@@ -72,6 +72,13 @@ def test_only_a_child_of_this_homes_up_is_killed(home: Home) -> None:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(grandchild, 9)
+
+
+def test_where_no_up_is_known_nothing_is_its_child() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait(10)
+    assert not any(is_child(gone.pid, supervisor) for supervisor in (None, 0, os.getpid()))
+    assert not is_child(1, 0), "the first process of a machine has no parent"
 
 
 def test_what_is_not_ready_is_left_alone(home: Home) -> None:

@@ -173,12 +173,18 @@ def ready_parts(home: Home) -> list[PartState]:
 
 def kill_part(home: Home, part: PartState) -> bool:
     """SIGKILL, where the process is a child of this home's `up`; False where it is not, or not any more."""
-    if _parent(part.pid) != home.supervisor():
+    if not is_child(part.pid, home.supervisor()):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(part.pid, signal.SIGKILL)
         return True
     return False
+
+
+def is_child(pid: int, supervisor: int | None) -> bool:
+    """Whether the process lives and is a child of the `up`; never where no `up` is known (None, or 0 before it has said its
+    pid), though a process that is gone has no parent either."""
+    return bool(supervisor) and _parent(pid) == supervisor
 
 
 def _parent(pid: int) -> int | None:

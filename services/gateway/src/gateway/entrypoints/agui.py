@@ -5,7 +5,6 @@ ended: RUN_STARTED, MESSAGES_SNAPSHOT, open items again, then the tail. `{run}` 
 RUN_STARTED's metadata.
 """
 
-import asyncio
 import re
 from typing import Any, Final
 
@@ -46,13 +45,12 @@ from gateway.entrypoints.protocol_answers import answer_wait
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.send_from_client import FromClient, send_from_client
+from gateway.handlers.wait_recorded import wait_recorded
 from gateway.ports import FrameViewer
 
 PROTOCOL: Final = "agui"
 NEWEST: Final = 50
 """Messages among which the answer is looked for that a client brings results for."""
-RECORD_SECONDS: Final = 5.0
-RECORD_LOOK_SECONDS: Final = 0.02
 _EVENTS: Final = re.compile(r"/runs/([^/]+)/events")
 
 
@@ -147,24 +145,22 @@ class AguiDoor:
         )
 
     async def _left_to_client(self, user_id: str, thread_id: str, message_id: str) -> set[str] | None:
-        """The calls of a stored answer that the client was left with; None where it is not in the thread. The end of an answer is
-        shown before it is stored, and a client goes on at once."""
+        """The calls of a stored answer that the client was left with; None where it is not in the thread."""
+
+        async def ended() -> list[Message] | None:
+            newest = await self._doors.threads.last_messages(user_id, thread_id, limit=NEWEST)
+            found = [message for message in newest if message.id == message_id]
+            return None if any(message.status in ("pending", "generating") for message in found) else found
+
         try:
-            async with asyncio.timeout(RECORD_SECONDS):
-                while True:
-                    newest = await self._doors.threads.last_messages(user_id, thread_id, limit=NEWEST)
-                    found = next((message for message in newest if message.id == message_id), None)
-                    if found is None:
-                        return None
-                    if found.status not in ("pending", "generating"):
-                        return {call.tool_call_id for call in pending_calls(parts_of(found))}
-                    await asyncio.sleep(RECORD_LOOK_SECONDS)
-        except TimeoutError:
-            raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.") from None
+            answers = await wait_recorded(ended)
         except Refusal as refusal:
             if refusal.code is Code.THREAD_NOT_FOUND:
                 return None
             raise
+        if answers is None:
+            raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.")
+        return {call.tool_call_id for call in pending_calls(parts_of(answers[0]))} if answers else None
 
     async def _answer(self, request: Request, asked: RunAgentInput) -> None:
         """Answer the interrupts of the thread's last run; its next segment is this AG-UI run."""

@@ -36,6 +36,7 @@ from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, a
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
 from gateway.handlers.send_from_client import Earlier, FromClient, send_from_client
+from gateway.handlers.wait_recorded import wait_recorded
 from gateway.ports import FrameViewer
 
 KNOWN: Final = frozenset(
@@ -56,8 +57,6 @@ TAGS: Final = ("openai",)
 ECHOED: Final = 1500
 """Characters of instructions or metadata that are found again with the response."""
 CANCEL_SECONDS: Final = 2.0
-RECORD_SECONDS: Final = 5.0
-RECORD_LOOK_SECONDS: Final = 0.02
 
 
 class _Kept(msgspec.Struct, omit_defaults=True):
@@ -248,19 +247,18 @@ class Responses:
         return message, kept
 
     async def _recorded(self, request: Request, run: Run) -> Message:
-        """The stored answer of a response. Its last event is shown before it is stored, and a script goes on at once."""
+        """The answer of a response whose last event was shown already; raises Refusal for one that goes on."""
+
+        async def stored() -> Message | None:
+            return (await self._wiring.conversation.get_run(request.principal.user_id, run.id))[1]
+
         viewer = await self._view(request, run, None, FramePlace())
         try:
-            async with asyncio.timeout(RECORD_SECONDS):
-                while viewer.state.is_terminal:
-                    _, stored = await self._wiring.conversation.get_run(request.principal.user_id, run.id)
-                    if stored is not None:
-                        return stored
-                    await asyncio.sleep(RECORD_LOOK_SECONDS)
-        except TimeoutError:
-            pass
+            found = await wait_recorded(stored) if viewer.state.is_terminal else None
         finally:
             await viewer.close()
+        if found is not None:
+            return found
         raise ParameterRefusal("previous_response_id", "The previous response has not ended yet.", code="invalid_value")
 
     async def _view(self, request: Request, run: Run, stored: Message | None, place: FramePlace) -> FrameViewer:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", *ROOT.glob("services/*/README.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md"), *ROOT.glob("libs/*/README.md")]
+)
 FILE = re.compile(
     r"`((?:services|libs|proto|tests|deploy|docs)/[\w./-]+\.(?:py|proto|md|toml|jsonl|yaml|yml))(?:::(\w+(?:\.\w+)?))?`"
 )

@@ -58,6 +58,12 @@ class Form:
     def _optional(self) -> bool:
         return bool(self._fields) and not self._fields[len(self._given)][2]
 
+    def once_more(self) -> None:
+        """The answer did not arrive: ask its last question once more."""
+        if self._given:
+            self._given.popitem()
+        self.answer = None
+
     def again(self) -> None:
         """The answer was refused: ask from the beginning."""
         self._given, self.answer = {}, None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from everthread_client import BrokenStreamError, EverthreadClient, ProblemError, UnreachableError
 
 from everthread.errors import EXIT_INTERRUPTED
@@ -100,6 +101,9 @@ class Sitting:
             self._here.transcript.aside(printable(error.detail or error.code), "warning")
         except (UnreachableError, BrokenStreamError) as error:
             self._here.transcript.aside(f"No gateway answers ({error}); what was accepted goes on.", "failure")
+        except (msgspec.MsgspecError, ValueError, LookupError) as error:
+            # An answer of a newer mesh, say. The lines that follow must be heard all the same.
+            self._here.transcript.aside(f"That could not be done: {printable(repr(error))}.", "failure")
         if line and not line.startswith("/"):
             self._prompt.retype(line)
 

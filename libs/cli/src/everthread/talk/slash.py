@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.ids import THREAD, InvalidIdError, check_id
 from everthread_client.answers import Accepted, Branch, Message
 
 from everthread.screen import printable, shortened
@@ -70,6 +71,10 @@ async def _threads(here: Following, choice: Choice, rest: str) -> None:
 async def _open(here: Following, choice: Choice, rest: str) -> None:
     if not rest:
         raise SlashError("say which: /open THREAD, as /threads lists them")
+    try:
+        check_id(THREAD, rest)
+    except InvalidIdError:
+        raise SlashError(f"{printable(rest)[:40]!r} is no thread's id; /threads lists yours") from None
     await here.enter(rest)
 
 
@@ -116,8 +121,8 @@ async def _send(here: Following, choice: Choice, rest: str, on_busy: str) -> Non
 async def _edit(here: Following, choice: Choice, rest: str) -> None:
     asked = [message for message in await _branch(here) if message.role == "user"]
     first, _, text = rest.partition(" ")
-    number = int(first) if first.isdigit() and text else len(asked)
-    content = text if first.isdigit() and text else rest
+    number = int(first) if first.isdecimal() and text else len(asked)
+    content = text if first.isdecimal() and text else rest
     if not content or not 0 < number <= len(asked):
         raise SlashError("/edit TEXT says the last message anew, /edit N TEXT the Nth of this branch")
     async with here.ordered:
@@ -152,7 +157,7 @@ def _branch_line(number: int, branch: Branch) -> str:
 
 async def _switch(here: Following, choice: Choice, rest: str) -> None:
     branches = await here.client.threads.branches(here.current().id)
-    if not rest.isdigit() or not 0 < int(rest) <= len(branches):
+    if not rest.isdecimal() or not 0 < int(rest) <= len(branches):
         raise SlashError(f"say which: /switch 1 to /switch {len(branches)}, as /branches lists them")
     here.thread = await here.client.threads.switch(here.current().id, branches[int(rest) - 1].head)
     await here.retell()

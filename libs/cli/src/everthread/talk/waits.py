@@ -1,7 +1,7 @@
 """What runs wait for, asked one after the other at the prompt, until somebody has answered: here or elsewhere."""
 
 from contracts import events as e
-from everthread_client import EverthreadClient, ProblemError
+from everthread_client import EverthreadClient, ProblemError, UnreachableError
 
 from everthread.screen import printable
 from everthread.talk.form import Form
@@ -55,6 +55,10 @@ class Waits:
                 await self._client.approve(run_id, approved, wait_id=form.wait.wait_id, note=note)
             else:
                 await self._client.provide_input(run_id, form.answer, wait_id=form.wait.wait_id)
+        except UnreachableError:
+            form.once_more()
+            self._ask()
+            raise
         except ProblemError as error:
             self._transcript.aside(printable(error.detail), "warning")
             if error.code == "input_invalid":

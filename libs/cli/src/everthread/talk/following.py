@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from contextlib import aclosing
 from typing import Final
 
@@ -47,6 +48,7 @@ class Following:
         self._place_run = ""
         self._lost = ""
         self._elsewhere: set[str] = set()
+        self._unsure: dict[tuple[str, str, str | None, str | None, str], str] = {}
         self._order: Final = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._kept_at = 0.0
@@ -89,13 +91,23 @@ class Following:
     async def send(
         self, content: str, *, model: str | None = None, agent: str | None = None, on_busy: str = ""
     ) -> None:
-        """Say it in the thread, or in a new one. Raises ProblemError, UnreachableError."""
+        """Say it in the thread, or in a new one. Raises ProblemError, UnreachableError: it may be accepted all the same, so the
+        same said again next is the same request."""
         if self.thread is None:
             made = await self.client.create_thread(model=model)
             await self.enter(made.id)
         thread = self.current()
+        asked = (thread.id, content, model, agent, on_busy)
         async with self._order:
-            accepted = await self.client.send(thread.id, content, model=model, agent=agent, on_busy=on_busy or None)
+            key = self._unsure.pop(asked, None) or secrets.token_hex(16)
+            self._unsure.clear()
+            try:
+                accepted = await self.client.send(
+                    thread.id, content, model=model, agent=agent, on_busy=on_busy or None, idempotency_key=key
+                )
+            except UnreachableError:
+                self._unsure[asked] = key
+                raise
             self.accepted(accepted, content)
 
     def accepted(self, accepted: Accepted, content: str) -> None:

@@ -65,7 +65,7 @@ def check_client(client: str, limits: Limits) -> None:
 
 def check_history(history: Iterable[Sized], limits: Limits) -> None:
     """The messages that a client brought along; together they may be as long as ten messages."""
-    total = sum(len(earlier.content) + _size(earlier.parts) for earlier in history)
+    total = sum(len(earlier.content) + _characters(earlier.parts) for earlier in history)
     if total > 10 * limits.message_characters:
         raise RefusedError(
             Code.MESSAGE_TOO_LONG,
@@ -78,7 +78,7 @@ def check_results(results: Sequence[ToolCallPart], limits: Limits) -> None:
     names = [result.tool_call_id for result in results]
     if not all(names) or len(set(names)) < len(names) or any(r.state not in ("completed", "error") for r in results):
         raise RefusedError(Code.BODY_INVALID, "Each result is the end of one tool call, named by its id.")
-    if _size(results) > 10 * limits.message_characters:
+    if _characters(results) > 10 * limits.message_characters:
         raise RefusedError(
             Code.MESSAGE_TOO_LONG, f"The results are longer than {10 * limits.message_characters:,} characters."
         )
@@ -153,5 +153,6 @@ def page_size(limit: int, limits: Limits) -> int:
     return min(limit, limits.page_most) if limit > 0 else limits.page
 
 
-def _size(parts: Sequence[Part]) -> int:
-    return len(msgspec.json.encode(parts)) if parts else 0
+def _characters(parts: Sequence[Part]) -> int:
+    """How many characters they have as JSON."""
+    return len(msgspec.json.encode(parts).decode()) if parts else 0

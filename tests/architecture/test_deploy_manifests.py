@@ -69,7 +69,7 @@ def env_file(name: str) -> dict[str, str]:
 
 
 def environment(service: str) -> dict[str, Any]:
-    """Every variable of a service in the base, and what the legacy path adds; a reference stands as its object."""
+    """Every variable of a service in the base; a reference stands as its object."""
     given: dict[str, Any] = {**env_file("settings")}
     for entry in container(service)["env"]:
         assert entry["name"] not in given, f"{service}: {entry['name']} is given twice"
@@ -106,12 +106,7 @@ def test_a_service_is_given_only_what_it_reads_and_all_that_it_needs(service: st
     # One without a default is for an installation that has such a server; without it none is looked for.
     looked_for = {name for name, field in known.items() if field.default not in (None, "")}
     addresses = {name for name in looked_for if re.search(r"_(ADDRESS|PORT|HOST|URL)$", name)} - TUNING
-    added = set(re.findall(r"name: (EVERTHREAD_\w+)", _legacy_patch())) if service == "gateway" else set()
-    assert addresses <= given | added, f"{service} would look for {addresses - given - added} on its own machine"
-
-
-def _legacy_patch() -> str:
-    return (K8S / "components/legacy-path/kustomization.yaml").read_text("utf-8")
+    assert addresses <= given, f"{service} would look for {addresses - given} on its own machine"
 
 
 def test_every_variable_anywhere_in_deploy_exists() -> None:
@@ -349,8 +344,6 @@ def test_an_overlay_of_one_path_comes_with_a_usable_flag(kind: str, variant: str
     data = (K8S / "jobs/flag" / kind / "path.json").read_bytes()
     read_definition(data)
     assert json.loads(data)["flags"]["path"]["defaultVariant"] == variant
-    components = (K8S / "overlays/durable-only/kustomization.yaml").read_text("utf-8")
-    assert "legacy-path" not in components
 
 
 def test_jobs_run_modules_that_are_there() -> None:

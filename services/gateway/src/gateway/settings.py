@@ -24,7 +24,7 @@ class GatewaySettings(ServiceSettings):
     inference_address: str = Field(
         default="127.0.0.1:7002",
         min_length=1,
-        description="Where inference answers gRPC, for the legacy path: host:port, several separated by commas.",
+        description="Where inference answers gRPC, for the list of agents and the legacy path: host:port, several by commas.",
     )
     guard_interval: float = Field(
         default=15.0, gt=0, description="How often the guard of the rollout compares the paths, in seconds."

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from tests.integration.gateway.world import World, token
+from tests.integration.gateway.world import World, start_world, token
 
 
 @asynccontextmanager
@@ -76,6 +76,18 @@ async def test_without_development_sessions_a_name_is_not_enough(world: World) -
         assert "message.content" in said["offers"]
         refused = await browser.post("/session", headers={"origin": world.base}, json={"user": "ada", "role": "admin"})
         assert refused.status_code == 401
+
+
+async def test_where_traces_are_is_told_to_who_has_a_session() -> None:
+    viewer = "https://traces.internal.example/{trace_id}"
+    world = await start_world(trace_viewer_url=viewer)
+    try:
+        async with httpx2.AsyncClient(base_url=world.base) as stranger:
+            assert (await stranger.get("/session")).json()["trace_url"] is None
+        async with browser_of(world) as browser:
+            assert (await browser.get("/session")).json()["trace_url"] == viewer
+    finally:
+        await world.close()
 
 
 async def test_an_authorization_header_wins_over_a_cookie(world: World) -> None:

@@ -401,6 +401,7 @@ async def start_world(
     messages: MessageBudget | None = None,
     streams_per_user: int = 2000,
     origins: tuple[str, ...] = (),
+    trace_viewer_url: str | None = None,
 ) -> World:
     """One gateway and what is behind it."""
     broker = Broker()
@@ -425,6 +426,7 @@ async def start_world(
         messages=messages or MessageBudget(per_second=1000, burst=1000),
         streams=StreamBudget(per_user=streams_per_user),
         origins=list(origins),
+        trace_viewer_url=trace_viewer_url,
         notices=Notices(
             feeds=FeedUnread(bus),
             webhooks=WebhookRegistry(bus),

@@ -44,7 +44,7 @@ class SessionView(BaseModel):
     """The session of the browser that asks, and what this gateway offers its page.
 
     `mode` says how one begins: `development` (by name) or `token`; with `oidc` the page gets the token itself. `trace_url` is the
-    address of a trace, with `{trace_id}`. `offers` are the calls there are (`POST /v1/threads`) and the
+    address of a trace, with `{trace_id}`, for who has a session. `offers` are the calls there are (`POST /v1/threads`) and the
     fields of a message (`message.on_busy`), so that a page shows no button that nothing is behind.
     """
 
@@ -109,7 +109,8 @@ def _view(request: Request, wiring: Wiring, principal: Principal | None) -> Sess
         mode="token" if wiring.session_key is None else "development",
         sign_in_url=wiring.sign_in_url,
         oidc=OidcView.model_validate(wiring.oidc, from_attributes=True) if wiring.oidc is not None else None,
-        trace_url=wiring.trace_viewer_url,
+        # An address of the operator's own: nobody else's to know.
+        trace_url=wiring.trace_viewer_url if principal is not None else None,
         offers=offers_of(request),
     )
 

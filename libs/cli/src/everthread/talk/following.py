@@ -267,8 +267,10 @@ class Following:
             self._standing(going.run_id)
             return
         now = asyncio.get_running_loop().time()
-        self._folded[going.run_id] = state.sequence
+        # Of one that has just ended the last event is still shown: what it cost, or why it failed.
+        self._folded[going.run_id] = state.sequence - state.is_terminal
         standing = self.runs[going.run_id] = Standing.of(state, now)
+        standing.ended = state.is_terminal
         waiting = state.waiting
         if waiting is None:
             return

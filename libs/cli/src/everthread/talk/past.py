@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.run_state import TERMINAL_STATUSES, RunState
+from contracts.run_state import RunState
 from everthread_client import EverthreadClient, ProblemError
 from everthread_client.answers import Message, Thread
 
@@ -18,7 +18,8 @@ _ENDED: Final = frozenset({"complete", "error", "cancelled"})
 
 @dataclass(kw_only=True)
 class Going:
-    """An answer that has not ended. `state` is what was shown of it; None: all of its events are still to come."""
+    """An answer that has not ended, or whose end is not stored yet. `state` is what was shown of it; None: all of its events are
+    still to come."""
 
     run_id: str
     state: RunState | None
@@ -108,12 +109,12 @@ class Past:
         return None
 
     async def _state(self, run_id: str) -> RunState | None:
-        """The fold of the run's log; None while it has none, or has just ended: then its events tell it."""
+        """The fold of the run's log, also of one that has just ended; None while it has none: then its events tell it."""
         try:
             state = await self._client.state(run_id)
         except ProblemError:
             return None
-        return state if state.sequence and state.status not in TERMINAL_STATUSES else None
+        return state if state.sequence else None
 
     async def _read(self, thread_id: str) -> list[Message]:
         """All messages of the thread the first time, those of its last page later."""

@@ -14,6 +14,7 @@ from contracts.run_state import Snapshot, encode_snapshot
 from contracts.subjects import budget_subject, flag_subject
 from contracts.topology import BUDGETS, FLAGS
 from inference.adapters.bucket_budgets import LIMITS_KEY, BucketBudgets
+from inference.agents.domain.config import read_agents
 
 from tests.unit.inference.scripted import INPUT_TOKENS, ScriptedModels, ToolCalls, ToolsByHand, agents_of
 from tests.unit.inference.test_attempts import check_one_end
@@ -21,6 +22,7 @@ from tests.unit.inference.workers import USER, FakeModels, Run, World
 from tests.upstream import expected_text
 
 AGENTS = agents_of(big="[limits]\ntokens = 10_000_000")
+SMALL = read_agents({"default.toml": 'name = "default"\nsystem_prompt = "Help."\n[limits]\ntokens = 100'})
 
 
 @dataclass
@@ -70,6 +72,17 @@ async def test_a_call_that_cannot_be_paid_is_not_made(world: World) -> None:
         1,
         expected_text("tokens=3"),
     )
+
+
+async def test_what_was_set_aside_for_a_call_that_is_not_made_is_given_back(world: World) -> None:
+    """As with an agent whose own limit is narrower than the budget: else half of what the user has left would count as spent."""
+    purse = Purse([10_000])
+    world.inputs.content = "A long question. " * 100
+    await world.worker(ScriptedModels(), agents=SMALL, budgets=purse)
+    state = await (await world.run()).ended()
+    assert (state.error_code, state.ledger) == (RunFailure.TOKEN_LIMIT, [])
+    [(_, key, _)] = purse.reserved
+    assert purse.settled == {key: 0}
 
 
 async def test_a_call_is_stopped_where_the_money_ends(world: World) -> None:

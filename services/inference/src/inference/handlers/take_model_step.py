@@ -15,7 +15,7 @@ from inference.agents.domain.context import ContextTooLongError
 from inference.domain.endings import REFUSED, Failed, failure_of
 from inference.domain.estimate import tokens_of_text
 from inference.domain.limits import Allowance, allowance_for, spent_by
-from inference.domain.plan import CallModel, Interrupted, Lane
+from inference.domain.plan import CallModel, Interrupted, Lane, Prefix
 from inference.domain.tool_calls import ToolRequest
 from inference.domain.upstream_errors import UpstreamError, error_of_status
 from inference.handlers.generate_answer import Answer, Generation, generate
@@ -151,10 +151,31 @@ class _ModelStep:
     async def _generate(self, model: Model, prepared: Prepared, *, is_last: bool, has_prefix: bool) -> Failed | None:
         prefix = self._plan.prefix if has_prefix else None
         input_tokens = prepared.decision.input_tokens + (tokens_of_text(prefix.text) if prefix is not None else 0)
-        allowance, key = await self._reserve(model, input_tokens)
-        if allowance.output_tokens < 1:
-            return allowance.failed
-        await self._begin(model, prepared)
+        await self._journal.stored()
+        if not self._step:
+            self._step = self._journal.new_step()
+        key = call_key(self._work.command.run_id, self._step, self._work.attempt, model.id)
+        spent = 0
+        try:
+            allowance = await self._reserve(model, key, input_tokens)
+            if allowance.output_tokens < 1:
+                return allowance.failed
+            await self._begin(model, prepared)
+            generation = self._new_generation(model, prepared, prefix, allowance, input_tokens)
+            try:
+                result = await self._listen(generation, is_last=is_last)
+            finally:
+                spent = (generation.cost or 0) if generation.is_billed else 0
+        finally:
+            # Also of a call that was not made: what stays set aside counts as spent in the end.
+            await self._parts.budgets.settle(self._work.command.user_id, key, spent)
+        is_capped = generation.call.max_output_tokens != model.max_output_tokens
+        capped = allowance.failed if is_capped and result.finish_reason == "length" else None
+        return await self._end(generation, result, prepared, capped)
+
+    def _new_generation(
+        self, model: Model, prepared: Prepared, prefix: Prefix | None, allowance: Allowance, input_tokens: int
+    ) -> Generation:
         # Where a provider is known to take a limit it stops by itself, so that its own bill ends there, too.
         largest = model.max_output_tokens
         is_capped = largest is not None and allowance.output_tokens < largest
@@ -171,42 +192,30 @@ class _ModelStep:
         )
         generation = Generation(call, answer, input_tokens=input_tokens)
         self._work.generations[self._step] = generation
+        return generation
+
+    async def _listen(self, generation: Generation, *, is_last: bool) -> Generated:
         policy = self._parts.retry
         if not is_last:
             policy = replace(policy, tries=TRIES_BEFORE_FALLBACK, budget=min(policy.budget, SECONDS_BEFORE_FALLBACK))
-        try:
-            result = await generate(
-                self._parts.models,
-                generation,
-                policy=policy,
-                clock=self._parts.clock,
-                run_id=self._work.command.run_id,
-            )
-        finally:
-            spent = (generation.cost or 0) if generation.is_billed else 0
-            await self._parts.budgets.settle(self._work.command.user_id, key, spent)
-        capped = allowance.failed if is_capped and result.finish_reason == "length" else None
-        return await self._end(generation, result, prepared, capped)
+        return await generate(
+            self._parts.models, generation, policy=policy, clock=self._parts.clock, run_id=self._work.command.run_id
+        )
 
-    async def _reserve(self, model: Model, input_tokens: int) -> tuple[Allowance, str]:
-        await self._journal.stored()
-        if not self._step:
-            self._step = self._journal.new_step()
-        key = call_key(self._work.command.run_id, self._step, self._work.attempt, model.id)
+    async def _reserve(self, model: Model, key: str, input_tokens: int) -> Allowance:
         estimate = cost_microusd(model, Usage(input_tokens=input_tokens))
         budget = None
         if estimate is None:
             logger.warning("model.price_unknown", run_id=self._work.command.run_id, model=model.id)
         else:
             budget = await self._parts.budgets.reserve(self._work.command.user_id, key, estimate)
-        allowance = allowance_for(
+        return allowance_for(
             model,
             input_tokens=input_tokens,
             spent=spent_by(self._journal.state, self._acting.tag),
             limits=self._acting.config.limits,
             budget_microusd=budget,
         )
-        return allowance, key
 
     async def _begin(self, model: Model, prepared: Prepared) -> None:
         tag = self._acting.tag

@@ -1,5 +1,6 @@
 """The commands that begin with a slash: what each is called, takes and does."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,9 @@ from everthread_client.answers import Accepted, Branch, Message
 
 from everthread.screen import printable, shortened
 from everthread.talk.following import WATCHES, Following
+
+_STORED_SOON: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0)
+"""Seconds between looks at whether an answer that has ended is stored."""
 
 
 class SlashError(Exception):
@@ -192,7 +196,14 @@ async def _status(here: Following, choice: Choice, rest: str) -> None:
 async def _verify(here: Following, choice: Choice, rest: str) -> None:
     if not here.last_run:
         raise SlashError("nothing ran here yet")
+    standing = here.runs.get(here.last_run)
     found = await here.client.verify(here.last_run)
+    for pause in _STORED_SOON if standing is None or standing.ended else ():
+        if found["equal"] is not None:
+            break
+        # An answer is shown from the log a moment before it is stored.
+        await asyncio.sleep(pause)
+        found = await here.client.verify(here.last_run)
     said = {True: "what was shown is what is stored", False: "log and stored message differ"}.get(
         found["equal"], f"nothing to compare yet: {printable(str(found['reason']))}"
     )

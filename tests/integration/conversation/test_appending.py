@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from bus.api import Delivery, Done, Outcome
 from contracts.commands import AppendOutcome, AppendToThread
+from contracts.parts import TextPart, ToolCallPart
 from contracts.subjects import append_subject, thread_events_subject
 from contracts.topology import APPEND
 from conversation.entrypoints.append_subscriber import AppendSubscriber
@@ -92,6 +93,42 @@ async def test_who_continues_an_answer_continues_behind_what_services_appended_t
     assert asked.assistant_message_id in {
         stub.id for stub in await service.parts.records.stubs(thread) if stub.parent_id == asked.message_id
     }
+
+
+async def test_a_way_along_many_appends_takes_no_more_commands_than_along_one(service: Service) -> None:
+    thread = await service.thread()
+    first = await service.accept(thread, "Where is my parcel?")
+
+    async def continued() -> tuple[int, str]:
+        sent = len(service.commands.sent)
+        accepted = await service.accept(thread, "And now?", parent_message_id=first.assistant_message_id)
+        counted = [name for name, collection in service.commands.sent[sent:] if collection == "messages"]
+        stored = await service.parts.records.message(accepted.message_id)
+        assert stored is not None
+        return len(counted), stored.parent_message_id
+
+    await append(service, thread, "asked", text="Tell them that it is late.", answer=True)
+    of_few, _ = await continued()
+    await service.database.collection("messages").delete_many({"thread_id": thread, "content": "And now?"})
+    before = (await service.rows("messages"))[-1]
+    asked = await service.database.collection("messages").find_one({"service": "orders"})
+    assert asked is not None
+    answer = await service.database.collection("messages").find_one({"parent_message_id": asked["_id"]})
+    assert answer is not None
+    parent, position = answer["_id"], before["position"] + 100
+    told = TextPart(text="Here.")
+    rows = []
+    for number in range(300):
+        row = answer | {"_id": f"{thread}:{number}", "role": "tool", "run_id": "", "parent_message_id": parent}
+        parts = msgspec.json.encode([ToolCallPart(tool_call_id="c", name="at", state="completed"), told]).decode()
+        rows.append(row | {"position": position + number, "parts": parts, "status": "complete"})
+        parent = row["_id"]
+    # A client's results are a person's, and so is what is behind them.
+    results = msgspec.json.encode([ToolCallPart(tool_call_id="c", name="at", state="completed")]).decode()
+    last = rows[-1] | {"_id": f"{thread}:results", "position": position + 300, "parts": results}
+    await service.database.collection("messages").insert_many([*rows, last | {"parent_message_id": parent}])
+    await service.database.collection("threads").update_one({"_id": thread}, {"$set": {"length": position + 300}})
+    assert await continued() == (of_few, parent)
 
 
 async def test_a_first_message_that_is_edited_stays_behind_what_came_before_it(service: Service) -> None:

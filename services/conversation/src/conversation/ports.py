@@ -12,6 +12,7 @@ from contracts.registry import Registry
 from contracts.run_state import RunState
 
 from conversation.domain.acceptance import Acceptance, Remembered, Timing
+from conversation.domain.appending import Appended
 from conversation.domain.deletion import Deletion
 from conversation.domain.entities import Message, Outgoing, Preferences, Run, Thread, User
 from conversation.domain.limits import Limits
@@ -38,8 +39,9 @@ class Writes(Lists, Protocol):
     async def message(self, thread_id: str, message_id: str) -> Message | None:
         """A message of a thread."""
 
-    async def messages_behind(self, thread_id: str, parent_id: str, position: int) -> Sequence[Message]:
-        """The messages whose parent this is, of those behind a position; with an empty `parent_id` those without one."""
+    async def appended_behind(self, thread_id: str, last: Message | None) -> Sequence[Appended]:
+        """What internal services appended to a thread later than a message (None: ever), wherever in it, and the answers to
+        that and to this message, if a service asked it. Two reads, however much it is."""
 
     async def run(self, run_id: str) -> Run | None:
         """A run, whoever owns it."""

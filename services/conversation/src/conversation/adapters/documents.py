@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from contracts.client_tools import is_results
 from contracts.parts import Part, TextPart
 from contracts.run_state import RunState
 from contracts.times import parse_rfc3339
@@ -196,6 +197,11 @@ def parts_field(parts: "tuple[Part, ...] | list[Part]", content: str) -> str | N
     if not parts or (len(parts) == 1 and isinstance(parts[0], TextPart) and parts[0].text == content):
         return None
     return msgspec.json.encode(parts).decode()
+
+
+def holds_results(field: str | None) -> bool:
+    """Whether parts of a tool's message are what came of calls that were left to a client (Message.is_results)."""
+    return is_results("tool", _parts_of(field, ""))
 
 
 def _parts_of(field: str | None, content: str) -> tuple[Part, ...]:

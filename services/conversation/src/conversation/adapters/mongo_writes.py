@@ -7,6 +7,7 @@ from typing import Any
 from contracts.run_state import RunState
 from runtime import operations
 from store.database import Database, Transaction
+from store.faults import translated
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
@@ -14,6 +15,7 @@ from conversation.adapters.mongo_lists import MongoLists, progress_fields, sched
 from conversation.adapters.mongo_shadows import add_shadow
 from conversation.adapters.outgoing import headers_of
 from conversation.domain.acceptance import Acceptance, Remembered
+from conversation.domain.appending import Appended
 from conversation.domain.deletion import AT_ONCE, Deletion
 from conversation.domain.entities import OPEN, Message, Outgoing, Run, Thread, User
 from conversation.domain.schedules import Schedule
@@ -24,6 +26,10 @@ def _counted(message: Message) -> d.Document:
     """A new message; an answer with what its acceptance takes: the commands so far, these inserts, the outbox, the commit."""
     document = d.message_document(message)
     return document | {"operations": operations.counted() + 4} if message.status == "pending" else document
+
+
+def _place_of(document: d.Document) -> Appended:
+    return Appended(document["_id"], document["parent_message_id"], document["position"])
 
 
 class MongoWrites(MongoLists):
@@ -49,9 +55,26 @@ class MongoWrites(MongoLists):
         found = await self._find(schema.MESSAGES, {"_id": message_id, "thread_id": thread_id})
         return None if found is None else d.message_of(found)
 
-    async def messages_behind(self, thread_id: str, parent_id: str, position: int) -> Sequence[Message]:
-        query = {"thread_id": thread_id, "position": {"$gt": position}, "parent_message_id": parent_id}
-        return [d.message_of(found) for found in await self._found(schema.MESSAGES, query, "position")]
+    async def appended_behind(self, thread_id: str, last: Message | None) -> Sequence[Appended]:
+        behind: d.Document = {"thread_id": thread_id, "position": {"$gt": 0 if last is None else last.position}}
+        place = {"parent_message_id": 1, "position": 1}
+        asked = [last.id] if last is not None and last.service else []
+        appended: list[Appended] = []
+        messages = self._database.collection(schema.MESSAGES)
+        query = behind | {"$or": [{"role": "tool"}, {"service": {"$gt": ""}}]}
+        with translated():
+            # One at a time: what a service appended may be large, and all that is kept of it is its place.
+            async for found in messages.find(query, place | {"parts": 1, "service": 1}, session=self._session):
+                if found.get("service"):
+                    asked.append(found["_id"])
+                elif d.holds_results(found["parts"]):
+                    continue
+                appended.append(_place_of(found))
+            if asked:
+                query = behind | {"role": "assistant", "parent_message_id": {"$in": asked}}
+                async for found in messages.find(query, place, session=self._session):
+                    appended.append(_place_of(found))
+        return appended
 
     async def run(self, run_id: str) -> Run | None:
         found = await self._find(schema.RUNS, {"_id": run_id})

@@ -1,6 +1,7 @@
 """What an internal service puts into a thread, as a message of the thread."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +17,15 @@ from conversation.domain.refusals import RefusedError
 
 NAME_CHARACTERS: Final = 100
 DATA_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a message stands that an internal service appended, or the answer to one."""
+
+    id: str
+    parent_id: str
+    position: int
 
 
 def check_append(command: AppendToThread, key: str) -> None:
@@ -67,12 +77,18 @@ def appended_message(
     )
 
 
-def next_appended(last: Message | None, behind: Sequence[Message]) -> Message | None:
-    """Of the messages behind another (behind none: at the thread's beginning), the one that an internal service appended, or
-    the answer to what it appended; None where what follows is a person's."""
-    asked = last is not None and bool(last.service)
-    found = [message for message in behind if message.is_appended or (asked and message.role == "assistant")]
-    return max(found, key=lambda message: message.position, default=None)
+def last_appended(last_id: str, head: str, appended: Sequence[Appended]) -> str:
+    """Where one comes to from a message (empty: from the thread's beginning) along what internal services appended and the
+    answers to it, the newest of each place and not beyond the head; the message itself where what follows is a person's."""
+    newest: dict[str, Appended] = {}
+    for one in appended:
+        known = newest.get(one.parent_id)
+        if known is None or known.position < one.position:
+            newest[one.parent_id] = one
+    # A position is above that of the parent, so this ends.
+    while last_id != head and last_id in newest:
+        last_id = newest[last_id].id
+    return last_id
 
 
 def _size(data: Any) -> int:

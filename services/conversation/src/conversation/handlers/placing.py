@@ -7,7 +7,7 @@ from contracts.codes import Code
 from contracts.ids import MESSAGE, RUN
 
 from conversation.domain.acceptance import NewMessage
-from conversation.domain.appending import next_appended
+from conversation.domain.appending import last_appended
 from conversation.domain.entities import DURABLE, OPEN, Message, Run, Thread
 from conversation.domain.queueing import steerable
 from conversation.domain.refusals import RefusedError, known_id, not_found
@@ -57,15 +57,10 @@ async def run_to_join(writes: Writes, message: NewMessage, ahead: Sequence[Run])
 async def _behind_appends(writes: Writes, thread: Thread, last: Message | None) -> str:
     """The id of the last message of those that internal services appended right behind this one; its own where none did. A
     client that names the last message it knows of so goes on behind what it has not heard of, and not beside it."""
-    while last is None or last.id != thread.head:
-        behind = await writes.messages_behind(
-            thread.id, "" if last is None else last.id, 0 if last is None else last.position
-        )
-        following = next_appended(last, behind)
-        if following is None:
-            break
-        last = following
-    return "" if last is None else last.id
+    named = "" if last is None else last.id
+    if named == thread.head:
+        return named
+    return last_appended(named, thread.head, await writes.appended_behind(thread.id, last))
 
 
 async def _message(writes: Writes, thread: Thread, message_id: str) -> Message:

@@ -1,11 +1,15 @@
 """Branches of a thread, threads that fork, and schedules."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from contracts import events as e
+from contracts.client_tools import ClientTool, ClientTools, encode_tools
 from contracts.codes import Code
+from contracts.parts import ToolCallPart
 from conversation.adapters.cron_calendar import CronCalendar
 from conversation.domain.refusals import RefusedError
 from conversation.handlers.run_schedule import run_overdue_schedules, run_schedule
@@ -16,7 +20,7 @@ from tests.integration.conversation.replica import ALICE, BOB, Service, until
 from tests.integration.conversation.runs import Worker
 
 
-async def answered(service: Service, thread: str, content: str = "", **more: str) -> pb.AcceptMessageResponse:
+async def answered(service: Service, thread: str, content: str = "", **more: Any) -> pb.AcceptMessageResponse:
     accepted = await service.accept(thread, content, **more)
     worker = await Worker.take(service, thread, accepted)
     await worker.add(e.TextDelta, part=0, delta=f"answer to {content}")
@@ -75,6 +79,34 @@ async def test_an_answer_made_anew_and_an_edited_question_begin_branches(service
     assert (await service.stub.LabelBranch(label)).branch.label == "the edit"
     assert [branch.label for branch in await branches(service, thread)] == ["", "again", "the edit"]
     assert {branch.id: branch.length for branch in await branches(service, thread)}[regenerated.id] == 6
+
+
+async def test_an_answer_made_anew_has_the_tools_that_the_client_brought_and_its_results(service: Service) -> None:
+    service.record()
+    thread = await service.thread()
+    tools = encode_tools(ClientTools(tools=(ClientTool(name="look"),)))
+    asked = await service.accept(thread, "What is there?", client_tools_json=tools)
+    worker = await Worker.take(service, thread, asked)
+    await worker.add(e.ToolCall, part=0, tool_call_id="c1", name="look", input={"at": "north"}, state="pending")
+    await worker.end()
+    known = ToolCallPart(tool_call_id="c1", name="look", state="completed", output="a lake")
+    told = await answered(
+        service,
+        thread,
+        "a lake",
+        parent_message_id=asked.assistant_message_id,
+        results_json=msgspec.json.encode([known]),
+        client_tools_json=tools,
+    )
+    for name in (told.assistant_message_id, told.message_id):
+        anew = await service.accept(thread, answers_message_id=name)
+        assert anew.message_id == told.message_id
+        sent = await service.stub.GetRunInput(pb.GetRunInputRequest(run_id=anew.run_id))
+        assert sent.client_tools_json == tools
+        assert sent == await service.stub.GetRunInput(pb.GetRunInputRequest(run_id=told.run_id))
+        assert b"a lake" in sent.messages[-1].parts_json
+    first = await service.accept(thread, answers_message_id=asked.message_id)
+    assert (await service.stub.GetRunInput(pb.GetRunInputRequest(run_id=first.run_id))).client_tools_json == tools
 
 
 async def test_a_fork_has_copies_up_to_a_message_and_goes_its_own_way(service: Service) -> None:

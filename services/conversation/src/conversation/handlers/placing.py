@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from contracts.codes import Code
 from contracts.ids import MESSAGE, RUN
+from contracts.parts import ToolCallPart
 
 from conversation.domain.acceptance import NewMessage
 from conversation.domain.appending import last_appended
@@ -17,12 +18,17 @@ from conversation.ports import Writes
 async def find_place(writes: Writes, thread: Thread, message: NewMessage) -> tuple[NewMessage, Message | None]:
     """The message with its parent settled, and the stored question where it is answered anew."""
     if message.answers_message_id:
-        question = await _message(writes, thread, message.answers_message_id)
-        if question.role == "assistant":
-            question = await _message(writes, thread, question.parent_message_id)
-        if question.role != "user":
-            raise RefusedError(Code.MESSAGE_NOT_FOUND, "Only a message of a user can be answered anew.")
-        return replace(message, content=question.content), question
+        named = await _message(writes, thread, message.answers_message_id)
+        question = named if named.role != "assistant" else await _message(writes, thread, named.parent_message_id)
+        if question.role != "user" and not question.is_results:
+            raise RefusedError(
+                Code.MESSAGE_NOT_FOUND, "Only a message of a user, or what came of tool calls, can be answered anew."
+            )
+        results = (
+            tuple(part for part in question.parts if isinstance(part, ToolCallPart)) if question.is_results else ()
+        )
+        tools = message.client_tools or await _tools_of(writes, named)
+        return replace(message, content=question.content, results=results, client_tools=tools), question
     if message.replaces_message_id:
         replaced = await _message(writes, thread, message.replaces_message_id)
         if replaced.role != "user":
@@ -61,6 +67,12 @@ async def _behind_appends(writes: Writes, thread: Thread, last: Message | None) 
     if named == thread.head:
         return named
     return last_appended(named, thread.head, await writes.appended_behind(thread.id, last))
+
+
+async def _tools_of(writes: Writes, message: Message) -> str:
+    """What the client brought for the model to call in the run of a message; nothing where it has none, as in a fork."""
+    run = await writes.run(message.run_id) if message.run_id else None
+    return "" if run is None else run.client_tools
 
 
 async def _message(writes: Writes, thread: Thread, message_id: str) -> Message:

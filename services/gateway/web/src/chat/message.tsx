@@ -9,7 +9,7 @@ import { session } from "../lib/session";
 import { useSmooth } from "../lib/smooth";
 import { Face } from "../threads/presence";
 import { Markdown } from "./markdown";
-import { type Message, type Part, textOf } from "./messages";
+import { type Message, type Part, RUNNING, textOf } from "./messages";
 import { Sources } from "./sources";
 import { Tool } from "./tool";
 
@@ -118,7 +118,10 @@ function Answer({ message, growing }: { message: Message; growing: boolean }) {
 function PartView({ part, growing, message }: { part: Part; growing: boolean; message: Message }) {
   if (part.type === "text") return <Text part={part} growing={growing && part.state !== "done"} />;
   if (part.type === "reasoning") return <Reasoning text={part.text} growing={growing && part.state !== "done"} />;
-  if (isToolUIPart(part)) return <Tool part={part} name={getToolName(part)} times={message.metadata?.times?.[part.toolCallId]} />;
+  if (isToolUIPart(part)) {
+    const { status = "", times } = message.metadata ?? {};
+    return <Tool part={part} name={getToolName(part)} times={times?.[part.toolCallId]} end={RUNNING.has(status) ? "" : status} />;
+  }
   return null;
 }
 

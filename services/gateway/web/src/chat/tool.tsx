@@ -15,9 +15,21 @@ const STATES: Record<string, string> = {
   "output-denied": "denied",
 };
 
+/** Of a call that is open when the run is over, by how that ended. */
+const LEFT: Record<string, string> = { complete: "left to the client", cancelled: "stopped" };
+
+interface Props {
+  part: ToolPart;
+  name: string;
+  times?: { started_at?: string; ended_at?: string };
+  /** How the run ended: what it has not called by then is called by nobody here. Empty while it goes on. */
+  end: string;
+}
+
 /** A tool call with its state, what went in and what came out. */
-export const Tool = memo(function Tool({ part, name, times }: { part: ToolPart; name: string; times?: { started_at?: string; ended_at?: string } }) {
-  const running = part.state === "input-streaming" || part.state === "input-available";
+export const Tool = memo(function Tool({ part, name, times, end }: Props) {
+  const open = part.state === "input-streaming" || part.state === "input-available";
+  const running = open && !end;
   const took = times?.started_at && times.ended_at ? Date.parse(times.ended_at) - Date.parse(times.started_at) : null;
   return (
     <details className={`fold tool ${part.state}`} data-tool={name}>
@@ -26,7 +38,7 @@ export const Tool = memo(function Tool({ part, name, times }: { part: ToolPart; 
         <code>{name}</code>
         <span className="state">
           {running && <span className="dot running" aria-hidden="true" />}
-          {STATES[part.state] ?? part.state}
+          {open && end ? (LEFT[end] ?? "not finished") : (STATES[part.state] ?? part.state)}
           {took !== null && ` in ${duration(took)}`}
         </span>
       </summary>

@@ -176,9 +176,13 @@ async def test_a_long_history_is_read_page_by_page(service: Service) -> None:
 
 
 async def test_users_are_created_when_first_seen(service: Service) -> None:
+    looked = pb.GetUserRequest(user_id=BOB, look_only=True)
+    assert await service.stub.GetUser(looked) == pb.GetUserResponse(user_id=BOB)
+    assert await service.rows("users") == []
     replies = await asyncio.gather(*(service.stub.GetUser(pb.GetUserRequest(user_id=BOB)) for _ in range(10)))
     assert len({reply.created_at for reply in replies}) == 1
     assert len(await service.rows("users")) == 1
+    assert await service.stub.GetUser(looked) == replies[0]
     changed = await service.stub.UpdatePreferences(pb.UpdatePreferencesRequest(user_id=BOB, system_prompt="  "))
     assert changed.preferences == pb.Preferences()
     with pytest.raises(grpc.aio.AioRpcError) as caught:

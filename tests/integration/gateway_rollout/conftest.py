@@ -47,6 +47,7 @@ class Paths:
     model: str = ""
     default_model: str = ""
     threads_read: int = 0
+    wishes: dict[str, str] = field(default_factory=dict)
 
     async def accept_message(self, user_id: str, thread_id: str, *, path: str, **_: Any) -> Accepted:
         run_id = new_id(RUN)
@@ -67,6 +68,12 @@ class Paths:
             created_at="",
             updated_at="",
         )
+
+    async def look_up_user(self, user_id: str) -> User | None:
+        if user_id not in self.wishes:
+            return None
+        wish = Preferences(system_prompt="", default_model="", path=self.wishes[user_id])
+        return User(id=user_id, preferences=wish, created_at="")
 
     async def get_user(self, user_id: str) -> User:
         return User(

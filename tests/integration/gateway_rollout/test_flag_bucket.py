@@ -81,6 +81,21 @@ async def test_of_two_administrators_at_once_one_is_told(start_gateway: StartGat
     assert one.flags.state.definition == other.flags.state.definition
 
 
+async def test_a_look_at_a_users_path_knows_their_wish_and_makes_nobody_a_user(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway()
+    known, unknown = user_id_of("test", "ann"), user_id_of("test", "nobody")
+    gateway.conversation.wishes[known] = DURABLE
+    revision = (await put(gateway, standard_definition(0), expected=0)).json()["revision"]
+    await until(lambda: in_force([gateway], revision))
+
+    async def path_of(user_id: str) -> tuple[str, str, bool | None]:
+        found = (await gateway.http.get(f"/v1/admin/rollout/users/{user_id}", headers=ADMIN)).json()
+        return found["path"], found["wish"], found["seen"]
+
+    assert await path_of(known) == (DURABLE, DURABLE, True)
+    assert await path_of(unknown) == (LEGACY, "", False)
+
+
 async def test_a_change_says_who_made_it_and_why(start_gateway: StartGateway) -> None:
     gateway = await start_gateway()
     first = (await put(gateway, standard_definition(1), expected=0, name="ann", why="we begin")).json()

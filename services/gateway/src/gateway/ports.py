@@ -119,6 +119,9 @@ class Conversation(Protocol):
     async def get_user(self, user_id: str) -> User:
         """The user, created when first seen."""
 
+    async def look_up_user(self, user_id: str) -> User | None:
+        """The user, if seen before."""
+
     async def update_preferences(
         self, user_id: str, *, system_prompt: str | None, default_model: str | None, path: str | None = None
     ) -> Preferences:

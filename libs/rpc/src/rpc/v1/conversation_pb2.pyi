@@ -1343,15 +1343,19 @@ class GetUserRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
+    LOOK_ONLY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
+    look_only: _builtins.bool
+    """Store nothing: a user who has not been seen stays unseen."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
+        look_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["look_only", b"look_only", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1366,6 +1370,7 @@ class GetUserResponse(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     created_at: _builtins.str
+    """Empty of a user who has not been seen."""
     @_builtins.property
     def preferences(self) -> Global___Preferences: ...
     def __init__(

@@ -27,7 +27,7 @@ from conversation.handlers.delete_thread import delete_thread
 from conversation.handlers.get_run import get_run
 from conversation.handlers.get_run_input import get_run_input
 from conversation.handlers.get_thread import get_thread
-from conversation.handlers.get_user import get_user
+from conversation.handlers.get_user import get_user, look_up_user
 from conversation.handlers.list_messages import list_messages
 from conversation.handlers.list_run_results import list_run_results
 from conversation.handlers.list_shadows import list_shadows
@@ -137,6 +137,10 @@ class ConversationService(ThreadCalls, ConversationServiceServicer):
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         async with answering(context):
+            if request.look_only:
+                known = await look_up_user(self._parts, request.user_id)
+                if known is None:
+                    return pb.GetUserResponse(user_id=request.user_id)
             user = await get_user(self._parts, request.user_id)
             return pb.GetUserResponse(
                 user_id=user.id,

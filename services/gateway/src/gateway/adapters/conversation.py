@@ -224,6 +224,13 @@ class GrpcConversation:
         answer = await self._call(self._stub.GetUser, pb.GetUserRequest(user_id=user_id))
         return User(id=answer.user_id, preferences=_preferences(answer.preferences), created_at=answer.created_at)
 
+    async def look_up_user(self, user_id: str) -> User | None:
+        """See ports.Conversation."""
+        answer = await self._call(self._stub.GetUser, pb.GetUserRequest(user_id=user_id, look_only=True))
+        if not answer.created_at:
+            return None
+        return User(id=answer.user_id, preferences=_preferences(answer.preferences), created_at=answer.created_at)
+
     async def update_preferences(
         self, user_id: str, *, system_prompt: str | None, default_model: str | None, path: str | None = None
     ) -> Preferences:

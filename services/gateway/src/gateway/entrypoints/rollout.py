@@ -299,7 +299,8 @@ def _percentiles(ordered: tuple[int, ...]) -> Percentiles:
 
 class UserPathView(BaseModel):
     """What the flag says of a user's next message. `reason` is OpenFeature's; `wish` is the path they asked for in their
-    preferences, empty without one. Test accounts are so by their token, which is not here."""
+    preferences, empty without one. `seen` is False of a user who has not been here yet, who has no wish; None where the flag
+    does not read wishes, so that nobody looked. Test accounts are so by their token, which is not here."""
 
     user_id: str
     variant: str
@@ -307,6 +308,7 @@ class UserPathView(BaseModel):
     reason: str
     revision: int
     wish: str
+    seen: bool | None
 
 
 @router.get("/rollout/users/{user_id}")
@@ -320,7 +322,11 @@ async def get_user_path(
         raise Refusal(Code.QUERY_INVALID, f"{user_id[:40]!r} is no user's id.") from error
     if wiring.flags is None:
         raise Refusal(Code.NOT_FOUND, "This gateway has no rollout.")
-    wish = (await wiring.conversation.get_user(user_id)).preferences.path if "wish" in wiring.flags.reads else ""
+    wish, seen = "", None
+    if "wish" in wiring.flags.reads:
+        # To look does not make a user of an id.
+        user = await wiring.conversation.look_up_user(user_id)
+        wish, seen = ("", False) if user is None else (user.preferences.path, True)
     decision = wiring.flags.decide(PathContext(user_id=user_id, wish=wish))
     return UserPathView(
         user_id=user_id,
@@ -329,4 +335,5 @@ async def get_user_path(
         reason=decision.reason,
         revision=decision.revision,
         wish=wish,
+        seen=seen,
     )

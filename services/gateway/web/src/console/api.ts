@@ -42,6 +42,8 @@ export interface UserPath {
   reason: string;
   revision: number;
   wish: string;
+  /** Null where the flag does not read wishes. */
+  seen: boolean | null;
 }
 
 export interface Timeline {

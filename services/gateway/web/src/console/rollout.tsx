@@ -302,7 +302,7 @@ function Moving({ user, place, share, next, off }: { user: string; place: number
     ? "The flag is off: everybody has legacy_sync."
     : wished
       ? `Wished for in their preferences; by the percentage it would be ${on ? "durable_event" : "legacy_sync"}.`
-      : `Place ${place} is ${on ? "below" : "not below"} the share of ${share} %.${now === "shadow" ? " Served by legacy_sync, repeated unseen." : ""}`;
+      : `Place ${place} is ${on ? "below" : "not below"} the share of ${share} %.${now === "shadow" ? " Served by legacy_sync, repeated unseen." : ""}${data?.seen === false ? " Not seen here yet, so without a wish." : ""}`;
   return (
     <tr>
       <td>

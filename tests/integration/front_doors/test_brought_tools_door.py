@@ -1,5 +1,6 @@
 """Tools that a client brings, at the doors: what is refused, what is kept, what the model is given."""
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -130,3 +131,39 @@ async def test_results_and_words_at_once(mesh: SmallMesh) -> None:
     assert [(item.role, bool(item.parts_json)) for item in given.messages] == [
         ("user", False), ("assistant", True), ("user", False),
     ]  # fmt: skip
+
+
+async def test_words_behind_results_of_the_agents_own_tools_queue_while_the_answer_goes_on(mesh: SmallMesh) -> None:
+    gate = asyncio.Event()
+    call = {"part": 0, "tool_call_id": "c1", "name": "search", "input": {}}
+    mesh.worker.script = lambda _: [
+        (e.StepStarted, {"step": 1, "kind": "model", "name": "m"}),
+        (e.ToolCall, {**call, "state": "pending"}),
+        usage(1),
+        (e.StepFinished, {"step": 1, "finish_reason": "tool_calls"}),
+        gate,
+    ]
+    messages: list[dict[str, Any]] = [{"id": "1", **ASK[0]}]
+    body = {"threadId": "t", "tools": [{"name": "look", "description": "Look."}]}
+    async with http(mesh) as client:
+        first = asyncio.create_task(client.post("/agui/run", json={**body, "runId": "r1", "messages": messages}))
+        while not mesh.worker.inputs:
+            await asyncio.sleep(0.005)
+        function = {"name": "search", "arguments": "{}"}
+        answer = {
+            "id": mesh.worker.inputs[0].message_id,
+            "role": "assistant",
+            "toolCalls": [{"id": "c1", "type": "function", "function": function}],
+        }
+        messages += [answer, {"id": "2", "role": "tool", "toolCallId": "c1", "content": "blue"}]
+        messages.append({"id": "3", "role": "user", "content": "And?"})
+        second = asyncio.create_task(client.post("/agui/run", json={**body, "runId": "r2", "messages": messages}))
+        while not second.done() and len(await mesh.service.rows("runs")) == 1:
+            await asyncio.sleep(0.02)
+        held = {run.get("held") for run in await mesh.service.rows("runs")}
+        gate.set()
+        assert [(await one).status_code for one in (first, second)] == [200, 200]
+    assert held == {None, "queue"}
+    rows = sorted(await mesh.service.rows("messages"), key=lambda row: row["position"])
+    assert [row["role"] for row in rows] == ["user", "assistant", "user", "assistant"]
+    assert rows[2]["parent_message_id"] == answer["id"]

@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 import msgspec
-from contracts.client_tools import is_results
+from contracts.client_tools import decode_tools, is_results
 from contracts.codes import Code
 from contracts.commands import CancelRun, DecideApproval, ProvideInput
 from contracts.ids import RUN, InvalidIdError, check_id
@@ -126,7 +126,9 @@ class AguiDoor:
         thread_id = thread_of_chat(principal.user_id, PROTOCOL, asked.thread_id)
         asked_of = next((item.stored_id for item in reversed(items) if item.stored_id), "")
         if asked_of and any(item.role == "tool" for item in items[-2:]):
-            open_calls = await self._left_to_client(principal.user_id, thread_id, asked_of)
+            said = items[-1].role == "user"
+            given = {result.name for result in results_in(items[-2])} if said else None
+            open_calls = await self._left_to_client(principal.user_id, thread_id, asked_of, given)
             if open_calls is not None:
                 items = only_open(items, open_calls)
         if items[-1].role not in ("user", "tool"):
@@ -144,13 +146,27 @@ class AguiDoor:
             tools=tools,
         )
 
-    async def _left_to_client(self, user_id: str, thread_id: str, message_id: str) -> set[str] | None:
-        """The calls of a stored answer that the client was left with; None where it is not in the thread."""
+    async def _left_to_client(
+        self, user_id: str, thread_id: str, message_id: str, given: set[str] | None
+    ) -> set[str] | None:
+        """The calls of a stored answer that the client was left with; None where it is not in the thread. `given` are the tools
+        whose results stand before a new text: an answer that goes on is not waited for where none of them is the client's."""
+        doubted = given is not None
+        own: list[Message] = []
 
         async def ended() -> list[Message] | None:
+            nonlocal doubted
             newest = await self._doors.threads.last_messages(user_id, thread_id, limit=NEWEST)
             found = [message for message in newest if message.id == message_id]
-            return None if any(message.status in ("pending", "generating") for message in found) else found
+            if all(message.status not in ("pending", "generating") for message in found):
+                return found
+            if doubted and given is not None:
+                doubted = False
+                run, _stored = await self._wiring.conversation.get_run(user_id, found[0].run_id)
+                brought = decode_tools(run.client_tools)
+                if brought is None or not given & brought.names:
+                    return own
+            return None
 
         try:
             answers = await wait_recorded(ended)
@@ -158,6 +174,8 @@ class AguiDoor:
             if refusal.code is Code.THREAD_NOT_FOUND:
                 return None
             raise
+        if answers is own:
+            return set()
         if answers is None:
             raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.")
         return {call.tool_call_id for call in pending_calls(parts_of(answers[0]))} if answers else None

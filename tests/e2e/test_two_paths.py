@@ -18,6 +18,7 @@ PATHS = ("durable_event", "legacy_sync")
 DELTAS = ("text.delta", "reasoning.delta")
 OWN = {
     "at",
+    "trace_id",
     "thread_id",
     "run_id",
     "message_id",

@@ -43,12 +43,16 @@ async def start(broker: Broker, request: pytest.FixtureRequest) -> AsyncIterator
     name = f"test_{ULID()}"
 
     async def started(
-        server: MongoServer | None = None, *, relaying: bool = True, limits: Limits | None = None
+        server: MongoServer | None = None,
+        *,
+        relaying: bool = True,
+        limits: Limits | None = None,
+        application: str = "test",
     ) -> Service:
         chosen: MongoServer = server or request.getfixturevalue("mongo")
         uri = chosen.uri.replace("/?", f"/{name}?")
         bus = MemoryBus(f"conversation-{len(running) + 1}", broker)
-        service = await start_replica(uri, bus, relaying=relaying, limits=limits)
+        service = await start_replica(uri, bus, relaying=relaying, limits=limits, application=application)
         running.append(service)
         return service
 

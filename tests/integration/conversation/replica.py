@@ -151,10 +151,13 @@ class Service:
         await self.database.close()
 
 
-async def start_replica(uri: str, bus: MemoryBus, *, relaying: bool = True, limits: Limits | None = None) -> Service:
-    """Start a replica. `relaying` False leaves what it commits to somebody's sweep, as a crash after the commit would."""
+async def start_replica(
+    uri: str, bus: MemoryBus, *, relaying: bool = True, limits: Limits | None = None, application: str = "test"
+) -> Service:
+    """Start a replica. `relaying` False leaves what it commits to somebody's sweep, as a crash after the commit would.
+    `application` is its name, which a successor of it has too."""
     commands = Commands()
-    database = await connect_database(uri, application="test", listeners=[commands])
+    database = await connect_database(uri, application=application, listeners=[commands])
     await prepare(database)
     parts = Parts(
         records=MongoRecords(database),

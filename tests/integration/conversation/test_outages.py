@@ -211,7 +211,8 @@ async def test_a_run_revived_too_often_ends_as_orphaned_in_its_log_and_in_the_st
 
 
 async def test_what_a_killed_process_had_locked_is_free_once_its_successor_starts(start: StartService) -> None:
-    killed, successor, other = await start(), await start(), await start()
+    # The other one lives and has a name of its own: no two that live share one.
+    killed, successor, other = await start(), await start(), await start(application="other")
     thread = await killed.thread()
     locked = asyncio.Event()
 

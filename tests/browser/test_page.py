@@ -6,7 +6,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.person import flat
+from tests.browser.person import PATIENCE, flat
 from tests.load.page import LAST, fill
 from tests.mesh import Mesh
 from tests.upstream import expected_text
@@ -155,6 +155,8 @@ def test_a_screen_reader_is_told_of_begin_and_end_only(open_page: OpenPage) -> N
 
 def test_the_policy_and_what_is_kept(open_page: OpenPage) -> None:
     person = open_page()
+    # The chat is there once the session is.
+    expect(person.composer).to_be_visible(timeout=PATIENCE)
     response = person.page.request.get(f"{person.url}/", headers={"accept": "text/html"})
     policy = response.headers["content-security-policy"]
     assert "unsafe" not in policy

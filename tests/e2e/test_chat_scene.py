@@ -8,7 +8,6 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,24 +15,11 @@ import pytest
 from everthread_client.mesh import Mesh as ToolMesh
 from everthread_client.offering import ToolCall
 
-from tests import mesh as mesh_module
+from tests.agent_mesh import agent_mesh
 from tests.mesh import COMMAND, Mesh, stored_answer
 from tests.terminal import Terminal
-from tests.upstream import UpstreamProcess, expected_text
+from tests.upstream import expected_text
 
-MODELS = """
-[providers.openai]
-base_url_env = "OPENAI_BASE_URL"
-api_key_env = "OPENAI_API_KEY"
-
-[models."openai:gpt-4o-mini"]
-context_window = 128000
-input = 1.0
-cached_input = 0.5
-output = 2.0
-continuation = "retract"
-tools = true
-"""
 CLERK = """
 name = "clerk"
 description = "Looks things up, asks, and pays."
@@ -47,12 +33,6 @@ steps = 50
 
 [retrieval]
 corpora = ["user"]
-"""
-CLOSER = """
-name = "closer"
-description = "Ends what others began."
-system_prompt = "End it."
-model = "openai:gpt-4o-mini"
 """
 SCENE = (
     'tokens=20 rate=7 call=document_search:{"query":"keel"}'
@@ -69,28 +49,8 @@ TEXT = "".join(
 
 @pytest.fixture(scope="module")
 def scene_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    home: Path = tmp_path_factory.mktemp("scene")
-    (home / "models.toml").write_text(MODELS, "utf-8")
-    agents = home / "agents"
-    agents.mkdir()
-    (agents / "clerk.toml").write_text(CLERK, "utf-8")
-    (agents / "closer.toml").write_text(CLOSER, "utf-8")
-    with UpstreamProcess() as upstream:
-        mesh = mesh_module.start(
-            home,
-            scale="gateway=2,inference=2",
-            gateways=2,
-            environment={
-                "OPENAI_BASE_URL": upstream.base_url,
-                "OPENAI_API_KEY": "sk-canary-0123456789",
-                "EVERTHREAD_MODELS_FILE": str(home / "models.toml"),
-                "EVERTHREAD_AGENTS_FOLDER": str(agents),
-            },
-        )
-        try:
-            yield mesh
-        finally:
-            mesh.stop()
+    with agent_mesh(tmp_path_factory.mktemp("scene"), {"clerk": CLERK}) as mesh:
+        yield mesh
 
 
 @pytest.fixture

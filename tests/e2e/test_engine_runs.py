@@ -6,7 +6,6 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,24 +13,11 @@ import pytest
 from everthread_client.mesh import Mesh as ToolMesh
 from everthread_client.offering import ToolCall
 
-from tests import mesh as mesh_module
+from tests.agent_mesh import agent_mesh
 from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end
 from tests.sse import Frame
-from tests.upstream import UpstreamProcess, expected_text
+from tests.upstream import expected_text
 
-MODELS = """
-[providers.openai]
-base_url_env = "OPENAI_BASE_URL"
-api_key_env = "OPENAI_API_KEY"
-
-[models."openai:gpt-4o-mini"]
-context_window = 128000
-input = 1.0
-cached_input = 0.5
-output = 2.0
-continuation = "retract"
-tools = true
-"""
 HELPER = """
 name = "helper"
 description = "Does what the script says."
@@ -43,39 +29,13 @@ hand_off = ["closer"]
 [limits]
 steps = 50
 """
-CLOSER = """
-name = "closer"
-description = "Ends what others began."
-system_prompt = "End it."
-model = "openai:gpt-4o-mini"
-"""
 WORKERS = ("inference-1", "inference-2")
 
 
 @pytest.fixture(scope="module")
 def engine_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    home: Path = tmp_path_factory.mktemp("engine")
-    (home / "models.toml").write_text(MODELS, "utf-8")
-    agents = home / "agents"
-    agents.mkdir()
-    (agents / "helper.toml").write_text(HELPER, "utf-8")
-    (agents / "closer.toml").write_text(CLOSER, "utf-8")
-    with UpstreamProcess() as upstream:
-        mesh = mesh_module.start(
-            home,
-            scale="gateway=2,inference=2",
-            gateways=2,
-            environment={
-                "OPENAI_BASE_URL": upstream.base_url,
-                "OPENAI_API_KEY": "sk-canary-0123456789",
-                "EVERTHREAD_MODELS_FILE": str(home / "models.toml"),
-                "EVERTHREAD_AGENTS_FOLDER": str(agents),
-            },
-        )
-        try:
-            yield mesh
-        finally:
-            mesh.stop()
+    with agent_mesh(tmp_path_factory.mktemp("engine"), {"helper": HELPER}) as mesh:
+        yield mesh
 
 
 class Services:

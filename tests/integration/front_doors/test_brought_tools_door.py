@@ -12,35 +12,19 @@ from rpc.v1 import conversation_pb2 as pb
 
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.mesh import usage
+from tests.openai_tools import asks, chat_tool, tells, tool
 
 MODEL = "openai:gpt-4o-mini"
 ASK: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
 CHAT, RESPONSES = "/openai/v1/chat/completions", "/openai/v1/responses"
 
 
-def chat_tool(name: Any = "look", **more: Any) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, **more}}
-
-
-def tool(name: Any = "look", **more: Any) -> dict[str, Any]:
-    return {"type": "function", "name": name, **more}
-
-
-def asks(*ids: str) -> dict[str, Any]:
-    calls = [{"id": one, "type": "function", "function": {"name": "look", "arguments": "{}"}} for one in ids]
-    return {"role": "assistant", "content": None, "tool_calls": calls}
-
-
-def tells(call: str, **more: Any) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": call, "content": "blue", **more}
+def object_of(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
 
 
 def http(mesh: SmallMesh) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}, timeout=30)
-
-
-def object_of(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties}
 
 
 async def test_what_is_wrong_is_refused_by_name_and_starts_nothing(mesh: SmallMesh) -> None:

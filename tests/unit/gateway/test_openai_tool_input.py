@@ -13,26 +13,11 @@ from gateway.entrypoints.openai_response_input import read_input
 from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
 from gateway.entrypoints.openai_turns import read_chat_messages
 
+from tests.openai_tools import asks, chat_tool, tells, tool
+
 MODELS = load_registry({"EVERTHREAD_EMBEDDED_MODEL_URL": "http://t/v1", "OLLAMA_BASE_URL": "http://t/v1"}).models
 MODEL = MODELS["openai:gpt-4o-mini"]
 ASK: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
-
-
-def chat_tool(name: Any = "look", **more: Any) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, **more}}
-
-
-def tool(name: Any = "look", **more: Any) -> dict[str, Any]:
-    return {"type": "function", "name": name, **more}
-
-
-def asks(*ids: str) -> dict[str, Any]:
-    calls = [{"id": one, "type": "function", "function": {"name": "look", "arguments": "{}"}} for one in ids]
-    return {"role": "assistant", "content": None, "tool_calls": calls}
-
-
-def tells(call: str, **more: Any) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": call, "content": "blue", **more}
 
 
 def object_of(**properties: Any) -> dict[str, Any]:

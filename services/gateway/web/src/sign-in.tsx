@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { Failure } from "./lib/failure";
 import { enter, enterWithToken, signIn, useSession } from "./lib/session";
 
 /** With an identity provider: to its page, or a token by hand. The token becomes a cookie that no script can read. */
@@ -44,11 +45,7 @@ export function SignIn() {
     <main className="empty sign-in">
       <img src="/favicon.svg" width="48" height="48" alt="" />
       <h1>Sign in to Everthread</h1>
-      {error && (
-        <p className="failure" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       {mode === "development" ? (
         <button type="button" className="primary" onClick={() => void enter()}>
           Try again

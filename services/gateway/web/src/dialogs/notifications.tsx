@@ -1,5 +1,6 @@
 /** Notifications of the browser, asked for by the person and never by the page. */
 import { useEffect, useState } from "react";
+import { Failure } from "../lib/failure";
 import { type Push, pushState, startPush, stopPush } from "../lib/push";
 
 const WHY: Partial<Record<Push, string>> = {
@@ -72,11 +73,7 @@ export function Notifications() {
           )}
         </>
       )}
-      {error && (
-        <p className="failure" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
     </section>
   );
 }

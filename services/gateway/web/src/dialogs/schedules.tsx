@@ -1,6 +1,7 @@
 /** Messages that are sent again and again: made, listed with their next time, taken away. */
 import { type FormEvent, useEffect, useState } from "react";
 import { get, post, remove } from "../lib/api";
+import { Failure } from "../lib/failure";
 import { Icon } from "../lib/icons";
 import { moment, ownZone } from "../lib/moments";
 import { reads } from "../lib/people";
@@ -54,11 +55,7 @@ export function Schedules() {
       <p className="hint" dir="auto">
         {thread?.title || "New chat"}
       </p>
-      {error && (
-        <p className="failure" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       {items && items.length > 0 && (
         <ul className="people" aria-label="Repeating messages">
           {items.map((item) => (
@@ -200,11 +197,7 @@ function Make({ path, onMade }: { path: string; onMade: () => Promise<void> }) {
             <input required maxLength={64} spellCheck={false} value={zone} onChange={(event) => setZone(event.target.value)} />
           </label>
         </div>
-        {error && (
-          <p className="failure" role="alert">
-            {error}
-          </p>
-        )}
+        <Failure text={error} />
         <div className="row">
           <button type="submit" className="primary" disabled={busy || !content.trim()}>
             Repeat it

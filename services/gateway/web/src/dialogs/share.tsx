@@ -2,6 +2,7 @@
 import { type FormEvent, useEffect, useState } from "react";
 import { type Thread, get, patch, post, remove } from "../lib/api";
 import { CopyButton } from "../lib/copy";
+import { Failure } from "../lib/failure";
 import { moment } from "../lib/moments";
 import { Icon } from "../lib/icons";
 import { nameOf, owns } from "../lib/people";
@@ -76,11 +77,7 @@ export function Share() {
       <p className="hint" dir="auto">
         {thread?.title || "New chat"}
       </p>
-      {error && (
-        <p className="failure" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       <section aria-busy={!members}>
         <h3>People</h3>
         <ul className="people">
@@ -218,11 +215,7 @@ function Links({ thread, people }: { thread: string; people: number }) {
           <Icon name="link" /> Make a link
         </button>
       </form>
-      {error && (
-        <p className="failure" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       {made && (
         <div className="card" role="status">
           <div className="row">

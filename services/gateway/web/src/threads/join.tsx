@@ -1,6 +1,7 @@
 /** A link that lets somebody into a thread: what it is, and whether one wants to. */
 import { useState } from "react";
 import { post } from "../lib/api";
+import { Failure } from "../lib/failure";
 import { forgetInvitation, invitation } from "../lib/invitation";
 import { openThread, place } from "../lib/router";
 import { useSession } from "../lib/session";
@@ -42,11 +43,7 @@ export default function Join() {
           You come in as <code>{userId}</code>.
         </small>
       </p>
-      {error && (
-        <p className="failure" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       <div className="row">
         <button type="button" className="primary" disabled={joining || !token} onClick={join}>
           Join

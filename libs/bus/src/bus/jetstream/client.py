@@ -1,12 +1,16 @@
 """nats-py's client without what it does for each message that this project has no use for: messages go to their callback in the
-turn that read them, headers are read when somebody asks, and what is sent goes to the transport at once."""
+turn that read them, headers are read when somebody asks, and what one turn has to send is one write."""
 
-from collections.abc import Callable
+import asyncio
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
+from nats.errors import BadSubjectError, MaxPayloadError
 
+_NO_SUBJECT: Final = re.compile(r"\s|^$")
 HEAD_LINE: Final = len(b"NATS/1.0")
 STATUS_DIGITS: Final = 3
 
@@ -38,11 +42,14 @@ Heard = Callable[[Message], None]
 
 class NatsClient(Client):
     """What arrives is given to `heard` where nats-py would put it into a queue for a task of the subscription's own (about
-    12 µs a message), and what is sent needs no turn of a flushing task: uvloop joins the writes of one turn by itself."""
+    12 µs a message). What is sent is written once a turn: a write of its own for each message wakes the server each time, and
+    uvloop does not join them."""
 
     def __init__(self) -> None:
         super().__init__()
         self._heard: dict[int, Heard] = {}
+        self._writes_soon = False
+        self._is_held_back = False
 
     async def hear(self, subject: str, heard: Heard) -> Subscription:
         """Subscribe. `heard` runs in the reader's turn, in order: it may only put the message somewhere. Unlike nats-py's
@@ -73,24 +80,77 @@ class NatsClient(Client):
         except Exception as error:  # noqa: BLE001  # one callback's fault must not end the reading for all
             await self._error_cb(error)
 
-    async def _flush_pending(self, force_flush: bool = False) -> Any:
+    def put(self, subject: str, data: bytes, *, reply: str = "", headers: bytes = b"") -> None:
+        """Send with this turn's write. `headers` are those of `write_headers`. Whoever sends much awaits `room` beside it.
+        Raises MaxPayloadError, BadSubjectError. While there is no connection it waits for the next one."""
+        size = len(headers) + len(data)
+        if size > self._max_payload:
+            raise MaxPayloadError
+        if _NO_SUBJECT.search(subject):
+            raise BadSubjectError
+        if headers:
+            command = f"HPUB {subject} {reply} {len(headers)} {size}\r\n".encode()
+        else:
+            command = f"PUB {subject} {reply} {size}\r\n".encode()
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += size
+        self._pending.append(b"%b%b%b\r\n" % (command, headers, data))
+        self._pending_data_size += len(command) + size + 2
+        self._write_soon()
+
+    async def room(self) -> None:
+        """Wait while the socket takes no more."""
         transport = self._transport
-        if not self.is_connected or transport is None:
-            return await super()._flush_pending(force_flush)
-        pending, self._pending, self._pending_data_size = self._pending, [], 0
-        try:
-            if pending:
-                transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
-            # Waits only while the socket takes no more.
+        if self._is_held_back and self.is_connected and transport is not None:
             await transport.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it unannotated
+            self._is_held_back = False
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        if force_flush or not self.is_connected:
+            return await super()._flush_pending(force_flush)
+        self._write_soon()
+        try:
+            await self.room()
         except OSError as error:
             await self._error_cb(error)
             await self._process_op_err(error)
         return None
 
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        # nats-py writes it past what waits, and whoever asks for the answer means that everything before it has arrived.
+        self._write()
+        await super()._send_ping(future)
+
+    def _write_soon(self) -> None:
+        if not self._writes_soon:
+            self._writes_soon = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        """All that this turn had to send. Without a connection it stays for the next one."""
+        self._writes_soon = False
+        transport = self._transport
+        if not self._pending or transport is None or not self.is_connected:
+            return
+        pending, self._pending, self._pending_data_size = self._pending, [], 0
+        try:
+            transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
+        except (OSError, RuntimeError):
+            # Closed in this very turn: the reading task is about to see it, and whoever waits for an answer is told then.
+            return
+        self._is_held_back = True
+
 
 async def _never(_: object) -> None:
     raise AssertionError("a message that was for `heard`")
+
+
+def write_headers(headers: Mapping[str, str]) -> bytes:
+    """The block of a message's headers (the NATS client protocol, HPUB). Raises ValueError where one holds a line break."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\r") != len(headers) or lines.count("\n") != len(headers):
+        raise ValueError("a header may not hold a line break")
+    return f"NATS/1.0\r\n{lines}\r\n".encode()
 
 
 def read_headers(block: bytes) -> dict[str, str]:

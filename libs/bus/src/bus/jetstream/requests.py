@@ -10,7 +10,7 @@ import nats.errors
 from ulid import ULID
 
 from bus.errors import BusError
-from bus.jetstream.client import Message
+from bus.jetstream.client import Message, write_headers
 from bus.jetstream.connection import Connection
 
 SWEEP_INTERVAL: Final = 0.25
@@ -59,7 +59,7 @@ class Requests:
         future: asyncio.Future[Message] = loop.create_future()
         self._waiting[token] = (future, loop.time() + timeout, subject)
         try:
-            await self._send(subject, data, self._prefix + token, headers)
+            self._put(subject, data, self._prefix + token, headers)
             message = await future
         finally:
             self._waiting.pop(token, None)
@@ -80,20 +80,20 @@ class Requests:
 
     async def send(self, subject: str, data: bytes, *, reply: str = "") -> None:
         """Send without waiting for an answer. Raises NoAnswerError where there is no connection."""
-        await self._send(subject, data, reply, None)
+        self._put(subject, data, reply, None)
+        # Nothing else holds back who does not wait for an answer.
+        await self._connection.client.room()
 
-    async def _send(self, subject: str, data: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
+    def _put(self, subject: str, data: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
         if not self._connection.connected:
             raise NoAnswerError("not connected to NATS")
+        client = self._connection.client
         try:
-            await self._connection.client.publish(
-                subject, data, reply=reply, headers=None if headers is None else dict(headers)
-            )
+            client.put(subject, data, reply=reply, headers=write_headers(headers) if headers else b"")
         except nats.errors.MaxPayloadError as error:
-            limit = self._connection.client.max_payload
-            raise BusError(f"{len(data)} bytes are more than the server's max_payload of {limit}") from error
-        except nats.errors.Error as error:
-            raise NoAnswerError(str(error)) from error
+            raise BusError(f"{len(data)} bytes are more than the server's max_payload of {client.max_payload}") from error
+        except (nats.errors.BadSubjectError, ValueError) as error:
+            raise BusError(f"{subject!r} cannot be sent to: {error}") from error
 
     def _heard(self, message: Message) -> None:
         token = message.subject.rsplit(".", 1)[1]

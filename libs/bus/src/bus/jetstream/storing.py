@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -35,8 +34,7 @@ class _Acknowledgement(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Acknowledgement)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """Where it is stored. `duplicate`: the id was known. `first_try`: so an earlier call, not this one, stored it."""
 
     stream_sequence: int
@@ -72,7 +70,7 @@ async def store(
             raise UnavailableError(f"{subject}: {trouble}, for {budget:.0f} s; it may or may not be stored")
         if connection.closed:
             raise UnavailableError(f"{subject}: the connection is closed")
-        if await connection.until_connected(remaining):
+        if connection.connected or await connection.until_connected(remaining):
             tries += 1
             try:
                 message = await requests.ask(subject, data, headers=headers, timeout=min(ANSWER_TIMEOUT, remaining))

@@ -19,12 +19,19 @@ LOG_LIMIT: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run: the whole command line and the whole environment, and the file its output is appended to."""
+    """What to run: the whole command line and the whole environment, and the file its output is appended to. One with a
+    `niceness` above 0 stands back where the cores are not enough for all (setpriority(2))."""
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    niceness: int = 0
+
+
+STANDS_BACK: Final = 5
+"""The niceness of what stores, beside what carries tokens: an answer that is being read goes before one that is being accepted or
+recorded. About a third of the share of a process that does not stand back, so nothing starves."""
 
 
 class Child:
@@ -47,6 +54,9 @@ class Child:
                 start_new_session=True,
                 pass_fds=(_watched_pipe(),) if _by_pipe() else (),
             )
+        if program.niceness:
+            with contextlib.suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, program.niceness)
 
     @property
     def name(self) -> str:

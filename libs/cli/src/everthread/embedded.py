@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from everthread.child import Child, Program
+from everthread.child import STANDS_BACK, Child, Program
 from everthread.home import write_private
 from everthread.ports import LOOPBACK, free_port
 from everthread.probes import accepts, http_status
@@ -133,7 +133,13 @@ def mongo_program(home: Path, port: int, *, test_commands: bool = False) -> Prog
     arguments += ["--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit"]
     if test_commands:
         arguments.append("--enable-test-commands")
-    return Program(name="mongo", arguments=arguments, environment=_quiet_environment(), log=home / "logs" / "mongo.log")
+    return Program(
+        name="mongo",
+        arguments=arguments,
+        environment=_quiet_environment(),
+        log=home / "logs" / "mongo.log",
+        niceness=STANDS_BACK,
+    )
 
 
 def mongo_ready(port: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from everthread import embedded, external
 from everthread.broker import USER_NAMES, broker_config, user_urls
-from everthread.child import Program
+from everthread.child import STANDS_BACK, Program
 from everthread.environment import (
     DRAIN_SECONDS,
     JWKS_URL,
@@ -28,6 +28,7 @@ from everthread.probes import http_status
 from everthread.scale import SERVICES
 from everthread.supervisor import Part
 
+_CARRY_TOKENS: Final = frozenset({"gateway", "inference"})
 _EMBEDDED_STAGE: Final = 0
 _STAGE: Final = {"conversation": 1, "notifier": 2, "inference": 2, "gateway": 3}
 
@@ -214,6 +215,7 @@ def _service(
         arguments=[*embedded.PYTHON, "-m", service],
         environment=settings,
         log=home.log(instance),
+        niceness=0 if service in _CARRY_TOKENS else STANDS_BACK,
     )
     return Part(
         name=instance,

@@ -91,7 +91,9 @@ class Requests:
         try:
             client.put(subject, data, reply=reply, headers=write_headers(headers) if headers else b"")
         except nats.errors.MaxPayloadError as error:
-            raise BusError(f"{len(data)} bytes are more than the server's max_payload of {client.max_payload}") from error
+            raise BusError(
+                f"{len(data)} bytes are more than the server's max_payload of {client.max_payload}"
+            ) from error
         except (nats.errors.BadSubjectError, ValueError) as error:
             raise BusError(f"{subject!r} cannot be sent to: {error}") from error
 

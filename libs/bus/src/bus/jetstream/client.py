@@ -11,6 +11,8 @@ from nats.aio.subscription import Subscription
 from nats.errors import BadSubjectError, MaxPayloadError
 
 _NO_SUBJECT: Final = re.compile(r"\s|^$")
+MOST_IN_A_TURN: Final = 256 * 1024
+"""Bytes that wait for the end of a turn; one that never ends must not gather without bound."""
 HEAD_LINE: Final = len(b"NATS/1.0")
 STATUS_DIGITS: Final = 3
 
@@ -100,6 +102,8 @@ class NatsClient(Client):
 
     async def room(self) -> None:
         """Wait while the socket takes no more."""
+        if self._pending_data_size > MOST_IN_A_TURN:
+            self._write()
         transport = self._transport
         if self._is_held_back and self.is_connected and transport is not None:
             await transport.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it unannotated

@@ -34,11 +34,15 @@ class Grant:
 
 @dataclass
 class OidcProvider:
-    """Serves on a free port of loopback while entered, in a thread of its own. `page` is the origin of the only client."""
+    """Serves on two free ports of loopback while entered, in a thread of its own: `issuer`, and `tokens`, where tokens are given
+    and taken back, as large providers do it. `page` is the origin of the only client."""
 
     page: str
     token_seconds: int = 600
     issuer: str = ""
+    tokens: str = ""
+    named: dict[str, str] = field(default_factory=dict)
+    """What the discovery document says instead."""
     misuse: list[str] = field(default_factory=list)
     refreshed: int = 0
     revoked: int = 0
@@ -72,17 +76,22 @@ class OidcProvider:
         app.router.add_get("/jwks", self._jwks)
         app.router.add_get("/authorize", self._authorize)
         app.router.add_get("/decide", self._decide)
-        app.router.add_post("/token", self._token)
-        app.router.add_post("/revoke", self._revoke)
         app.router.add_get("/end", self._end)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        tokens = web.Application()
+        tokens.router.add_post("/token", self._token)
+        tokens.router.add_post("/revoke", self._revoke)
+        runners = [web.AppRunner(one, shutdown_timeout=0.1) for one in (app, tokens)]
+        self.issuer, self.tokens = [await self._listen(runner) for runner in runners]
+        ready.set()
+        await self._stopping.wait()
+        for runner in runners:
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner) -> str:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        self.issuer = site.name
-        ready.set()
-        await self._stopping.wait()
-        await runner.cleanup()
+        return site.name
 
     def _open(self, body: dict[str, Any], status: int = 200) -> web.Response:
         return web.json_response(body, status=status, headers={"access-control-allow-origin": self.page})
@@ -92,14 +101,15 @@ class OidcProvider:
             {
                 "issuer": self.issuer,
                 "authorization_endpoint": f"{self.issuer}/authorize",
-                "token_endpoint": f"{self.issuer}/token",
+                "token_endpoint": f"{self.tokens}/token",
                 "jwks_uri": f"{self.issuer}/jwks",
-                "revocation_endpoint": f"{self.issuer}/revoke",
+                "revocation_endpoint": f"{self.tokens}/revoke",
                 "end_session_endpoint": f"{self.issuer}/end",
                 "response_types_supported": ["code"],
                 "code_challenge_methods_supported": ["S256"],
                 "authorization_response_iss_parameter_supported": True,
             }
+            | self.named
         )
 
     async def _jwks(self, _: web.Request) -> web.Response:

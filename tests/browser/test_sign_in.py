@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import WEB
 from tests.browser.person import Person, flat
+from tests.browser.test_accessibility import check
 from tests.mesh import Mesh, free_port
 from tests.oidc_provider import AUDIENCE, CLIENT, OidcProvider
 from tests.upstream import expected_text
@@ -80,7 +81,7 @@ def person(browser: Browser, provided: Provided) -> Iterator[Person]:
     """Somebody at that gateway; the provider's page is another address, and nothing else is."""
     url, provider = provided
     somebody = Person(browser, url, "unused")
-    somebody.expects(f"request to another address: {re.escape(provider.issuer)}/")
+    somebody.expects(f"request to another address: ({re.escape(provider.issuer)}|{re.escape(provider.tokens)})/")
     # The browser says by itself that a question about a session that is over was refused.
     somebody.expects(r"status of 40[01]")
     yield somebody
@@ -110,10 +111,15 @@ def test_signing_in_staying_in_and_out(person: Person, provided: Provided) -> No
     provider.token_seconds = 8
     page = person.page
     response = page.request.get(url, headers={"accept": "text/html"})
-    assert f"; connect-src 'self' {provider.issuer};" in response.headers["content-security-policy"]
+    policy = response.headers["content-security-policy"]
+    assert f"; connect-src 'self' {provider.issuer} {provider.tokens};" in policy
     person.visit("/?panel=code")
+    expect(page.get_by_role("button", name="Sign in at 127.0.0.1")).to_be_visible()
+    page.get_by_text("With a token").click()
+    check(page, "the sign-in")
     sign_in(page, "Refuse")
     expect(page.get_by_role("alert")).to_contain_text("did not let you in: the person said no")
+    check(page, "a sign-in that was refused")
     expect(page).to_have_url(f"{url}/sign-in")
     person.visit("/?panel=code")
     sign_in(page, "Continue as anna")
@@ -153,6 +159,24 @@ def test_signing_in_staying_in_and_out(person: Person, provided: Provided) -> No
     assert (provider.revoked, provider.ended) == (1, 1)
     assert "everthread.refresh" not in everything_kept(second)
     assert second.request.get(f"{url}/session").json()["authenticated"] is False
+
+
+def test_nothing_is_sent_to_an_address_that_the_server_did_not_find(person: Person, provided: Provided) -> None:
+    _, provider = provided
+    page = person.page
+    person.visit("/")
+    button, alert = page.get_by_role("button", name="Sign in at 127.0.0.1"), page.get_by_role("alert")
+    for named, sentence in (
+        ("https://tokens.example.org/token", "gives tokens at https://tokens.example.org, and this page may ask"),
+        ("http://tokens.example.org/token", "names an address that is not https"),
+    ):
+        provider.named = {"token_endpoint": named}
+        button.click()
+        expect(alert).to_contain_text(sentence)
+    provider.named = {"issuer": "https://somebody-else.example.org"}
+    button.click()
+    expect(alert).to_contain_text("answered what cannot be taken")
+    provider.named = {}
 
 
 def test_an_administrator_comes_back_to_the_console(person: Person, provided: Provided) -> None:

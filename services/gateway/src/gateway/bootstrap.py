@@ -32,6 +32,7 @@ from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns, LegacyViewers
 from gateway.adapters.member_notices import MemberNotices
+from gateway.adapters.oidc_discovery import OidcDiscovery
 from gateway.adapters.operations import GrpcOperations
 from gateway.adapters.page_files import PageFolder
 from gateway.adapters.path_wishes import PathWishes
@@ -102,8 +103,12 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         shadows=conversation,
         audit=AuditStream(bus),
     )
+    oidc = oidc_of(settings)
+    provider = OidcDiscovery(oidc) if oidc is not None else None
     wiring = dataclasses.replace(
         wire(settings, conversation, log, viewers, authenticator, models, process.health.readiness, flags, rollout),
+        oidc=oidc,
+        provider=provider,
         documents=documents,
         attendance=attendance,
         sharing=sharing,
@@ -145,6 +150,8 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     )
     stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
     heartbeats.start()
+    if provider is not None:
+        provider.start()
     logger.info("gateway.started", host=settings.host, port=port, development=settings.jwks_url is None)
     try:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -169,6 +176,8 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         await hub.close()
         await feeds.close()
         await authenticator.close()
+        if provider is not None:
+            await provider.close()
         await conversation.close()
         await tools.close()
         await documents.close()
@@ -260,7 +269,6 @@ def wire(
         page=PageFolder(settings.page_folder) if settings.page_folder is not None else None,
         session_key=session_key_of(settings),
         sign_in_url=settings.sign_in_url,
-        oidc=oidc_of(settings),
         trace_viewer_url=settings.trace_viewer_url,
         demo=demo_of(settings),
         flags=flags,

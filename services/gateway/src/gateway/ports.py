@@ -45,6 +45,13 @@ class Page:
     next_cursor: str
 
 
+class IdentityProvider(Protocol):
+    """The provider that the page signs people in at."""
+
+    async def origins(self) -> tuple[str, ...]:
+        """Where a page may ask it, as a browser writes it: the issuer's origin first. Never raises, and waits for seconds at most."""
+
+
 class Documents(Protocol):
     """Documents that answers rest on. Every call raises Refusal."""
 

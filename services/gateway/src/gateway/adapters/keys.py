@@ -1,6 +1,5 @@
 """Keys that tokens are signed with: from a JWKS URL, or the development key. A key inside a token is never looked at."""
 
-import asyncio
 import ipaddress
 import json
 import time
@@ -15,16 +14,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey, RSAKey
 from runtime.process import StartupError
 
+from gateway.adapters.pinned_document import PinnedDocument
 from gateway.domain.problems import Refusal
 
 logger = structlog.get_logger()
 
-REFRESH_SECONDS: Final = 10.0
-"""At most one fetch in this time, however many unknown kids come: else a stranger could make us hammer the provider."""
-STALE_SECONDS: Final = 600.0
-"""After this a key set is fetched again in the background, so that a withdrawn key stops working."""
-FETCH_SECONDS: Final = 5.0
-MAX_BYTES: Final = 1_000_000
 MIN_RSA_BITS: Final = 2048
 
 VerificationKey = RSAKey | OKPKey
@@ -79,64 +73,28 @@ class JwksKeys:
     def __init__(
         self, url: str, *, client: httpx2.AsyncClient | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._url: Final = url
-        self._client: Final = client or httpx2.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False)
-        self._clock: Final = clock
-        self._keys: dict[str, VerificationKey] = {}
-        self._fetched_at: float | None = None
-        self._tried_at: float | None = None
-        self._fetching: asyncio.Task[None] | None = None
+        self._set: Final = PinnedDocument(url, parse_key_set, name="jwks", client=client, clock=clock)
 
     async def find(self, algorithm: str, kid: str | None) -> VerificationKey:
         """The key named `kid`; raises Refusal: invalid where the set has none such, unavailable where there is no set yet."""
         if kid is None:
             raise Refusal(Code.TOKEN_INVALID, "The token does not name its key (kid).")
-        if kid not in self._keys:
-            await self._refresh()
-        elif self._fetched_at is not None and self._clock() - self._fetched_at > STALE_SECONDS:
-            self._start_refresh()
-        if self._fetched_at is None:
+        if kid not in (self._set.value or {}):
+            await self._set.refresh()
+        else:
+            self._set.refresh_if_stale()
+        if self._set.value is None:
             raise Refusal(
                 Code.UNAVAILABLE, "The identity provider's keys cannot be fetched now; try again.", retry_after=5
             )
-        key = self._keys.get(kid)
+        key = self._set.value.get(kid)
         if key is None or not _fits(key, algorithm):
             raise _unknown_kid()
         return key
 
     async def close(self) -> None:
         """Drop the connection."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-        await self._client.aclose()
-
-    async def _refresh(self) -> None:
-        task = self._start_refresh()
-        if task is not None:
-            await asyncio.shield(task)
-
-    def _start_refresh(self) -> "asyncio.Task[None] | None":
-        if self._fetching is not None and not self._fetching.done():
-            return self._fetching
-        now = self._clock()
-        if self._tried_at is not None and now - self._tried_at < REFRESH_SECONDS:
-            return None
-        self._tried_at = now
-        self._fetching = asyncio.create_task(self._fetch(), name="fetch jwks")
-        return self._fetching
-
-    async def _fetch(self) -> None:
-        try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                response = await self._client.get(self._url, headers={"accept": "application/json"})
-                response.raise_for_status()
-            if len(response.content) > MAX_BYTES:
-                raise ValueError(f"the key set is larger than {MAX_BYTES} bytes")
-            self._keys = parse_key_set(response.json())
-            self._fetched_at = self._clock()
-            logger.info("jwks.fetched", keys=len(self._keys))
-        except (httpx2.HTTPError, TimeoutError, ValueError) as error:
-            logger.warning("jwks.fetch_failed", url=self._url, error=f"{type(error).__name__}: {error}")
+        await self._set.close()
 
 
 def parse_key_set(document: Any) -> dict[str, VerificationKey]:

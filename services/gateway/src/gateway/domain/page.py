@@ -1,6 +1,7 @@
 """The page over HTTP: which paths are its own, under which rules a browser runs it, how long it may be kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
 INDEX: Final = "index.html"
@@ -39,10 +40,15 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-def headers_for(provider: str = "") -> Mapping[str, str]:
-    """The same where the page signs people in at an identity provider: its origin may be asked too."""
-    policy = POLICY.replace("connect-src 'self'", f"connect-src 'self' {provider}") if provider else POLICY
+def headers_for(provider: Sequence[str] = ()) -> Mapping[str, str]:
+    """The same where the page signs people in at an identity provider: its origins may be asked too."""
+    policy = POLICY.replace("connect-src 'self'", " ".join(("connect-src 'self'", *provider)))
     return {**HEADERS, "content-security-policy": policy}
+
+
+def etag_of(content: str, provider: Sequence[str] = ()) -> str:
+    """A file's validator, from its content's. The policy is part of what a browser keeps, so other origins are another file."""
+    return f'"{content}-{sha256(" ".join(provider).encode()).hexdigest()[:8]}"' if provider else f'"{content}"'
 
 
 def file_of(path: str) -> str | None:

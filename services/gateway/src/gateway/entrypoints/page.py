@@ -6,7 +6,7 @@ import msgspec
 from contracts.codes import Code
 from fastapi import APIRouter, Request, Response
 
-from gateway.domain.page import DOCUMENTS, HEADERS, caching_of, coding_of, file_of, headers_for, wants_page
+from gateway.domain.page import DOCUMENTS, HEADERS, caching_of, coding_of, etag_of, file_of, headers_for, wants_page
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.wiring import wiring_of
 
@@ -62,11 +62,13 @@ async def get_page(request: Request) -> Response:
         if name not in DOCUMENTS:
             raise Refusal(Code.NOT_FOUND, "The page has no such part.")
         return Response(NOT_BUILT, media_type="text/html", headers={**HEADERS, "cache-control": "no-store"})
-    oidc = wiring_of(request).oidc
+    provider = wiring_of(request).provider
+    # A part runs under the policy of the document that asked for it.
+    origins = await provider.origins() if provider is not None and name in DOCUMENTS else ()
     answer = {
-        **headers_for(oidc.origin if oidc is not None else ""),
+        **headers_for(origins),
         "cache-control": caching_of(name),
-        "etag": f'"{found.etag}"',
+        "etag": etag_of(found.etag, origins),
         "vary": "accept, accept-encoding",
     }
     if headers.get("if-none-match") == answer["etag"]:

@@ -33,11 +33,13 @@ class OpenSession(Body):
 
 
 class OidcView(BaseModel):
-    """The page as a client of the identity provider."""
+    """The page as a client of the identity provider. `origins` are where it may ask it: those that the provider's discovery
+    document names, the issuer's first; the issuer's only where this gateway could not read that document."""
 
     issuer: str
     client_id: str
     scopes: str
+    origins: list[str]
 
 
 class SessionView(BaseModel):
@@ -66,7 +68,7 @@ async def get_session(request: Request, wiring: Behind) -> SessionView:
         principal = await caller_of(wiring, request.scope)
     except Refusal:
         principal = None
-    return _view(request, wiring, principal)
+    return await _view(request, wiring, principal)
 
 
 @router.post("/session", include_in_schema=False)
@@ -88,7 +90,7 @@ async def open_session(
     secure = (origin or "").startswith("https:")
     cookie = set_cookie(cookie_name(host), bearer_token(authorization), seconds=seconds, secure=secure)
     response.headers["set-cookie"] = cookie
-    return _view(request, wiring, principal)
+    return await _view(request, wiring, principal)
 
 
 @router.delete("/session", include_in_schema=False, status_code=204)
@@ -100,7 +102,7 @@ async def close_session(request: Request, response: Response) -> None:
     response.headers["set-cookie"] = set_cookie(cookie_name(host), "", seconds=0, secure=secure)
 
 
-def _view(request: Request, wiring: Wiring, principal: Principal | None) -> SessionView:
+async def _view(request: Request, wiring: Wiring, principal: Principal | None) -> SessionView:
     return SessionView(
         authenticated=principal is not None,
         user_id=principal.user_id if principal is not None else None,
@@ -108,11 +110,18 @@ def _view(request: Request, wiring: Wiring, principal: Principal | None) -> Sess
         expires_at=principal.expires_at - LEEWAY_SECONDS if principal is not None else None,
         mode="token" if wiring.session_key is None else "development",
         sign_in_url=wiring.sign_in_url,
-        oidc=OidcView.model_validate(wiring.oidc, from_attributes=True) if wiring.oidc is not None else None,
+        oidc=await _oidc(wiring),
         # An address of the operator's own: nobody else's to know.
         trace_url=wiring.trace_viewer_url if principal is not None else None,
         offers=offers_of(request),
     )
+
+
+async def _oidc(wiring: Wiring) -> OidcView | None:
+    if wiring.oidc is None or wiring.provider is None:
+        return None
+    oidc, origins = wiring.oidc, await wiring.provider.origins()
+    return OidcView(issuer=oidc.issuer, client_id=oidc.client_id, scopes=oidc.scopes, origins=list(origins))
 
 
 def offers_of(request: Request) -> list[str]:

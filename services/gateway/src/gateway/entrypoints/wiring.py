@@ -27,6 +27,7 @@ from gateway.ports import (
     DemoWorkers,
     Documents,
     Flags,
+    IdentityProvider,
     LogReader,
     PageFiles,
     RolloutStore,
@@ -90,6 +91,8 @@ class Wiring:
     sign_in_url: str | None = None
     oidc: OidcClient | None = None
     """With it the page signs people in at the identity provider."""
+    provider: IdentityProvider | None = None
+    """Where a page asks that provider; with `oidc`."""
     trace_viewer_url: str | None = None
     """The address of a trace, with `{trace_id}`."""
     demo: DemoWorkers | None = None

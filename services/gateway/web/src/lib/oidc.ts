@@ -9,6 +9,8 @@ export interface Provider {
   issuer: string;
   client_id: string;
   scopes: string;
+  /** Where this page may ask it: what the server found in the provider's discovery document; the policy allows these and no others. */
+  origins: string[];
 }
 
 /** A sentence for a person. */
@@ -66,11 +68,24 @@ async function discover(provider: Provider): Promise<oauth.AuthorizationServer> 
   const issuer = new URL(provider.issuer);
   const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { algorithm: "oidc", ...options(provider) }));
   if (!server.authorization_endpoint || !server.token_endpoint) throw new SignInError(`${issuer.host} names no address to sign in at.`);
-  const token = new URL(server.token_endpoint);
-  if (token.origin !== issuer.origin) {
-    throw new SignInError(`${issuer.host} gives tokens at ${token.origin}, and this page may ask ${issuer.origin} only. Put a proxy for both before the provider, or one for sign-in before this server.`);
+  const token = usable(provider, server.token_endpoint);
+  if (!provider.origins.includes(token.origin)) {
+    throw new SignInError(
+      `${issuer.host} gives tokens at ${token.origin}, and this page may ask ${provider.origins.join(" and ")} only: this server could not read at ${issuer.host} where its tokens are given. Reload the page; if this stays, the gateway's log says why (oidc_discovery.fetch_failed).`,
+    );
   }
+  usable(provider, server.authorization_endpoint);
   return server;
+}
+
+/** An address that the provider names. Raises SignInError for one that nothing is sent to. */
+function usable(provider: Provider, text: string): URL {
+  const named = URL.canParse(text) ? new URL(text) : null;
+  const issuer = new URL(provider.issuer);
+  const here = (at: URL) => /^(localhost|127\.[\d.]+|\[::1\])$/.test(at.hostname);
+  const safe = named && (named.protocol === "https:" || (named.protocol === "http:" && here(named) && here(issuer)));
+  if (!safe) throw new SignInError(`${issuer.host} names an address that is not https (${text}), and nothing is sent there. Its operator has to mend that.`);
+  return named;
 }
 
 /** To the provider's page; comes back to `/sign-in`. `again`: as somebody else, perhaps. Raises SignInError. */
@@ -79,7 +94,7 @@ export async function begin(provider: Provider, returnTo: string, again: boolean
     const server = await discover(provider);
     const begun: Begun = { state: oauth.generateRandomState(), nonce: oauth.generateRandomNonce(), verifier: oauth.generateRandomCodeVerifier(), returnTo };
     sessionStorage.setItem(BEGUN, JSON.stringify(begun));
-    const address = new URL(server.authorization_endpoint!);
+    const page = usable(provider, server.authorization_endpoint!);
     const asked = {
       client_id: provider.client_id,
       redirect_uri: redirectUri(),
@@ -91,8 +106,8 @@ export async function begin(provider: Provider, returnTo: string, again: boolean
       code_challenge_method: "S256",
       ...(again ? { prompt: "login" } : {}),
     };
-    for (const [name, value] of Object.entries(asked)) address.searchParams.set(name, value);
-    location.assign(address);
+    for (const [name, value] of Object.entries(asked)) page.searchParams.set(name, value);
+    location.assign(page);
   });
 }
 
@@ -142,12 +157,12 @@ export async function signOut(provider: Provider): Promise<string | null> {
   tabs.postMessage({ kind: "out" } satisfies Told);
   try {
     const server = await discover(provider);
-    if (refresh && server.revocation_endpoint) await oauth.revocationRequest(server, client(provider), oauth.None(), refresh, options(provider)).catch(() => {});
+    if (refresh && server.revocation_endpoint && provider.origins.includes(usable(provider, server.revocation_endpoint).origin)) await oauth.revocationRequest(server, client(provider), oauth.None(), refresh, options(provider)).catch(() => {});
     if (!server.end_session_endpoint) return null;
-    const address = new URL(server.end_session_endpoint);
-    address.searchParams.set("client_id", provider.client_id);
-    address.searchParams.set("post_logout_redirect_uri", `${location.origin}/`);
-    return address.href;
+    const end = usable(provider, server.end_session_endpoint);
+    end.searchParams.set("client_id", provider.client_id);
+    end.searchParams.set("post_logout_redirect_uri", `${location.origin}/`);
+    return end.href;
   } catch {
     return null;
   }

@@ -8,7 +8,8 @@ from bus.api import Bus
 from bus.errors import RevisionConflictError
 from bus.key_values import KeyValues
 from contracts import topology
-from contracts.subjects import flag_subject
+from contracts.ids import DEVICE, USER, new_id
+from contracts.subjects import device_subject, flag_subject
 
 FLAGS = topology.FLAGS.name
 PATH = flag_subject("path")
@@ -59,3 +60,26 @@ async def test_every_revision_is_kept(world: World) -> None:
     for number in range(5):
         revision = await bus.compare_and_set(FLAGS, PATH, str(number).encode(), expected=revision)
     assert [entry.data async for entry in bus.read_stream(FLAGS, PATH)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_the_values_of_a_bucket_are_read_at_once_however_many(world: World) -> None:
+    bus = await connected(world, "gateway-1")
+    devices, user, other = topology.DEVICES.name, new_id(USER), new_id(USER)
+    assert await bus.values_of(devices, device_subject(user)) == []
+    # More than one request to the broker brings.
+    names = [new_id(DEVICE) for _ in range(1030)]
+    for start in range(0, len(names), 103):
+        await asyncio.gather(
+            *(
+                bus.compare_and_set(devices, device_subject(user, name), name.encode(), expected=0)
+                for name in names[start : start + 103]
+            )
+        )
+    first = (await bus.values_of(devices, device_subject(user, names[0])))[0]
+    await bus.compare_and_set(devices, first.subject, b"new", expected=first.stream_sequence)
+    await bus.compare_and_set(devices, device_subject(other, names[0]), b"another's", expected=0)
+    found = await bus.values_of(devices, device_subject(user))
+    assert {entry.subject: entry.data for entry in found} == {
+        device_subject(user, name): b"new" if name == names[0] else name.encode() for name in names
+    }
+    assert len(found) == len(names)

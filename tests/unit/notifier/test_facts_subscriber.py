@@ -2,7 +2,7 @@
 
 from bus.api import Delivery, Done, Poison, RetryLater
 from bus.errors import BusError, UnavailableError
-from contracts.facts import FeedEntry, RunEnded, ThreadDeleted, encode_fact
+from contracts.facts import FeedEntry, MessageAccepted, RunEnded, ThreadDeleted, encode_fact
 from contracts.ids import FACT, MESSAGE, RUN, THREAD, USER, InvalidIdError, new_id
 from notifier.entrypoints.facts import facts_subscriber
 
@@ -37,8 +37,10 @@ class Known:
 
     def __init__(self, *watching: str, deleted: bool = False) -> None:
         self.watching, self.deleted = frozenset(watching), deleted
+        self.asked = 0
 
     async def watched_by(self, thread_id: str) -> frozenset[str]:
+        self.asked += 1
         return self.watching
 
     async def is_deleted(self, thread_id: str) -> bool:
@@ -80,6 +82,25 @@ async def test_everybody_in_the_audience_is_told_and_who_watches_has_nothing_unr
     shelf, fact = Shelf(), finished(owner, editor, viewer)
     assert await facts_subscriber(shelf, Known(editor))(delivery(encode_fact(fact))) == Done()
     assert {user: entry.unread for user, entry in shelf.entries} == {owner: True, editor: False, viewer: True}
+
+
+async def test_nobody_asks_who_watches_where_nothing_would_be_unread() -> None:
+    owner, known = new_id(USER), Known()
+    own = MessageAccepted(
+        id=new_id(FACT),
+        thread_id=new_id(THREAD),
+        user_id=owner,
+        at=AT,
+        message_id=new_id(MESSAGE),
+        assistant_message_id=new_id(MESSAGE),
+        run_id=new_id(RUN),
+        by=owner,
+    )
+    shelf = Shelf()
+    assert await facts_subscriber(shelf, known)(delivery(encode_fact(own))) == Done()
+    assert ([entry.unread for _, entry in shelf.entries], known.asked) == ([False], 0)
+    assert await facts_subscriber(shelf, known)(delivery(encode_fact(finished(owner)))) == Done()
+    assert ([entry.unread for _, entry in shelf.entries], known.asked) == ([False, True], 1)
 
 
 async def test_a_deleted_thread_leaves_only_that_it_is_deleted() -> None:

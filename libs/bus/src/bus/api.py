@@ -217,6 +217,10 @@ class Bus(Protocol):
     async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
         """`RunLog.last` for any republished stream, such as FEEDS."""
 
+    async def values_of(self, stream: str, subject_filter: str) -> Sequence[Entry]:
+        """The entries of a bucket that the filter covers, as some replica knows them, like `last_of`: one request where
+        `read_stream` asks the leader first, which also writes a notice of it. Raises UnavailableError."""
+
     def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AbstractAsyncContextManager[None]:
         """Live entries only, best effort, no past and no gap filling: for claims of other workers and for commands, whose
         past is read apart."""

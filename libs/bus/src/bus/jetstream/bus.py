@@ -239,6 +239,9 @@ class JetStreamBus:
     async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
         return await self._reader.last(stream, subject_filter)
 
+    async def values_of(self, stream: str, subject_filter: str) -> Sequence[Entry]:
+        return await self._reader.known(stream, subject_filter)
+
     @asynccontextmanager
     async def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
         def deliver(message: Message) -> None:

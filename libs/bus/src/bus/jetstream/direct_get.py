@@ -23,10 +23,12 @@ BUDGET: Final = 30.0
 
 @dataclass(slots=True)
 class Batch:
-    """What one batch request brought. `complete` is False where the answer was cut: the entries are good all the same."""
+    """What one batch request brought. `complete` is False where the answer was cut: the entries are good all the same.
+    `pending` is how many more there are behind a complete one."""
 
     entries: list[Entry] = field(default_factory=list)
     complete: bool = False
+    pending: int = 0
 
     @property
     def position(self) -> int:
@@ -111,6 +113,26 @@ class Reader:
         async for entries in self.batches(stream, subject_filter, after, until=until):
             yield [entry for entry in entries if entry.stream_sequence <= until]
 
+    async def known(self, stream: str, subject_filter: str) -> list[Entry]:
+        """Everything that the filter covers, as some replica knows it: nobody asks the leader where the end is. Raises
+        UnavailableError after 30 s without progress."""
+        known: list[Entry] = []
+        waits = _waits()
+        while True:
+            position = known[-1].stream_sequence if known else 0
+            query = {"seq": position + 1, "next_by_subj": subject_filter, "batch": BATCH, "max_bytes": BATCH_BYTES}
+            found = await self._batch(stream, query)
+            known += found.entries
+            if found.complete and not found.pending:
+                return known
+            if found.entries:
+                waits = _waits()
+                continue
+            wait = next(waits, None)
+            if wait is None:
+                raise UnavailableError(f"{stream}: no answer to a read")
+            await self._pause(wait)
+
     async def last_sequences(self, stream: str, subjects: Sequence[str]) -> dict[str, int]:
         """The stream sequence of the last entry of each of at most a thousand subjects, as some replica knows it."""
         found = await self._batch(stream, {"multi_last": list(subjects), "batch": len(subjects)})
@@ -139,6 +161,7 @@ class Reader:
                 result.entries.append(entry_of(message))
             else:
                 # 204 ends a batch, 404 says that there is nothing; anything else (503, 408) is worth another try.
+                result.pending = int(headers.get("Nats-Num-Pending", "0"))
                 ended.set_result(status in ("204", "404"))
 
         reply = self._requests.collect(heard)

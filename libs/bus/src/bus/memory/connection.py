@@ -206,6 +206,9 @@ class MemoryBus:
     async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
         return self._stream(stream).last(subject_filter)
 
+    async def values_of(self, stream: str, subject_filter: str) -> Sequence[Entry]:
+        return self._stream(stream).after(0, subject_filter)
+
     @asynccontextmanager
     async def watch_live(self, subject_filter: str, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
         inner = subject_filter.removeprefix(subjects.LIVE)

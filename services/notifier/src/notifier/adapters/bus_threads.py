@@ -19,7 +19,7 @@ class BusThreads:
     async def watched_by(self, thread_id: str) -> frozenset[str]:
         """See the port. One direct get; what a dead gateway said has expired."""
         found = set()
-        async for entry in self._bus.read_stream(PRESENCE.name, presence_subjects(thread_id)):
+        for entry in await self._bus.values_of(PRESENCE.name, presence_subjects(thread_id)):
             *_, user_id, place = entry.subject.split(".")
             try:
                 if place != TYPING and decode_presence(entry.data).connections > 0:

@@ -22,7 +22,7 @@ class DeviceBucket:
     async def of(self, user_id: str) -> Sequence[Device]:
         """See the port."""
         found = []
-        async for entry in self._bus.read_stream(DEVICES.name, device_subject(user_id)):
+        for entry in await self._bus.values_of(DEVICES.name, device_subject(user_id)):
             try:
                 device = decode_device(entry.data)
             except msgspec.MsgspecError as error:

@@ -24,6 +24,7 @@ class SubscriptionBucket:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._heard = 0
+        self._asking: asyncio.Task[int] | None = None
         self._grown = asyncio.Condition()
         self.webhooks: dict[str, Webhook] = {}
         self.changed: Callable[[], None] = lambda: None
@@ -33,15 +34,24 @@ class SubscriptionBucket:
         return self.webhooks.get(webhook_id)
 
     async def wanting(self, event_type: str) -> Sequence[Webhook]:
-        """See the port. One direct get makes sure that nothing stored before is missed."""
-        last = await self._bus.last_of(WEBHOOKS.name, WEBHOOK_VALUES)
-        if last is not None and last.stream_sequence > self._heard:
+        """See the port. One direct get makes sure that nothing stored before is missed, for all who ask in one turn."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._newest())
+        # Whoever is cancelled must not end the question of the others.
+        newest = await asyncio.shield(self._asking)
+        if newest > self._heard:
             try:
                 async with asyncio.timeout(CATCH_UP_SECONDS), self._grown:
-                    await self._grown.wait_for(lambda: self._heard >= last.stream_sequence)
+                    await self._grown.wait_for(lambda: self._heard >= newest)
             except TimeoutError as error:
                 raise UnavailableError("the subscriptions are not heard of in time") from error
         return [w for w in self.webhooks.values() if w.enabled and not w.deleted and event_type in w.events]
+
+    async def _newest(self) -> int:
+        # From here on the question is under way: who comes now would get an answer from before the call.
+        self._asking = None
+        last = await self._bus.last_of(WEBHOOKS.name, WEBHOOK_VALUES)
+        return 0 if last is None else last.stream_sequence
 
     async def watch(self) -> None:
         """Follow the bucket until cancelled."""

@@ -16,8 +16,10 @@ async def deliver_fact(fact: Fact, feeds: Feeds, threads: Threads) -> int:
     Raises UnknownStatusError, InvalidIdError (never going to work) and what the ports raise (try again).
     """
     people = fact.told
-    watching = frozenset[str]() if isinstance(fact, ThreadDeleted) else await threads.watched_by(fact.thread_id)
-    entries = [(user_id, entry_of(fact, user_id, watching=user_id in watching)) for user_id in people]
+    entries = [(user_id, entry_of(fact, user_id, watching=False)) for user_id in people]
+    if any(entry.unread for _, entry in entries):
+        watching = await threads.watched_by(fact.thread_id)
+        entries = [(user_id, entry_of(fact, user_id, watching=user_id in watching)) for user_id in people]
     added = sum(await asyncio.gather(*(feeds.add(user_id, entry) for user_id, entry in entries)))
     if isinstance(fact, ThreadDeleted) or (
         # Only after it is stored: so either we see the deletion now, or whoever handles it sees our entry.

@@ -1,0 +1,61 @@
+"""What the subscriptions ask of the broker: one question for all who ask at once, none that is older than who asks."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from bus.api import Entry
+from bus.memory import Broker, MemoryBus
+from contracts.ids import WEBHOOK, new_id
+from contracts.subjects import webhook_subject
+from contracts.topology import WEBHOOKS
+from contracts.webhooks import Webhook, encode
+from notifier.adapters.subscription_bucket import SubscriptionBucket
+
+TYPE = "run.completed"
+
+
+class Slow(MemoryBus):
+    """Looks for the newest at once and answers when the test says so."""
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        super().__init__(name, broker)
+        self.questions: list[asyncio.Event] = []
+
+    async def last_of(self, stream: str, subject_filter: str) -> Entry | None:
+        answer = asyncio.Event()
+        self.questions.append(answer)
+        found = await super().last_of(stream, subject_filter)
+        await answer.wait()
+        return found
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    made = Broker()
+    yield made
+    made.close()
+
+
+async def test_who_asks_at_once_shares_a_question_and_who_comes_later_asks_anew(broker: Broker) -> None:
+    bus = Slow("notifier-1", broker)
+    bucket = SubscriptionBucket(bus)
+    watching = asyncio.create_task(bucket.watch())
+    early = [asyncio.create_task(bucket.wanting(TYPE)) for _ in range(3)]
+    while not bus.questions:
+        await asyncio.sleep(0)
+    hook = Webhook(id=new_id(WEBHOOK), url="https://x.example/", events=[TYPE])
+    await bus.compare_and_set(WEBHOOKS.name, webhook_subject(hook.id), encode(hook), expected=0)
+    # It is stored before this call, so this call must find it, whatever was asked before.
+    late = asyncio.create_task(bucket.wanting(TYPE))
+    while len(bus.questions) < 2:
+        await asyncio.sleep(0)
+    early[0].cancel()
+    for answer in bus.questions:
+        answer.set()
+    assert [found.id for found in await late] == [hook.id]
+    await asyncio.gather(*early, return_exceptions=True)
+    assert [task.exception() for task in early[1:]] == [None, None]
+    assert len(bus.questions) == 2
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)

@@ -43,10 +43,14 @@ async def live_state(log: LogReader, thread_id: str, run_id: str) -> RunState | 
 
 
 async def run_state(log: LogReader, run: Run, message: Message | None) -> RunState:
-    """The fold of the run's log, or of the stored message where the log has expired."""
+    """The fold of the run's log, or of the stored message where the log has expired. Raises UnavailableError where the log of a
+    run that goes on is at another gateway."""
     state = await live_state(log, run.thread_id, run.id)
     if message is not None and (state is None or not state.is_terminal):
         return fold_events(run, stored_events(run, message))
+    if state is None:
+        # Nothing here yet, or nothing here ever: the newest event knows.
+        await log.last(run_subject(run.thread_id, run.id, "event"))
     return state or RunState(run_id=run.id, thread_id=run.thread_id, message_id=run.message_id, model=run.model)
 
 

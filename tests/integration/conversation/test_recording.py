@@ -105,6 +105,22 @@ async def test_a_500_token_answer_costs_four_writes_and_no_read(service: Service
     ]
 
 
+async def test_the_start_and_the_end_of_a_short_answer_do_not_collide(service: Service) -> None:
+    thread, record = await service.thread(), RecordSubscriber(service.parts)
+    for _ in range(5):
+        answer = await Answer.begin(service, thread, await service.accept(thread))
+        begun = answer.delivery()
+        await answer.complete()
+        service.commands.sent.clear()
+        outcomes = await asyncio.gather(*(record(delivery) for delivery in (begun, begun, answer.delivery())))
+        assert outcomes == [Done(), Done(), Done()]
+        # The second start finds itself overtaken by the first; the end begins once.
+        assert [name for name, _ in service.commands.sent if name != "delete"] == [
+            *("update", "update"),
+            *("findAndModify", "update", "insert", "commitTransaction"),
+        ]
+
+
 async def test_a_finished_answer_is_stored_with_usage_cost_ledger_and_fact(service: Service) -> None:
     service.record()
     thread = await service.thread()

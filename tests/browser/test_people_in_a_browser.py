@@ -46,6 +46,10 @@ def test_a_thread_is_shared_handed_over_and_lost(open_page: OpenPage, session_me
 
     guest = open_page("guest", width=320, height=700)
     guest.page.goto(link)
+    # What it is, before one says yes.
+    invitation = guest.page.locator(".join")
+    expect(invitation).to_contain_text("seed=71")
+    expect(invitation).to_contain_text(re.compile(r"User \w{4} invites you as a viewer\. The link is good until \w"))
     check(guest.page, "an invitation")
     # The token is in no history, and is still known after a reload, as after a sign-in that leads away and back.
     assert "#" not in guest.page.url
@@ -130,5 +134,7 @@ def test_a_link_is_taken_back_and_a_thread_left(open_page: OpenPage) -> None:
     expect(guest.page.locator("[data-thread]")).to_have_count(0)
     expect(dialog.locator("li[data-member]")).to_have_count(1)
     guest.expects("status of 410")
-    join(guest, link)
-    expect(guest.page.get_by_role("alert").filter(has_text="Ask for a new one")).to_be_visible()
+    guest.page.goto(link)
+    expect(guest.page.get_by_role("alert").filter(has_text="was taken back. Ask for a new one")).to_be_visible()
+    expect(guest.page.get_by_role("button", name="Join")).to_have_count(0)
+    check(guest.page, "an invitation that lets nobody in")

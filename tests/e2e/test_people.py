@@ -248,7 +248,18 @@ async def test_a_link_that_is_used_up_or_taken_back_is_gone(people: dict[str, ht
     assert (await owner.delete(f"{path}/{made['id']}")).status_code == 204
     gone = await stranger.post("/v1/invitations/accept", json={"token": made["token"]})
     assert (gone.status_code, gone.json()["code"]) == (410, "invitation_invalid")
+    told = await stranger.post("/v1/invitations/preview", json={"token": made["token"]})
+    assert (told.status_code, told.json()["detail"]) == (410, "This invitation was taken back. Ask for a new one.")
     used = (await owner.post(path, json={"role": "viewer"})).json()
+    seen = (await stranger.post("/v1/invitations/preview", json={"token": used["token"]})).json()
+    known = (await owner.get(f"/v1/threads/{thread}")).json()
+    assert seen == {
+        "title": known["title"],
+        "invited_by": known["owner_id"],
+        "role": "viewer",
+        "expires_at": used["expires_at"],
+        "own_role": None,
+    }
     mine = await owner.post("/v1/invitations/accept", json={"token": used["token"]})
     assert (mine.status_code, mine.json()["code"]) == (410, "invitation_invalid")
     assert (await stranger.post("/v1/invitations/accept", json={"token": used["token"]})).status_code == 200

@@ -10,6 +10,7 @@ import pytest
 from contracts.codes import Code
 from contracts.facts import Fact, RunEnded, ThreadMemberChanged, ThreadMemberRemoved, ThreadShared, decode_fact
 from contracts.ids import user_id_of
+from conversation.domain.invitations import hash_of
 from conversation.entrypoints.record_subscriber import RecordSubscriber
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1 import operations_pb2 as op
@@ -118,6 +119,7 @@ NO_THREAD_OF_SOMEBODY = {
     "GetUser": "is the caller",
     "UpdatePreferences": "are the caller's",
     "AcceptInvitation": "is for whoever has the token",
+    "PreviewInvitation": "is for whoever has the token",
     "GetRunInput": "is for inference",
     "RecordRun": "is for inference",
     "ListRunResults": "has figures only, for administrators",
@@ -203,6 +205,73 @@ async def test_a_link_for_one_lets_in_one_of_many_at_once(start: StartService) -
     assert sum(isinstance(outcome, sh.AcceptInvitationResponse) for outcome in outcomes) == 1
     found = await services[0].stub.GetThread(pb.GetThreadRequest(user_id=OWNER, thread_id=thread))
     assert found.thread.members == 2
+
+
+async def preview(service: Service, token: str, user: str) -> sh.PreviewInvitationResponse:
+    return await service.sharing.PreviewInvitation(sh.PreviewInvitationRequest(user_id=user, token=token))
+
+
+async def test_a_link_says_what_it_is_and_nothing_else(service: Service) -> None:
+    thread = await service.thread(OWNER, title="Ours")
+    await service.accept(thread, "A secret of ours")
+    token = await invite(service, thread, "editor")
+    seen = await preview(service, token, EDITOR)
+    listed = (await service.sharing.ListInvitations(sh.ListInvitationsRequest(user_id=OWNER, thread_id=thread))).items
+    expected = {"title": "Ours", "invited_by": OWNER, "role": "editor", "expires_at": listed[0].expires_at}
+    assert {field.name: value for field, value in seen.ListFields()} == expected
+    # Looking uses nothing up, lets nobody in and tells nobody.
+    assert (await refused(READ["GetThread"](service, EDITOR, thread, "")))[1] == Code.THREAD_NOT_FOUND
+    assert listed[0].uses == 0
+    assert not [fact for fact in facts(service) if isinstance(fact, ThreadShared)]
+    await join(service, token, EDITOR)
+    # Who is in can come in again, and so look again.
+    assert (await preview(service, token, EDITOR)).own_role == "editor"
+    assert "own" in (await refused(preview(service, token, OWNER)))[2]
+
+
+async def test_a_link_says_why_it_lets_nobody_in(service: Service) -> None:
+    thread = await service.thread(OWNER, title="Ours")
+    one, two, expired, forgotten, revoked, gone = [
+        await invite(service, thread, "viewer", max_uses=number) for number in (1, 2, 1, 1, 1, 1)
+    ]
+    for token, user in ((one, EDITOR), (two, VIEWER), (two, user_id_of("test", "third"))):
+        await join(service, token, user)
+    invitations = service.database.collection("invitations")
+    rows = {row["token_hash"]: row for row in await service.rows("invitations")}
+    past = service.parts.now() - timedelta(seconds=1)
+    for token in (expired, forgotten):
+        change = {"$set": {"expires_at": past}}
+        await invitations.update_one({"token_hash": hash_of(token)}, change)
+        await service.database.collection("invitation_traces").update_one({"token_hash": hash_of(token)}, change)
+    # The database takes out what has expired, some time later.
+    await invitations.delete_one({"token_hash": hash_of(forgotten)})
+    taken = sh.RevokeInvitationRequest(user_id=OWNER, thread_id=thread, invitation_id=rows[hash_of(revoked)]["_id"])
+    await service.sharing.RevokeInvitation(taken)
+    assert (await refused(service.sharing.RevokeInvitation(taken)))[1] == Code.NOT_FOUND
+    # One of before there was anything to remember.
+    await invitations.delete_one({"token_hash": hash_of(gone)})
+    await service.database.collection("invitation_traces").delete_one({"token_hash": hash_of(gone)})
+    for token, sentence in (
+        (one, "was for one person, who has used it."),
+        (two, "was for 2 people, who have used it."),
+        (expired, f"expired on {past:%d %B %Y at %H:%M} UTC."),
+        (forgotten, f"expired on {past:%d %B %Y at %H:%M} UTC."),
+        (revoked, "was taken back."),
+    ):
+        for asked in (preview, join):
+            status, code, said = await refused(asked(service, token, STRANGER))
+            assert (status, code) == (grpc.StatusCode.FAILED_PRECONDITION, Code.INVITATION_INVALID)
+            assert said == f"This invitation {sentence} Ask for a new one."
+    # Nothing tells a token that nobody ever had from one that nothing is known of, or that is none.
+    answers = {
+        await refused(preview(service, token, STRANGER)) for token in (gone, "nonsense", "", "x" * 300, one[:-1])
+    }
+    answers |= {await refused(join(service, token, STRANGER)) for token in (gone, "nonsense", "", "x" * 300)}
+    assert len(answers) == 1
+    # Nothing of it outlives the thread.
+    await service.stub.DeleteThread(pb.DeleteThreadRequest(user_id=OWNER, thread_id=thread))
+    assert await refused(preview(service, expired, STRANGER)) in answers
+    assert revoked not in str(await service.rows("invitation_traces"))
 
 
 async def test_links_that_let_nobody_in(service: Service) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from conversation.domain.entities import Outgoing, Thread
-from conversation.domain.invitations import Invitation
+from conversation.domain.invitations import Invitation, Trace
 
 T = TypeVar("T")
 
@@ -24,16 +24,19 @@ class ShareWrites(Protocol):
         """Store who owns a thread and who else is in it; whoever hears of the end of a run under way is among them. Two at once in one thread collide."""
 
     async def add_invitation(self, invitation: Invitation) -> None:
-        """Store a new invitation."""
+        """Store a new invitation, and what will be known of it later."""
 
     async def invitation(self, token_hash: str) -> Invitation | None:
         """The invitation of a token."""
 
+    async def invitation_trace(self, token_hash: str) -> Trace | None:
+        """What is known of a token whose invitation is gone."""
+
     async def use_invitation(self, invitation: Invitation) -> None:
         """Count one more use. Two at once collide."""
 
-    async def delete_invitations(self, thread_id: str, invitation_id: str = "") -> int:
-        """Take one back, or all of a thread; returns how many there were."""
+    async def revoke_invitation(self, thread_id: str, invitation_id: str) -> bool:
+        """Take one back; whether there was such an invitation of the thread."""
 
     def say(self, outgoing: Outgoing) -> None:
         """Have this published if, and only if, the transaction commits."""

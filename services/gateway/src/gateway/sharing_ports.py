@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.domain.people import Invitation, Joined, Member, Present
+from gateway.domain.people import Invitation, Joined, Member, Present, Preview
 
 
 class Sharing(Protocol):
@@ -32,6 +32,9 @@ class Sharing(Protocol):
 
     async def revoke(self, user_id: str, thread_id: str, invitation_id: str) -> None:
         """Take one back."""
+
+    async def preview(self, user_id: str, token: str) -> Preview:
+        """What accepting would mean; changes nothing."""
 
     async def accept(self, user_id: str, token: str) -> Joined:
         """Come in."""

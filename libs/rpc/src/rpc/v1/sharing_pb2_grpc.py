@@ -71,6 +71,11 @@ class SharingServiceStub:
                 request_serializer=rpc_dot_v1_dot_sharing__pb2.RevokeInvitationRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_sharing__pb2.RevokeInvitationResponse.FromString,
                 _registered_method=True)
+        self.PreviewInvitation = channel.unary_unary(
+                '/everthread.v1.SharingService/PreviewInvitation',
+                request_serializer=rpc_dot_v1_dot_sharing__pb2.PreviewInvitationRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_sharing__pb2.PreviewInvitationResponse.FromString,
+                _registered_method=True)
         self.AcceptInvitation = channel.unary_unary(
                 '/everthread.v1.SharingService/AcceptInvitation',
                 request_serializer=rpc_dot_v1_dot_sharing__pb2.AcceptInvitationRequest.SerializeToString,
@@ -130,9 +135,16 @@ class SharingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewInvitation(self, request, context):
+        """For whoever has the token: what accepting it would mean, and nothing else of the thread. Changes nothing. Refused as below.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcceptInvitation(self, request, context):
         """For whoever has the token. Who is in already keeps the higher role and uses nothing up. A token that is unknown, expired,
-        used up or revoked is FAILED_PRECONDITION with invitation_invalid, whichever it is.
+        used up or revoked is FAILED_PRECONDITION with invitation_invalid; the sentence says which, and of an unknown one nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,6 +187,11 @@ def add_SharingServiceServicer_to_server(servicer, server):
                     servicer.RevokeInvitation,
                     request_deserializer=rpc_dot_v1_dot_sharing__pb2.RevokeInvitationRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_sharing__pb2.RevokeInvitationResponse.SerializeToString,
+            ),
+            'PreviewInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewInvitation,
+                    request_deserializer=rpc_dot_v1_dot_sharing__pb2.PreviewInvitationRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_sharing__pb2.PreviewInvitationResponse.SerializeToString,
             ),
             'AcceptInvitation': grpc.unary_unary_rpc_method_handler(
                     servicer.AcceptInvitation,
@@ -373,6 +390,33 @@ class SharingService:
             '/everthread.v1.SharingService/RevokeInvitation',
             rpc_dot_v1_dot_sharing__pb2.RevokeInvitationRequest.SerializeToString,
             rpc_dot_v1_dot_sharing__pb2.RevokeInvitationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.SharingService/PreviewInvitation',
+            rpc_dot_v1_dot_sharing__pb2.PreviewInvitationRequest.SerializeToString,
+            rpc_dot_v1_dot_sharing__pb2.PreviewInvitationResponse.FromString,
             options,
             channel_credentials,
             insecure,

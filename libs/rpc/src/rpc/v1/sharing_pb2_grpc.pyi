@@ -47,9 +47,11 @@ class SharingServiceStub:
     """For the owner. The token is in this answer and nowhere else: only its hash is stored."""
     ListInvitations: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.ListInvitationsRequest, _sharing_pb2.ListInvitationsResponse]
     RevokeInvitation: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.RevokeInvitationRequest, _sharing_pb2.RevokeInvitationResponse]
+    PreviewInvitation: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.PreviewInvitationRequest, _sharing_pb2.PreviewInvitationResponse]
+    """For whoever has the token: what accepting it would mean, and nothing else of the thread. Changes nothing. Refused as below."""
     AcceptInvitation: _grpc.UnaryUnaryMultiCallable[_sharing_pb2.AcceptInvitationRequest, _sharing_pb2.AcceptInvitationResponse]
     """For whoever has the token. Who is in already keeps the higher role and uses nothing up. A token that is unknown, expired,
-    used up or revoked is FAILED_PRECONDITION with invitation_invalid, whichever it is.
+    used up or revoked is FAILED_PRECONDITION with invitation_invalid; the sentence says which, and of an unknown one nothing.
     """
 
 @_typing.type_check_only
@@ -71,9 +73,11 @@ class SharingServiceAsyncStub(SharingServiceStub):
     """For the owner. The token is in this answer and nowhere else: only its hash is stored."""
     ListInvitations: _aio.UnaryUnaryMultiCallable[_sharing_pb2.ListInvitationsRequest, _sharing_pb2.ListInvitationsResponse]  # type: ignore[assignment]
     RevokeInvitation: _aio.UnaryUnaryMultiCallable[_sharing_pb2.RevokeInvitationRequest, _sharing_pb2.RevokeInvitationResponse]  # type: ignore[assignment]
+    PreviewInvitation: _aio.UnaryUnaryMultiCallable[_sharing_pb2.PreviewInvitationRequest, _sharing_pb2.PreviewInvitationResponse]  # type: ignore[assignment]
+    """For whoever has the token: what accepting it would mean, and nothing else of the thread. Changes nothing. Refused as below."""
     AcceptInvitation: _aio.UnaryUnaryMultiCallable[_sharing_pb2.AcceptInvitationRequest, _sharing_pb2.AcceptInvitationResponse]  # type: ignore[assignment]
     """For whoever has the token. Who is in already keeps the higher role and uses nothing up. A token that is unknown, expired,
-    used up or revoked is FAILED_PRECONDITION with invitation_invalid, whichever it is.
+    used up or revoked is FAILED_PRECONDITION with invitation_invalid; the sentence says which, and of an unknown one nothing.
     """
 
 class SharingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -136,13 +140,21 @@ class SharingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_sharing_pb2.RevokeInvitationResponse, _abc.Awaitable[_sharing_pb2.RevokeInvitationResponse]]: ...
 
     @_abc_1.abstractmethod
+    def PreviewInvitation(
+        self,
+        request: _sharing_pb2.PreviewInvitationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sharing_pb2.PreviewInvitationResponse, _abc.Awaitable[_sharing_pb2.PreviewInvitationResponse]]:
+        """For whoever has the token: what accepting it would mean, and nothing else of the thread. Changes nothing. Refused as below."""
+
+    @_abc_1.abstractmethod
     def AcceptInvitation(
         self,
         request: _sharing_pb2.AcceptInvitationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sharing_pb2.AcceptInvitationResponse, _abc.Awaitable[_sharing_pb2.AcceptInvitationResponse]]:
         """For whoever has the token. Who is in already keeps the higher role and uses nothing up. A token that is unknown, expired,
-        used up or revoked is FAILED_PRECONDITION with invitation_invalid, whichever it is.
+        used up or revoked is FAILED_PRECONDITION with invitation_invalid; the sentence says which, and of an unknown one nothing.
         """
 
 def add_SharingServiceServicer_to_server(servicer: SharingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,7 +12,7 @@ from contracts.usage import LedgerEntry, Usage
 from conversation.domain.acceptance import Accepted, Remembered
 from conversation.domain.deletion import Deletion
 from conversation.domain.entities import NORMAL, Message, Preferences, Run, Thread, User
-from conversation.domain.invitations import Invitation
+from conversation.domain.invitations import TRACE_LIFE, Invitation
 from conversation.domain.members import Member, role_of
 
 Document = dict[str, Any]
@@ -131,6 +131,18 @@ def invitation_document(invitation: Invitation) -> Document:
         "expires_at": invitation.expires_at,
         "max_uses": invitation.max_uses,
         "uses": invitation.uses,
+    }
+
+
+def invitation_trace_document(invitation: Invitation) -> Document:
+    """What stays known of a new invitation when it is gone."""
+    return {
+        "_id": invitation.id,
+        "thread_id": invitation.thread_id,
+        "token_hash": invitation.token_hash,
+        "expires_at": invitation.expires_at,
+        "revoked": False,
+        "forget_at": invitation.expires_at + TRACE_LIFE,
     }
 
 

@@ -11,7 +11,7 @@ from conversation.adapters import documents as d
 from conversation.adapters import schema
 from conversation.adapters.mongo_writes import MongoWrites
 from conversation.domain.entities import OPEN, Thread
-from conversation.domain.invitations import Invitation
+from conversation.domain.invitations import Invitation, Trace
 from conversation.domain.members import audience
 from conversation.sharing_ports import ShareWrites
 
@@ -33,6 +33,7 @@ class MongoShareWrites(MongoWrites):
 
     async def add_invitation(self, invitation: Invitation) -> None:
         await self._insert(schema.INVITATIONS, d.invitation_document(invitation))
+        await self._insert(schema.INVITATION_TRACES, d.invitation_trace_document(invitation))
 
     async def invitation(self, token_hash: str) -> Invitation | None:
         found = await self._find(schema.INVITATIONS, {"token_hash": token_hash})
@@ -41,10 +42,20 @@ class MongoShareWrites(MongoWrites):
     async def use_invitation(self, invitation: Invitation) -> None:
         await self._set(schema.INVITATIONS, invitation.id, {"uses": invitation.uses + 1})
 
-    async def delete_invitations(self, thread_id: str, invitation_id: str = "") -> int:
-        query = {"thread_id": thread_id} | ({"_id": invitation_id} if invitation_id else {})
-        gone = await self._database.collection(schema.INVITATIONS).delete_many(query, session=self._session)
-        return gone.deleted_count
+    async def invitation_trace(self, token_hash: str) -> Trace | None:
+        found = await self._find(schema.INVITATION_TRACES, {"token_hash": token_hash})
+        return None if found is None else Trace(expires_at=found["expires_at"], revoked=found["revoked"])
+
+    async def revoke_invitation(self, thread_id: str, invitation_id: str) -> bool:
+        gone = await self._database.collection(schema.INVITATIONS).delete_one(
+            {"_id": invitation_id, "thread_id": thread_id}, session=self._session
+        )
+        if gone.deleted_count:
+            # An invitation of before there were traces has none.
+            await self._database.collection(schema.INVITATION_TRACES).update_one(
+                {"_id": invitation_id}, {"$set": {"revoked": True}}, session=self._session
+            )
+        return gone.deleted_count == 1
 
 
 class MongoShares:

@@ -17,12 +17,13 @@ LEDGER: Final = "ledger"
 KEYS: Final = "idempotency_keys"
 SHADOWS: Final = "shadows"
 INVITATIONS: Final = "invitations"
+INVITATION_TRACES: Final = "invitation_traces"
 DELETIONS: Final = "deletions"
 SCHEDULES: Final = "schedules"
 DOCUMENTS: Final = "documents"
 DOCUMENT_CONTENTS: Final = "document_contents"
 
-OF_A_THREAD: Final = (MESSAGES, RUNS, INVITATIONS, KEYS, SCHEDULES)
+OF_A_THREAD: Final = (MESSAGES, RUNS, INVITATIONS, INVITATION_TRACES, KEYS, SCHEDULES)
 """Collections whose documents go with their `thread_id`'s thread. The ledger stays: what was spent was spent."""
 
 KEY_LIFE: Final = timedelta(hours=24)
@@ -72,6 +73,13 @@ INDEXES: Final = {
         IndexModel([("thread_id", 1)], name="thread"),
         # What nobody can accept any more goes by itself.
         IndexModel([("expires_at", 1)], name="expiry", expireAfterSeconds=0),
+    ],
+    INVITATION_TRACES: [
+        # Why a link lets nobody in.
+        IndexModel([("token_hash", 1)], name="token", unique=True),
+        # Deleting the thread.
+        IndexModel([("thread_id", 1)], name="thread"),
+        IndexModel([("forget_at", 1)], name="expiry", expireAfterSeconds=0),
     ],
     SCHEDULES: [
         # Listing them, and deleting the thread.

@@ -17,7 +17,8 @@ SHORTEST_LIFE: Final = timedelta(minutes=1)
 MOST_USES: Final = 100
 MOST_OPEN: Final = 50
 """Invitations of one thread that can still be accepted."""
-TOKEN_CHARACTERS: Final = 200
+TRACE_LIFE: Final = timedelta(days=30)
+"""How long after its end it is still known what became of an invitation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,14 @@ class Invitation:
     expires_at: datetime
     max_uses: int
     uses: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What is still known of an invitation that is gone, so that who has its link is told why."""
+
+    expires_at: datetime
+    revoked: bool
 
 
 def hash_of(token: str) -> str:
@@ -65,8 +74,38 @@ def is_open(invitation: Invitation, now: datetime) -> bool:
 
 
 def invalid_invitation() -> RefusedError:
-    """What is said about every link that lets nobody in, so that nobody learns which of them there once were."""
+    """What is said of a token that nothing is known of, whatever it looks like."""
     return RefusedError(
         Code.INVITATION_INVALID,
         "This invitation is not valid: it has expired, was used up or was taken back. Ask for a new one.",
+    )
+
+
+def own_invitation() -> RefusedError:
+    """What the owner is told, who cannot be let into what is theirs."""
+    return RefusedError(Code.INVITATION_INVALID, "This thread is your own: its invitation lets others in.")
+
+
+def refusal_of(invitation: Invitation, now: datetime) -> RefusedError:
+    """Why an invitation that is not open lets nobody in, for somebody who has its token."""
+    if now >= invitation.expires_at:
+        return _expired(invitation.expires_at)
+    many = (
+        "one person, who has used it" if invitation.max_uses == 1 else f"{invitation.max_uses} people, who have used it"
+    )
+    return RefusedError(Code.INVITATION_INVALID, f"This invitation was for {many}. Ask for a new one.")
+
+
+def refusal_by(trace: Trace | None) -> RefusedError:
+    """The same where the invitation itself is gone."""
+    if trace is None:
+        return invalid_invitation()
+    if trace.revoked:
+        return RefusedError(Code.INVITATION_INVALID, "This invitation was taken back. Ask for a new one.")
+    return _expired(trace.expires_at)
+
+
+def _expired(at: datetime) -> RefusedError:
+    return RefusedError(
+        Code.INVITATION_INVALID, f"This invitation expired on {at:%d %B %Y at %H:%M} UTC. Ask for a new one."
     )

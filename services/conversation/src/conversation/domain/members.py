@@ -42,7 +42,13 @@ def role_of(thread: "Thread", user_id: str) -> Role | None:
     """The user's role; None for a stranger."""
     if thread.user_id == user_id:
         return "owner"
-    return next((member.role for member in thread.members if member.user_id == user_id), None)
+    member = member_of(thread, user_id)
+    return None if member is None else member.role
+
+
+def member_of(thread: "Thread", user_id: str) -> Member | None:
+    """The user as a member; None for a stranger, and for the owner."""
+    return next((member for member in thread.members if member.user_id == user_id), None)
 
 
 def allows(role: Role, need: Need) -> bool:

@@ -14,6 +14,7 @@ from conversation.handlers.change_member import change_member
 from conversation.handlers.create_invitation import create_invitation
 from conversation.handlers.list_invitations import list_invitations
 from conversation.handlers.list_members import list_members
+from conversation.handlers.preview_invitation import preview_invitation
 from conversation.handlers.remove_member import remove_member
 from conversation.handlers.revoke_invitation import revoke_invitation
 from conversation.handlers.transfer_thread import transfer_thread
@@ -79,6 +80,19 @@ class SharingService(SharingServiceServicer):
         async with answering(context):
             await revoke_invitation(self._parts, request.user_id, request.thread_id, request.invitation_id)
             return pb.RevokeInvitationResponse()
+
+    async def PreviewInvitation(
+        self, request: pb.PreviewInvitationRequest, context: Context
+    ) -> pb.PreviewInvitationResponse:
+        async with answering(context):
+            found = await preview_invitation(self._parts, request.user_id, request.token)
+            return pb.PreviewInvitationResponse(
+                title=found.title,
+                invited_by=found.invited_by,
+                role=found.role,
+                expires_at=rfc3339(found.expires_at),
+                own_role=found.own_role or "",
+            )
 
     async def AcceptInvitation(
         self, request: pb.AcceptInvitationRequest, context: Context

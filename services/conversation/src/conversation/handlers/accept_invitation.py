@@ -4,9 +4,9 @@ from contracts.ids import FACT
 
 from conversation.domain.entities import Thread
 from conversation.domain.facts import member_changed, thread_shared
-from conversation.domain.invitations import TOKEN_CHARACTERS, hash_of, invalid_invitation, is_open
-from conversation.domain.members import Member, Role, higher, with_member
-from conversation.handlers.access import check_user
+from conversation.domain.invitations import is_open, refusal_of
+from conversation.domain.members import Member, Role, higher, member_of, with_member
+from conversation.handlers.access import access_by_token, check_user
 from conversation.sharing_ports import ShareWrites, SharingParts
 
 
@@ -14,20 +14,15 @@ async def accept_invitation(parts: SharingParts, user_id: str, token: str) -> tu
     """The thread, and what the user may do in it now. Who is in already keeps the higher role and uses nothing up unless it
     rises, so that a repeated call changes nothing. The owner is refused, like a link that is not valid."""
     check_user(user_id)
-    if not token or len(token) > TOKEN_CHARACTERS:
-        raise invalid_invitation()
 
     async def body(writes: ShareWrites) -> tuple[Thread, Role]:
-        invitation = await writes.invitation(hash_of(token))
         now = parts.now()
-        thread = None if invitation is None else await writes.any_thread(invitation.thread_id)
-        if invitation is None or thread is None or thread.user_id == user_id:
-            raise invalid_invitation()
-        known = next((member for member in thread.members if member.user_id == user_id), None)
+        invitation, thread = await access_by_token(writes, user_id, token)
+        known = member_of(thread, user_id)
         if known is not None and higher(known.role, invitation.role) == known.role:
             return thread, known.role
         if not is_open(invitation, now):
-            raise invalid_invitation()
+            raise refusal_of(invitation, now)
         since = now if known is None else known.since
         member = Member(user_id=user_id, role=invitation.role, since=since, by=invitation.by)
         after = with_member(thread, member)

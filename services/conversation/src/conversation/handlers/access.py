@@ -6,9 +6,11 @@ from contracts.codes import Code
 from contracts.ids import RUN, THREAD, USER, InvalidIdError, check_id
 
 from conversation.domain.entities import Run, Thread
+from conversation.domain.invitations import Invitation, hash_of, own_invitation, refusal_by
 from conversation.domain.members import Need, check_role
 from conversation.domain.refusals import RefusedError, known_id, not_found
 from conversation.ports import Parts
+from conversation.sharing_ports import ShareWrites
 
 
 class Threads(Protocol):
@@ -36,6 +38,22 @@ async def access_thread(source: "Parts | Threads", user_id: str, thread_id: str,
         raise not_found(THREAD)
     check_role(thread, user_id, need)
     return thread
+
+
+async def access_by_token(writes: ShareWrites, user_id: str, token: str) -> tuple[Invitation, Thread]:
+    """The invitation of a token and its thread, for somebody who is to be let in. INVITATION_INVALID for a token of which nothing
+    is known, whatever it looks like, for one whose invitation is gone, and for the owner. Whether the invitation is still open is
+    the caller's to check."""
+    token_hash = hash_of(token)
+    invitation = await writes.invitation(token_hash)
+    if invitation is None:
+        raise refusal_by(await writes.invitation_trace(token_hash))
+    thread = await writes.any_thread(invitation.thread_id)
+    if thread is None:
+        raise refusal_by(None)
+    if thread.user_id == user_id:
+        raise own_invitation()
+    return invitation, thread
 
 
 async def access_run(parts: Parts, user_id: str, run_id: str, need: Need = "read") -> Run:

@@ -12,8 +12,7 @@ async def revoke_invitation(parts: SharingParts, user_id: str, thread_id: str, i
 
     async def body(writes: ShareWrites) -> None:
         thread = await access_thread(writes, user_id, thread_id, "own")
-        # An empty id would mean all of them.
-        if not invitation_id or not await writes.delete_invitations(thread.id, invitation_id):
+        if not await writes.revoke_invitation(thread.id, invitation_id):
             raise RefusedError(Code.NOT_FOUND, "There is no such invitation of this thread.")
 
     await parts.shares.transaction(body)

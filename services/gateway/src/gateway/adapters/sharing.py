@@ -8,7 +8,7 @@ from rpc.v1.sharing_pb2_grpc import SharingServiceStub
 from runtime.rpc import connect
 
 from gateway.adapters.calls import call
-from gateway.domain.people import Invitation, Joined, Member
+from gateway.domain.people import Invitation, Joined, Member, Preview
 
 SERVICE: Final = "everthread.v1.SharingService"
 
@@ -17,9 +17,8 @@ class GrpcSharing:
     """`sharing_ports.Sharing`. `deadline` is what one call may take, in seconds."""
 
     def __init__(self, addresses: str, *, deadline: float) -> None:
-        self._channel: Final = connect(
-            addresses, idempotent=[f"{SERVICE}/{method}" for method in ("ListMembers", "ListInvitations")]
-        )
+        reads = ("ListMembers", "ListInvitations", "PreviewInvitation")
+        self._channel: Final = connect(addresses, idempotent=[f"{SERVICE}/{method}" for method in reads])
         self._stub: Final = SharingServiceStub(self._channel)
         self._deadline: Final = deadline
 
@@ -71,6 +70,18 @@ class GrpcSharing:
         """See sharing_ports.Sharing."""
         request = pb.RevokeInvitationRequest(user_id=user_id, thread_id=thread_id, invitation_id=invitation_id)
         await call(self._stub.RevokeInvitation, request, self._deadline)
+
+    async def preview(self, user_id: str, token: str) -> Preview:
+        """See sharing_ports.Sharing."""
+        request = pb.PreviewInvitationRequest(user_id=user_id, token=token)
+        answer = await call(self._stub.PreviewInvitation, request, self._deadline)
+        return Preview(
+            title=answer.title,
+            invited_by=answer.invited_by,
+            role=answer.role,
+            expires_at=answer.expires_at,
+            own_role=answer.own_role,
+        )
 
     async def accept(self, user_id: str, token: str) -> Joined:
         """See sharing_ports.Sharing."""

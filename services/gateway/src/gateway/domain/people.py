@@ -29,6 +29,17 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a link means before one comes in by it. `own_role` is empty for who is not in the thread yet."""
+
+    title: str
+    invited_by: str
+    role: str
+    expires_at: str
+    own_role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
     """The thread that a link let its caller into, and as what."""
 

@@ -76,6 +76,16 @@ class AcceptInvitation(Body):
     token: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+class PreviewView(BaseModel):
+    """What a link means: `role` in the thread of that title, until `expires_at`; `own_role` is what the caller is in it already."""
+
+    title: str
+    invited_by: str
+    role: str
+    expires_at: str
+    own_role: str | None
+
+
 class JoinedView(BaseModel):
     """The thread, and what the caller may do in it now."""
 
@@ -186,6 +196,19 @@ async def revoke_invitation(
 ) -> None:
     """Take a link back; who came in by it stays. For the owner."""
     await sharing.revoke(caller.user_id, thread_id, invitation_id)
+
+
+@router.post("/invitations/preview", tags=["sharing"])
+async def preview_invitation(caller: Caller, sharing: Shares, body: AcceptInvitation) -> PreviewView:
+    """What a link lets one into, before one comes in; nothing is used up and nobody is told. Refused like accepting it."""
+    found = await sharing.preview(caller.user_id, body.token)
+    return PreviewView(
+        title=found.title,
+        invited_by=found.invited_by,
+        role=found.role,
+        expires_at=found.expires_at,
+        own_role=found.own_role or None,
+    )
 
 
 @router.post("/invitations/accept", tags=["sharing"])

@@ -14,7 +14,7 @@ from tests.mesh import TERMINAL, Mesh, create_thread, send, start, stored_answer
 from tests.sse import Frame, text_of
 from tests.upstream import UpstreamProcess, expected_text
 
-SLOW = "tokens=250 rate=50"
+SLOW = "tokens=250 rate=100"
 """Five seconds of answer: long enough to kill something in the middle."""
 
 
@@ -192,7 +192,7 @@ async def test_a_closed_tab_finds_its_answer(mesh: Mesh) -> None:
         assert partial["status"] == "generating"
         assert partial["content"]
         assert expected_text(SLOW).startswith(partial["content"])
-    await asyncio.sleep(4)
+    await asyncio.sleep(1)
     async with mesh.client(1) as another:
         message = await stored_answer(another, thread, accepted["run_id"])
         seen += await to_the_end(another, accepted["run_id"], seen[-1].id)

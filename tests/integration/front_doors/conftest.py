@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 from bus.memory import Broker, MemoryBus
+from gateway.entrypoints.connections import CUT_SECONDS
 from ulid import ULID
 
 from tests.clients.live import LiveClients
@@ -31,10 +32,10 @@ class SmallMesh:
     def bases(self) -> list[str]:
         return [gateway.base for gateway in self.gateways]
 
-    async def gateway(self, *, heartbeat: float = 10.0) -> Gateway:
+    async def gateway(self, *, heartbeat: float = 10.0, cut: float = CUT_SECONDS) -> Gateway:
         """One more gateway."""
         name = f"gateway-{len(self.gateways) + 1}"
-        self.gateways.append(await start_gateway(self.service, self.broker, name, heartbeat=heartbeat))
+        self.gateways.append(await start_gateway(self.service, self.broker, name, heartbeat=heartbeat, cut=cut))
         return self.gateways[-1]
 
     async def stored(self, run_id: str) -> dict[str, object]:

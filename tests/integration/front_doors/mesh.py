@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from bus.api import Delivery, Done, Outcome
@@ -29,8 +29,10 @@ from gateway.domain.budgets import MessageBudget, StreamBudget
 from gateway.domain.identity import Principal, bearer_token
 from gateway.entrypoints.app import build
 from gateway.entrypoints.client_doors import open_doors
+from gateway.entrypoints.connections import CONNECTION, CUT_SECONDS, Connection
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.wiring import Doors, Wiring
+from starlette.types import Receive, Scope, Send
 
 from tests.integration.conversation.replica import REGISTRY, Service
 
@@ -39,11 +41,12 @@ Script = Callable[[ExecuteRun], list[Any]]
 
 
 class Anybody:
-    """Whoever says who he is, is believed; root is an administrator."""
+    """Whoever says who he is, is believed, for as long as he says (`bob@1795246647.5`); root is an administrator."""
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        user = bearer_token(authorization)
-        return Principal(user_id_of("test", user), "admin" if user == "root" else "user", 4_000_000_000.0)
+        user, _, until = bearer_token(authorization).partition("@")
+        role: Literal["admin", "user"] = "admin" if user == "root" else "user"
+        return Principal(user_id_of("test", user), role, float(until or 4_000_000_000))
 
 
 @dataclass
@@ -61,6 +64,8 @@ class Gateway:
     tools: GrpcThreadTools
     members: MemberNotices
     operations: GrpcOperations
+    connections: list[Connection]
+    """Of every request that came."""
 
     async def kill(self) -> None:
         """Gone in the middle of everything."""
@@ -80,7 +85,9 @@ class Gateway:
         await self.operations.close()
 
 
-async def start_gateway(service: Service, broker: Broker, name: str, *, heartbeat: float = 10.0) -> Gateway:
+async def start_gateway(
+    service: Service, broker: Broker, name: str, *, heartbeat: float = 10.0, cut: float = CUT_SECONDS
+) -> Gateway:
     bus = MemoryBus(name, broker)
     conversation = GrpcConversation(f"127.0.0.1:{service.port}", deadline=10)
     tools = GrpcThreadTools(f"127.0.0.1:{service.port}", deadline=10)
@@ -110,7 +117,13 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
     )
     doors, streams = open_doors(wiring, Doors(threads=conversation, feeds=feeds), heartbeat=heartbeat)
     app, native = build(wiring, version="0", client_doors=doors)
-    server = HttpServer(app, "127.0.0.1", 0, grace=1)
+    connections: list[Connection] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        connections.append(scope[CONNECTION])
+        await app(scope, receive, send)
+
+    server = HttpServer(noting, "127.0.0.1", 0, grace=1, cut=cut)
     port = server.bind()
     serving = asyncio.create_task(server.serve())
     await server.wait_started()
@@ -131,6 +144,7 @@ async def start_gateway(service: Service, broker: Broker, name: str, *, heartbea
         tools,
         members,
         operations,
+        connections,
     )
 
 

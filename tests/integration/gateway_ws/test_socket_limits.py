@@ -63,7 +63,7 @@ async def test_a_subscription_takes_nothing_while_the_socket_is_full(world: Worl
         await room.acquire()
         said.extend(messages)
 
-    session = Session(replace(world.wiring, viewers=endless), Principal("usr_alice", "user", 4e9), say)
+    session = Session(replace(world.wiring, viewers=endless), Principal("usr_alice", "user", 4e9), say, {})
     await session.do('{"type":"subscribe","id":"s","feed":true}')
     for _ in range(50):
         await asyncio.sleep(0)

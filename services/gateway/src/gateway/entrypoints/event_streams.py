@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.domain.frames import HEADERS, HEARTBEAT, end_frame, opening
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
+from gateway.entrypoints.connections import Farewell
 from gateway.entrypoints.wiring import BEGAN, PRINCIPAL, Wiring
 from gateway.handlers.replay_run import check_speed, replay_run
 from gateway.handlers.watch import Attachment, Place, check_place, watch_feed, watch_run, watch_thread
@@ -25,8 +26,6 @@ HEARTBEAT_SECONDS: Final = 10.0
 RETRY_MILLISECONDS: Final = 1000
 RETRY_JITTER_MILLISECONDS: Final = 1000
 ATTACH_SECONDS: Final = 15.0
-CUT_SECONDS: Final = 5.0
-"""How long a client that does not read may keep a stream which should have ended."""
 
 _PATHS: Final = re.compile(
     r"/v1/(?:(?P<kind>threads|runs)/(?P<id>[^/]+)|(?P<me>me))/events|/v1/runs/(?P<replay>[^/]+)/replay"
@@ -87,7 +86,8 @@ class EventStreams:
                 await send({"type": "http.response.body", "body": b""})
                 return
             given = "" if place == "latest" else str(place)
-            stream = _Stream(attachment, given, principal.expires_at - self._wiring.clock(), self._heartbeat, send)
+            lifetime = principal.expires_at - self._wiring.clock()
+            stream = _Stream(attachment, given, lifetime, self._heartbeat, send, Farewell(scope))
             self._streams.add(stream)
             self._greet(stream)
             seat = None
@@ -140,58 +140,73 @@ class _Stream:
 
     __slots__ = (
         "_beat_due",
+        "_farewell",
         "_given",
         "_heartbeat",
         "_lifetime",
         "_prefix",
         "_reason",
         "_send",
-        "_task",
         "_viewer",
         "_wrote",
     )
 
-    def __init__(self, attachment: Attachment, given: str, lifetime: float, heartbeat: float, send: Send) -> None:
+    def __init__(
+        self,
+        attachment: Attachment,
+        given: str,
+        lifetime: float,
+        heartbeat: float,
+        send: Send,
+        farewell: Farewell,
+    ) -> None:
         self._prefix = attachment.prefix
         self._viewer = attachment.viewer
         self._given = given
         self._lifetime = lifetime
         self._heartbeat = heartbeat
         self._send = send
+        self._farewell = farewell
         self._reason = ""
         self._beat_due = False
         self._wrote = False
-        self._task: asyncio.Task[None] | None = None
 
     def end(self, reason: str) -> None:
-        """Tell the client to come back, and close."""
+        """Tell the client to come back, and close; whoever does not read that is cut off."""
         self._reason = self._reason or reason
+        self._farewell.begin()
         if self._viewer is not None:
             self._viewer.wake()
 
     async def serve(self, receive: Receive) -> None:
         """Until the end of what is watched, of the token, of this process, or until the client leaves."""
         loop = asyncio.get_running_loop()
+        timers = [loop.call_later(max(self._lifetime, 0), self.end, "token_expired")]
+        try:
+            await self._open()
+            if self._viewer is None:
+                return
+            timers.append(loop.call_later(self._heartbeat, self._beat, loop, timers))
+            gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
+            gone.add_done_callback(self._wake)
+            try:
+                await self._pump(gone)
+            finally:
+                gone.cancel()
+        finally:
+            for timer in timers:
+                timer.cancel()
+            self._farewell.said()
+            if self._viewer is not None:
+                await self._viewer.close()
+
+    async def _open(self) -> None:
         # A jitter for each connection: else all clients of a dead gateway come back in the same moment.
         retry = RETRY_MILLISECONDS + int(random.random() * RETRY_JITTER_MILLISECONDS)  # noqa: S311 - spreads, hides nothing
         first = opening(retry) + self._prefix
         self._prefix = b""
         await self._send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
         await self._send({"type": "http.response.body", "body": first, "more_body": self._viewer is not None})
-        if self._viewer is None:
-            return
-        gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
-        gone.add_done_callback(self._wake)
-        timers = [loop.call_later(max(self._lifetime, 0), self._expire, loop)]
-        timers.append(loop.call_later(self._heartbeat, self._beat, loop, timers))
-        self._task = asyncio.current_task()
-        try:
-            await self._pump(gone)
-        finally:
-            for timer in timers:
-                timer.cancel()
-            gone.cancel()
-            await self._viewer.close()
 
     async def _pump(self, gone: "asyncio.Task[None]") -> None:
         viewer, send = self._viewer, self._send
@@ -224,14 +239,6 @@ class _Stream:
     def _wake(self, _: object) -> None:
         if self._viewer is not None:
             self._viewer.wake()
-
-    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.end("token_expired")
-        loop.call_later(CUT_SECONDS, self._cut)
-
-    def _cut(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -17,6 +17,7 @@ from gateway.domain.dismissals import dismissal
 from gateway.domain.frames import HEADERS, HEARTBEAT
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
+from gateway.entrypoints.connections import Farewell
 from gateway.entrypoints.wiring import BEGAN, Wiring
 from gateway.ports import FrameViewer
 
@@ -95,7 +96,8 @@ class ProtocolStreams:
         the last frame for a viewer who may no longer watch; without it, such a stream is broken off. With `ends_early` no stream
         is broken off but ended: for a protocol whose end is a frame, so that clients come back from the end of a body."""
         scope[STREAMING] = True
-        stream = _Stream(viewer, self._heartbeat, send, end, resumable, ends_early=ends_early)
+        farewell = Farewell(scope)
+        stream = _Stream(viewer, self._heartbeat, send, end, resumable, farewell, ends_early=ends_early)
         self._streams.add(stream)
         loop = asyncio.get_running_loop()
         lifetime = principal.expires_at - self._wiring.clock()
@@ -113,6 +115,7 @@ class ProtocolStreams:
         finally:
             attendance.leave(seat)
             expiry.cancel()
+            farewell.said()
             self._streams.discard(stream)
             await viewer.close()
 
@@ -142,6 +145,7 @@ class _Stream:
         "_cut",
         "_end",
         "_ends_early",
+        "_farewell",
         "_heartbeat",
         "_last",
         "_resumable",
@@ -151,8 +155,17 @@ class _Stream:
     )
 
     def __init__(
-        self, viewer: FrameViewer, heartbeat: float, send: Send, end: bytes, resumable: bool, *, ends_early: bool
+        self,
+        viewer: FrameViewer,
+        heartbeat: float,
+        send: Send,
+        end: bytes,
+        resumable: bool,
+        farewell: Farewell,
+        *,
+        ends_early: bool,
     ) -> None:
+        self._farewell = farewell
         self._ends_early = ends_early
         self._viewer, self._heartbeat, self._send, self._end, self._resumable = viewer, heartbeat, send, end, resumable
         self._cut = False
@@ -161,11 +174,13 @@ class _Stream:
         self._wrote = False
 
     def cut(self, *, unless_lost: bool = False, last: bytes = b"") -> None:
-        """Break the stream off, or end it with a last frame; with `unless_lost` only if its client can come back for the rest."""
+        """Break the stream off, or end it with a last frame; with `unless_lost` only if its client can come back for the rest.
+        Whoever does not read up to there is cut off."""
         if unless_lost and not self._resumable:
             return
         self._cut = True
         self._last = last
+        self._farewell.begin()
         self._viewer.wake()
 
     async def serve(self, receive: Receive, headers: Mapping[str, str]) -> bool:

@@ -10,6 +10,7 @@ import structlog
 from contracts.codes import Code
 from contracts.cursor import START
 from runtime import telemetry
+from starlette.types import Scope
 
 from gateway.domain import socket_frames as frames
 from gateway.domain.dismissals import dismissal
@@ -17,6 +18,7 @@ from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.records import SendOptions
 from gateway.entrypoints import views
+from gateway.entrypoints.connections import Farewell
 from gateway.entrypoints.refusing import fault, refusal_of
 from gateway.entrypoints.routes import run_id_of, thread_id_of
 from gateway.entrypoints.schemas import check_value
@@ -42,12 +44,13 @@ class GoneError(Exception):
 
 class Session:
     """One caller on one connection. `say` sends messages together and waits while the socket is full: until it returns, the
-    subscription that called it takes nothing more, so each holds one piece at most."""
+    subscription that called it takes nothing more, so each holds one piece at most. `scope` names the connection."""
 
-    def __init__(self, wiring: Wiring, principal: Principal, say: Say) -> None:
+    def __init__(self, wiring: Wiring, principal: Principal, say: Say, scope: Scope) -> None:
         self._wiring: Final = wiring
         self._principal: Final = principal
         self._say: Final = say
+        self._scope: Final = scope
         self._subscriptions: Final[dict[str, asyncio.Task[None]]] = {}
         self._tracer: Final = telemetry.tracer("gateway.websocket")
 
@@ -194,9 +197,16 @@ class Session:
         self, name: str, prefix: bytes, viewer: Viewer | None, thread_id: str, since: float, begun: asyncio.Event
     ) -> None:
         seat = None
+        # Of the whole connection: of what a client does not read nothing can be taken out.
+        farewell = Farewell(self._scope, goes_on=True)
+
+        def dismiss(_: str) -> None:
+            farewell.begin()
+            if viewer is not None:
+                viewer.wake()
+
         if viewer is not None and thread_id:
-            attendance = self._wiring.attendance
-            seat = attendance.take(thread_id, self._principal.user_id, lambda _: viewer.wake(), since=since)
+            seat = self._wiring.attendance.take(thread_id, self._principal.user_id, dismiss, since=since)
         try:
             begun.set()
             if prefix:
@@ -217,6 +227,7 @@ class Session:
             with suppress(GoneError):
                 await self._say([frames.error(fault(), name)])
         finally:
+            farewell.said()
             del self._subscriptions[name]
             self._wiring.streams.leave(self._principal.user_id)
             if seat is not None:

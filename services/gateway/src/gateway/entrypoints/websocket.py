@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.domain import socket_frames as frames
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
+from gateway.entrypoints.connections import Farewell
 from gateway.entrypoints.event_streams import EventStreams
 from gateway.entrypoints.socket_session import GoneError, Session
 from gateway.entrypoints.wiring import Wiring
@@ -22,8 +23,6 @@ logger = structlog.get_logger()
 
 PATH: Final = "/v1/ws"
 AUTH_SECONDS: Final = 10.0
-CUT_SECONDS: Final = 5.0
-"""How long a client that does not read may keep a connection which should have ended."""
 
 DRAINING: Final = 1012
 BINARY: Final = 1003
@@ -60,7 +59,7 @@ class WebSockets:
             return
         if not await _quietly(send({"type": "websocket.accept"})):
             return
-        connection = _Connection(self._wiring, receive, send)
+        connection = _Connection(self._wiring, scope, receive, send)
         self._open.add(connection)
         if self._draining:
             connection.end("draining", DRAINING)
@@ -96,8 +95,10 @@ class LongLived:
 class _Connection:
     """One connection, from its acceptance to its close frame. `end` may be called by anybody."""
 
-    def __init__(self, wiring: Wiring, receive: Receive, send: Send) -> None:
+    def __init__(self, wiring: Wiring, scope: Scope, receive: Receive, send: Send) -> None:
         self._wiring: Final = wiring
+        self._scope: Final = scope
+        self._farewell: Final = Farewell(scope)
         self._receive: Final = receive
         self._send: Final = send
         self._turn: Final = asyncio.Lock()
@@ -112,10 +113,11 @@ class _Connection:
         return 0 if self._session is None else self._session.count
 
     def end(self, reason: str, code: int) -> None:
-        """Tell the client why, and close."""
+        """Tell the client why, and close; whoever does not read that is cut off."""
         if not self._ended.is_set():
             self._reason, self._code = reason, code
             self._ended.set()
+            self._farewell.begin()
 
     async def say(self, messages: list[str]) -> None:
         """Send messages together, when it is this caller's turn: turns are given in the order in which they were asked for.
@@ -136,7 +138,10 @@ class _Connection:
         finally:
             await _stop(talking)
             await _stop(ended)
-        await self._close()
+        try:
+            await self._close()
+        finally:
+            self._farewell.said()
 
     async def _talk(self) -> None:
         try:
@@ -146,7 +151,7 @@ class _Connection:
             if not self._wiring.streams.enter(principal.user_id):
                 await self._refuse(Refusal(Code.LIMIT_REACHED, "Too many streams are open; close one first."), TOO_MANY)
                 return
-            session = self._session = Session(self._wiring, principal, self.say)
+            session = self._session = Session(self._wiring, principal, self.say, self._scope)
             lifetime = max(principal.expires_at - self._wiring.clock(), 0)
             timer = asyncio.get_running_loop().call_later(lifetime, self.end, "token_expired", UNAUTHENTICATED)
             try:
@@ -204,16 +209,11 @@ class _Connection:
         return text
 
     async def _close(self) -> None:
-        """Say goodbye, where there is still somebody and the socket takes it."""
-        try:
-            async with asyncio.timeout(CUT_SECONDS):
-                if self._reason:
-                    with suppress(GoneError):
-                        await self.say([frames.answer("end", reason=self._reason)])
-                closing = {"type": "websocket.close", "code": self._code, "reason": self._reason}
-                await _quietly(self._send(closing))
-        except TimeoutError:
-            logger.info("websocket.cut", reason=self._reason)
+        """Say goodbye, where there is still somebody."""
+        if self._reason:
+            with suppress(GoneError):
+                await self.say([frames.answer("end", reason=self._reason)])
+        await _quietly(self._send({"type": "websocket.close", "code": self._code, "reason": self._reason}))
 
 
 async def _stop(task: "asyncio.Task[Any]") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 from bus.errors import UnavailableError
+from bus.looking import ConsumerLevel
 from contracts.ids import FACT, THREAD, WEBHOOK, new_id, user_id_of
 from contracts.subjects import PUSH_KEY, device_subject, webhook_result_subject, webhook_subject
 from contracts.topology import DEVICES, WEBHOOK_RESULTS, WEBHOOKS, Consumer
@@ -193,6 +194,78 @@ async def test_deliveries_are_listed_and_only_a_dead_one_is_sent_again(world: Wo
         assert sorted(response.status_code for response in both) == [202, 409]
         assert [i["id"] for i in (await admin.get(path, params={"status": "pending"})).json()["items"]] == [ids["dead"]]
         assert (await admin.get(path, params={"status": "dead"})).json()["items"] == []
+
+
+async def test_the_dead_deliveries_of_a_webhook_are_sent_again_as_many_as_it_has_room_for(world: World) -> None:
+    async with world.client("root", role="admin") as admin:
+        good = {"url": "https://hooks.example.com/x", "events": ["run.completed", "run.failed"]}
+        hook, other = [(await admin.post("/v1/webhooks", json=good)).json()["id"] for _ in range(2)]
+        path = f"/v1/webhooks/{hook}"
+
+        async def die(webhook: str, hour: int, kind: str) -> str:
+            event, at = new_id(FACT), f"2026-11-21T{hour:02}:00:00.000Z"
+            work = WebhookWork(webhook_id=webhook, event_id=event, type=kind, at=at, body="{}")
+            result = WebhookResult(webhook_id=webhook, event_id=event, type=kind, at=at, status="dead", work=work)
+            subject = webhook_result_subject(webhook, event)
+            await world.bus.compare_and_set(WEBHOOK_RESULTS.name, subject, encode(result), expected=0)
+            return event
+
+        async def again(**body: Any) -> tuple[int, bool, bool]:
+            response = await admin.post(f"{path}/replay", json=body)
+            assert response.status_code == 202, response.text
+            answer = response.json()
+            return answer["queued"], answer["full"], answer["next_cursor"] is None
+
+        async def are(status: str) -> list[str]:
+            found = await admin.get(f"{path}/deliveries", params={"status": status})
+            return [item["id"] for item in found.json()["items"]]
+
+        completed = [await die(hook, hour, "run.completed") for hour in range(8)]
+        failed = [await die(hook, hour, "run.failed") for hour in range(4)]
+        elsewhere = await die(other, 0, "run.completed")
+        one = await admin.post(f"{path}/deliveries/{completed[7]}/replay")
+        assert one.status_code == 202
+        # At 05:00, by another clock; what is queued again already is not counted again.
+        assert await again(event_type="run.completed", since="2026-11-21T07:00:00+02:00") == (2, False, True)
+        assert await again(event_type="run.completed", since="2026-11-21T05:00:00Z") == (0, False, True)
+        assert await again(event_type="run.failed", limit=3) == (3, False, False)
+        assert await are("dead") == [*completed[:5], failed[3]]
+        first = (await admin.post(f"{path}/replay", json={"limit": 2})).json()
+        assert await again(limit=1, cursor=first["next_cursor"]) == (1, False, False)
+        assert await are("dead") == [*completed[3:5], failed[3]]
+        both = await asyncio.gather(again(), again())
+        assert sum(queued for queued, _, _ in both) == 3, "of two at once each queues what the other does not"
+        assert (await are("dead"), sorted(await are("pending"))) == ([], sorted(completed + failed))
+        left = await admin.get(f"/v1/webhooks/{other}/deliveries", params={"status": "dead"})
+        assert [item["id"] for item in left.json()["items"]] == [elsewhere]
+
+        late = [await die(hook, 9, "run.failed") for _ in range(2)]
+
+        looked, waiting = world.bus.consumer_level, [5000, 4999, 4999, 0]
+
+        async def level(consumer: Consumer) -> ConsumerLevel:
+            return ConsumerLevel(pending=waiting.pop(0), ack_pending=0, redelivered=0, oldest_at=None)
+
+        world.bus.consumer_level = level  # type: ignore[method-assign]  # nothing takes from the queue here
+        for answer, dead in ((0, True, False), 2), ((1, True, False), 1), ((1, True, False), 0):
+            assert await again() == answer
+            assert await are("dead") == late[2 - dead :]
+        assert await again() == (0, False, True)
+        world.bus.consumer_level = looked  # type: ignore[method-assign]  # as before
+
+        for wrong, code in (
+            ({"event_type": "run.exploded"}, "webhook_invalid"),
+            ({"since": "yesterday"}, "body_invalid"),
+            ({"since": "2026-11-21T05:00:00"}, "body_invalid"),
+            ({"limit": 1001}, "body_invalid"),
+        ):
+            assert refused(await admin.post(f"{path}/replay", json=wrong)) == (422, code)
+        assert refused(await admin.post(f"{path}/replay", json={"cursor": "x"})) == (400, "cursor_invalid")
+        assert refused(await admin.post(f"/v1/webhooks/{new_id(WEBHOOK)}/replay")) == (404, "webhook_not_found")
+        assert (await admin.patch(path, json={"enabled": False})).status_code == 200
+        assert refused(await admin.post(f"{path}/replay")) == (422, "webhook_invalid")
+    async with world.client() as somebody:
+        assert refused(await somebody.post(f"{path}/replay")) == (403, "forbidden")
 
 
 async def test_browsers_subscribe_renew_and_leave(world: World) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +16,7 @@ from contracts.ids import FACT, new_id
 from contracts.webhooks import Webhook, WebhookResult
 from gateway.domain.problems import Refusal
 from gateway.handlers.change_webhook import change_webhook, delete_webhook, rotate_secret
+from gateway.handlers.replay_deliveries import replay_deliveries
 from gateway.handlers.replay_delivery import replay_delivery
 from gateway.notice_ports import Notices
 from notifier.adapters.bus_deliveries import LENT, BusDeliveries
@@ -172,11 +175,19 @@ async def test_a_receiver_that_is_down_takes_nothing_from_another(
     assert {(result.attempts, result.error) for result in dead} == {(0, NO_ROOM)}
     assert await results(behind, good, "dead", 0) == []
 
-    # It answers again: what was dead is sent again, under its id.
+    # It answers again: what was dead is sent again, under its id, as far as it takes nothing from others.
     server.answers.clear()
     replayed = dead[0].event_id
     assert (await replay_delivery(behind, down.id, replayed)).status == "pending"
     assert [result.event_id for result in await results(behind, down, "delivered", 1)] == [replayed]
+    all_of_it: dict[str, Any] = {"since": None, "event_type": None, "cursor": "", "limit": 1000}
+    full = await replay_deliveries(replace(behind, share=share), down.id, **all_of_it)
+    assert (full.queued, full.full) == (0, True)
+    again = [await replay_deliveries(behind, down.id, **all_of_it) for _ in range(2)]
+    assert [(found.queued, found.next_cursor) for found in again] == [(len(dead) - 1, ""), (0, "")]
+    delivered = await results(behind, down, "delivered", len(dead))
+    assert {result.event_id for result in delivered} == {result.event_id for result in dead}
+    assert await results(behind, down, "dead", 0) == []
     assert await notifier.stop() == 0, notifier.log()
 
 

@@ -24,6 +24,7 @@ from gateway.handlers.change_webhook import (
     known_webhook,
     rotate_secret,
 )
+from gateway.handlers.replay_deliveries import MOST, replay_deliveries
 from gateway.handlers.replay_delivery import replay_delivery
 from gateway.notice_ports import Notices
 
@@ -116,6 +117,24 @@ class DeliveryList(BaseModel):
     """One page, in the order of the last change. `next_cursor` is null on the last one."""
 
     items: list[DeliveryView]
+    next_cursor: str | None
+
+
+class ReplayDeliveries(Body):
+    """Which dead deliveries to send again: of one event type, of events since a time (RFC 3339), or all; `limit` at most."""
+
+    event_type: Annotated[str, StringConstraints(max_length=100)] | None = None
+    since: Annotated[str, StringConstraints(max_length=40)] | None = None
+    cursor: Annotated[str, StringConstraints(max_length=40)] = ""
+    limit: Annotated[int, Field(ge=1, le=MOST)] = MOST
+
+
+class ReplayedView(BaseModel):
+    """How many deliveries were queued by this call. `full`: more were not, since half of the webhook's share of the queue waits
+    already; come back when less does. `next_cursor` is where the next call goes on, null where no dead one is left to look at."""
+
+    queued: int
+    full: bool
     next_cursor: str | None
 
 
@@ -235,6 +254,26 @@ async def list_deliveries(
 async def post_replay(_: Admin, notices: Behind, webhook_id: WebhookId, delivery_id: DeliveryId) -> DeliveryView:
     """Send a dead delivery again, under the same id."""
     return _delivery(await replay_delivery(notices, webhook_id, delivery_id))
+
+
+@router.post("/{webhook_id}/replay", status_code=202)
+async def post_replays(
+    _: Admin, notices: Behind, webhook_id: WebhookId, body: ReplayDeliveries | None = None
+) -> ReplayedView:
+    """Send its dead deliveries again, each under its id, as many as it has room for; says how many."""
+    asked = body or ReplayDeliveries()
+    try:
+        replayed = await replay_deliveries(
+            notices,
+            webhook_id,
+            since=asked.since,
+            event_type=asked.event_type,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+    except InvalidCursorError as error:
+        raise Refusal(Code.CURSOR_INVALID, f"The cursor is {error}.") from error
+    return ReplayedView(queued=replayed.queued, full=replayed.full, next_cursor=replayed.next_cursor or None)
 
 
 async def _looked_at(notices: Notices, webhook: Webhook) -> WebhookView:

@@ -196,10 +196,7 @@ async def test_an_acceptance_takes_few_commands(service: Service) -> None:
     service.commands.sent.clear()
     await service.accept(thread, "second", idempotency_key="k")
     assert [name for name, _ in service.commands.sent] == [
-        "find",  # thread
-        "find",  # idempotency key
-        "find",  # the run before it
-        "find",  # user: neither the request nor the thread chose a model
+        "aggregate",  # thread, the run before it, user, idempotency key
         "update",  # thread
         "insert",  # idempotency key
         "insert",  # both messages

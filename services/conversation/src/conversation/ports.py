@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar
 from contracts.registry import Registry
 from contracts.run_state import RunState
 
-from conversation.domain.acceptance import Acceptance, Remembered, Timing
+from conversation.domain.acceptance import Acceptance, Opening, Remembered, Timing
 from conversation.domain.appending import Appended
+from conversation.domain.context import Asked
 from conversation.domain.deletion import Deletion
 from conversation.domain.entities import Message, Outgoing, Preferences, Run, Thread, User
 from conversation.domain.limits import Limits
@@ -29,6 +30,9 @@ class Writes(Lists, Protocol):
 
     async def thread(self, user_id: str, thread_id: str) -> Thread | None:
         """The thread, if the user is in it."""
+
+    async def opening(self, user_id: str, thread_id: str, key: str) -> Opening | None:
+        """What an acceptance begins with, if the user is in the thread, in one command. An empty key was never accepted."""
 
     async def any_thread(self, thread_id: str) -> Thread | None:
         """The thread, whoever is in it."""
@@ -56,7 +60,11 @@ class Writes(Lists, Protocol):
         """Store a new schedule."""
 
     async def advance_schedule(self, schedule: Schedule, changed: Schedule) -> bool:
-        """Store what became of a time of a schedule, unless somebody else did so meanwhile or it is gone."""
+        """Store what became of a time of a schedule, unless somebody else did so or changed it meanwhile, or it is gone."""
+
+    async def change_schedule(self, schedule: Schedule, changed: Schedule) -> None:
+        """Store what somebody changed of a schedule that this transaction has read. Two at once, of which one may be a time of it
+        that comes, collide."""
 
     async def delete_schedule(self, thread_id: str, schedule_id: str) -> bool:
         """Whether there was such a schedule of the thread."""
@@ -171,6 +179,9 @@ class Records(Lists, Protocol):
 
     async def run(self, run_id: str) -> Run | None:
         """One run, whoever owns it."""
+
+    async def asked(self, run_id: str) -> Asked | None:
+        """A run with what it was asked and by whom, in one command."""
 
     async def user(self, user_id: str) -> User | None:
         """The user, if seen before."""

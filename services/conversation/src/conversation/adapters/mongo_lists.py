@@ -1,8 +1,9 @@
 """What is looked up of a thread as a whole, on MongoDB: within a transaction where there is one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from contracts.ids import RUN, first_id
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -70,17 +71,32 @@ def schedule_document(schedule: Schedule) -> d.Document:
     return {
         "_id": schedule.id,
         "thread_id": schedule.thread_id,
+        "created_at": schedule.created_at,
+        **progress_fields(schedule),
+        **changed_fields(schedule),
+    }
+
+
+def changed_fields(schedule: Schedule) -> d.Document:
+    """What people choose, and when it is sent next by that."""
+    return {
         "user_id": schedule.user_id,
         "cron": schedule.cron,
         "time_zone": schedule.time_zone,
         "content": schedule.content,
-        "created_at": schedule.created_at,
         "model": schedule.model,
         "agent": schedule.agent,
         "on_busy": schedule.on_busy,
         "roles": list(schedule.roles),
-        **progress_fields(schedule),
+        "next_at": schedule.next_at,
+        # As long as nobody has changed it, it is stored as it was before there were revisions.
+        **({"revision": schedule.revision, "paused": schedule.paused} if schedule.revision > 1 else {}),
     }
+
+
+def of_revision(revision: int) -> d.Document:
+    """The query for what has this revision."""
+    return {"revision": revision} if revision > 1 else {"revision": {"$exists": False}}
 
 
 def progress_fields(schedule: Schedule) -> d.Document:
@@ -94,5 +110,9 @@ def progress_fields(schedule: Schedule) -> d.Document:
 
 def schedule_of(document: d.Document) -> Schedule:
     """Read it back."""
-    values = {name: document[name] for name in document if name not in ("_id", "roles")}
+    values = {name: document[name] for name in _STORED if name in document}
     return Schedule(id=document["_id"], roles=tuple(document["roles"]), **values)
+
+
+_STORED: Final = tuple(field.name for field in fields(Schedule) if field.name not in ("id", "roles"))
+"""A later version may store more."""

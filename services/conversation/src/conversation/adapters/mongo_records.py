@@ -13,9 +13,11 @@ from store.faults import translated
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
+from conversation.adapters.mongo_joined import asked_of
 from conversation.adapters.mongo_lists import MongoLists
 from conversation.adapters.mongo_shadows import MongoShadows
 from conversation.adapters.mongo_writes import MongoWrites
+from conversation.domain.context import Asked
 from conversation.domain.entities import OPEN, Message, Preferences, Run, Thread, User
 from conversation.domain.pages import ThreadKey
 from conversation.ports import Shadows, Writes
@@ -95,6 +97,10 @@ class MongoRecords(MongoLists):
     async def run(self, run_id: str) -> Run | None:
         found = await self._find(schema.RUNS, {"_id": run_id})
         return None if found is None else d.run_of(found)
+
+    async def asked(self, run_id: str) -> Asked | None:
+        with translated():
+            return await asked_of(self._database, run_id)
 
     async def user(self, user_id: str) -> User | None:
         found = await self._find(schema.USERS, {"_id": user_id})

@@ -11,10 +11,17 @@ from store.faults import translated
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
-from conversation.adapters.mongo_lists import MongoLists, progress_fields, schedule_document
+from conversation.adapters.mongo_joined import opening_of
+from conversation.adapters.mongo_lists import (
+    MongoLists,
+    changed_fields,
+    of_revision,
+    progress_fields,
+    schedule_document,
+)
 from conversation.adapters.mongo_shadows import add_shadow
 from conversation.adapters.outgoing import headers_of
-from conversation.domain.acceptance import Acceptance, Remembered
+from conversation.domain.acceptance import Acceptance, Opening, Remembered
 from conversation.domain.appending import Appended
 from conversation.domain.deletion import AT_ONCE, Deletion
 from conversation.domain.entities import OPEN, Message, Outgoing, Run, Thread, User
@@ -42,6 +49,9 @@ class MongoWrites(MongoLists):
     async def thread(self, user_id: str, thread_id: str) -> Thread | None:
         found = await self._find(schema.THREADS, {"_id": thread_id})
         return None if found is None else d.thread_for(found, user_id)
+
+    async def opening(self, user_id: str, thread_id: str, key: str) -> Opening | None:
+        return await opening_of(self._database, self._transaction.session, user_id, thread_id, key)
 
     async def any_thread(self, thread_id: str) -> Thread | None:
         found = await self._find(schema.THREADS, {"_id": thread_id})
@@ -92,11 +102,14 @@ class MongoWrites(MongoLists):
 
     async def advance_schedule(self, schedule: Schedule, changed: Schedule) -> bool:
         done = await self._database.collection(schema.SCHEDULES).update_one(
-            {"_id": schedule.id, "next_at": schedule.next_at},
+            {"_id": schedule.id, "next_at": schedule.next_at, **of_revision(schedule.revision)},
             {"$set": progress_fields(changed)},
             session=self._session,
         )
         return done.modified_count == 1
+
+    async def change_schedule(self, schedule: Schedule, changed: Schedule) -> None:
+        await self._set(schema.SCHEDULES, schedule.id, changed_fields(changed))
 
     async def delete_schedule(self, thread_id: str, schedule_id: str) -> bool:
         done = await self._database.collection(schema.SCHEDULES).delete_one(

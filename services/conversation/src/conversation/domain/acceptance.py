@@ -14,7 +14,7 @@ from contracts.registry import Registry
 from contracts.subjects import due_subject, execute_subject, timer_subject
 from contracts.times import rfc3339
 
-from conversation.domain.entities import LEGACY, SHADOW, Held, Message, Outgoing, Role, Run, Thread
+from conversation.domain.entities import LEGACY, SHADOW, Held, Message, Outgoing, Role, Run, Thread, User
 from conversation.domain.facts import message_accepted, thread_updated
 from conversation.domain.members import audience
 from conversation.domain.refusals import RefusedError, unknown_model
@@ -144,6 +144,17 @@ class Timing:
 
     run: timedelta
     first_check: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What an acceptance begins with: the thread, the last of its runs, the user if seen before, and what the message's
+    idempotency key was accepted for before."""
+
+    thread: Thread
+    last_run: Run | None
+    user: User | None
+    remembered: Remembered | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

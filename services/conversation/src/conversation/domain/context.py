@@ -7,7 +7,7 @@ from typing import Final, Literal
 from contracts.parts import Part, ToolCallPart
 from contracts.registry import Model
 
-from conversation.domain.entities import Message
+from conversation.domain.entities import Message, Run, User
 
 BYTES_PER_TOKEN: Final = 3
 """Deliberately pessimistic: English has about 4 bytes of UTF-8 per token, most other scripts 3 or fewer."""
@@ -22,6 +22,15 @@ class InputMessage:
     role: Literal["system", "user", "assistant"]
     content: str
     parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run with the message that it answers and the user for whom."""
+
+    run: Run
+    question: Message | None
+    user: User | None
 
 
 @dataclass(frozen=True, slots=True)

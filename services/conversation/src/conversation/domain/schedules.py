@@ -1,6 +1,6 @@
 """Messages that are sent again and again, by a cron expression in a time zone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,8 +20,9 @@ GRACE: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """One schedule. `next_at` is None where the expression names no time any more; `last_refusal` says why the message was not
-    accepted the last time. `roles` are the author's, when it was made."""
+    """One schedule. `next_at` is None where the expression names no time any more, and while it is paused; `last_refusal` says why
+    the message was not accepted the last time. `user_id` is its author: who made it or changed what is sent, or when, the last
+    time; `roles` are theirs, then. `revision` counts what people change: that its time came changes nothing in it."""
 
     id: str
     thread_id: str
@@ -37,6 +38,33 @@ class Schedule:
     roles: tuple[str, ...] = ()
     last_run_id: str = ""
     last_refusal: str = ""
+    revision: int = 1
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleChange:
+    """What somebody changes of a schedule; None: as it is."""
+
+    cron: str | None = None
+    time_zone: str | None = None
+    content: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    on_busy: str | None = None
+    paused: bool | None = None
+
+
+def changed_by(schedule: Schedule, change: ScheduleChange, user_id: str, roles: tuple[str, ...]) -> Schedule:
+    """The schedule after a change, without its next time; the same one where nothing changes. Whoever changes what is sent, or
+    when, is its author from then on: nobody sends in another's name, or at another's cost, what that one did not write."""
+    values = {field.name: getattr(change, field.name) for field in fields(change)}
+    given = {name: value for name, value in values.items() if value is not None and value != getattr(schedule, name)}
+    if not given:
+        return schedule
+    if set(given) != {"paused"}:
+        given |= {"user_id": user_id, "roles": roles}
+    return replace(schedule, revision=schedule.revision + 1, **given)
 
 
 def check_cron(cron: str) -> str:

@@ -1,5 +1,6 @@
 """Accept a message: one transaction, after which the answer will finish whatever dies."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from contracts.codes import Code
@@ -29,16 +30,18 @@ from conversation.domain.limits import (
 )
 from conversation.domain.queueing import cancel_command, check_policy, check_run_at, place_behind, policy_of
 from conversation.domain.refusals import RefusedError, known_id, unknown_model
-from conversation.handlers.access import access_thread
+from conversation.handlers.access import open_thread
 from conversation.handlers.placing import find_place, run_to_join
 from conversation.handlers.queueing import join, runs_ahead
 from conversation.ports import Parts, Writes
 
 PATHS = (DURABLE, LEGACY, SHADOW)
+Together = Callable[[Writes, Accepted], Awaitable[None]]
 
 
-async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
-    """Store the message, its pending answer, the run, its command and the facts. Idempotent by `idempotency_key`."""
+async def accept_message(parts: Parts, message: NewMessage, together: Together | None = None) -> Accepted:
+    """Store the message, its pending answer, the run, its command and the facts. Idempotent by `idempotency_key`. `together` is
+    carried out in the same transaction, also where the key was accepted before; if it raises, nothing is stored."""
     if message.results:
         check_results(message.results, parts.limits)
     elif not message.answers_message_id:
@@ -65,17 +68,16 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
     async def body(writes: Writes) -> Accepted:
         nonlocal stored
         stored = False
-        thread = await access_thread(writes, message.user_id, message.thread_id, "write")
-        if message.idempotency_key:
-            remembered = await writes.remembered(message.user_id, message.idempotency_key)
-            if remembered is not None:
-                return check_repetition(message, remembered)
+        opening = await open_thread(writes, message.user_id, message.thread_id, message.idempotency_key)
+        thread = opening.thread
+        if opening.remembered is not None:
+            return check_repetition(message, opening.remembered)
         wanted, question = await find_place(writes, thread, message)
         if run_at is not None:
             # A legacy answer cannot wait: it lives with the request.
             wanted, place = replace(wanted, path=DURABLE), Place(question=question, held="time")
         else:
-            ahead = await runs_ahead(writes, thread)
+            ahead = await runs_ahead(writes, thread, opening.last_run)
             policy = policy_of(wanted, thread) if ahead or wanted.steer_run_id else "enqueue"
             joined = await run_to_join(writes, wanted, ahead) if policy == "steer" or wanted.steer_run_id else None
             if joined is not None:
@@ -89,10 +91,7 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
                 for run in ahead:
                     writes.say(cancel_command(run, message.user_id, parts.now()))
             place = place_behind(wanted, ahead, question)
-        users_default = ""
-        if not message.model and not thread.model:
-            user = await writes.user(message.user_id)
-            users_default = "" if user is None else user.preferences.default_model
+        users_default = "" if opening.user is None else opening.user.preferences.default_model
         acceptance = plan_acceptance(
             wanted,
             thread,
@@ -110,8 +109,14 @@ async def accept_message(parts: Parts, message: NewMessage) -> Accepted:
         stored = True
         return acceptance.accepted
 
+    async def whole(writes: Writes) -> Accepted:
+        accepted = await body(writes)
+        if together is not None:
+            await together(writes, accepted)
+        return accepted
+
     with operations.counting() as count:
-        accepted = await parts.records.transaction(body)
+        accepted = await parts.records.transaction(whole)
     if stored:
         metrics.add(Metric.ACCEPTED, path=accepted.path)
         metrics.add(Metric.DATABASE_OPERATIONS, count.commands, path=accepted.path, activity="accept")

@@ -5,11 +5,12 @@ from typing import Protocol
 from contracts.codes import Code
 from contracts.ids import RUN, THREAD, USER, InvalidIdError, check_id
 
+from conversation.domain.acceptance import Opening
 from conversation.domain.entities import Run, Thread
 from conversation.domain.invitations import Invitation, hash_of, own_invitation, refusal_by
 from conversation.domain.members import Need, check_role
 from conversation.domain.refusals import RefusedError, known_id, not_found
-from conversation.ports import Parts
+from conversation.ports import Parts, Writes
 from conversation.sharing_ports import ShareWrites
 
 
@@ -54,6 +55,16 @@ async def access_by_token(writes: ShareWrites, user_id: str, token: str) -> tupl
     if thread.user_id == user_id:
         raise own_invitation()
     return invitation, thread
+
+
+async def open_thread(writes: Writes, user_id: str, thread_id: str, key: str) -> Opening:
+    """The thread with what else an acceptance begins with, for whoever may write in it, by the same rules."""
+    known_id(THREAD, thread_id)
+    opening = await writes.opening(check_user(user_id), thread_id, key)
+    if opening is None:
+        raise not_found(THREAD)
+    check_role(opening.thread, user_id, "write")
+    return opening
 
 
 async def access_run(parts: Parts, user_id: str, run_id: str, need: Need = "read") -> Run:

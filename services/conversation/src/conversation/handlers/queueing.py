@@ -17,12 +17,13 @@ from conversation.domain.queueing import begun, is_open, steer_command
 from conversation.ports import Parts, Writes
 
 
-async def runs_ahead(writes: Writes, thread: Thread) -> list[Run]:
-    """The thread's runs that have not ended, the newest first; the last one goes on, the others queue behind it."""
+async def runs_ahead(writes: Writes, thread: Thread, last: Run | None = None) -> list[Run]:
+    """The thread's runs that have not ended, the newest first; the last one goes on, the others queue behind it. `last` is the
+    thread's last run where that was read already."""
     found: list[Run] = []
     run_id = thread.last_run
     while run_id:
-        run = await writes.run(run_id)
+        run = last if last is not None and last.id == run_id else await writes.run(run_id)
         if run is None or run.status not in OPEN:
             break
         found.append(run)

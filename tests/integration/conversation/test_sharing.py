@@ -86,6 +86,9 @@ WRITE: dict[str, Call] = {
     "CreateSchedule": lambda s, u, t, r: s.stub.CreateSchedule(
         pb.CreateScheduleRequest(user_id=u, thread_id=t, cron="0 9 * * *", content="Good morning")
     ),
+    "UpdateSchedule": lambda s, u, t, r: s.stub.UpdateSchedule(
+        pb.UpdateScheduleRequest(user_id=u, thread_id=t, schedule_id="sch_" + "0" * 26, paused=True)
+    ),
     "DeleteSchedule": lambda s, u, t, r: s.stub.DeleteSchedule(
         pb.DeleteScheduleRequest(user_id=u, thread_id=t, schedule_id="sch_" + "0" * 26)
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from gateway.domain.records import Branch, Run, Schedule, Thread
+from gateway.domain.records import Branch, Run, Schedule, ScheduleChange, Thread
 
 CheckValue = Callable[[Any, Any], str]
 """Why a value does not fit a JSON schema, as a sentence; empty where it does."""
@@ -26,6 +26,18 @@ class ThreadTools(Protocol):
 
     async def list_schedules(self, user_id: str, thread_id: str) -> Sequence[Schedule]:
         """Oldest first."""
+
+    async def update_schedule(
+        self,
+        user_id: str,
+        thread_id: str,
+        schedule_id: str,
+        change: ScheduleChange,
+        *,
+        expected_revision: int,
+        roles: Sequence[str],
+    ) -> Schedule:
+        """Change what is given; refused where somebody else was first, unless nothing changes."""
 
     async def delete_schedule(self, user_id: str, thread_id: str, schedule_id: str) -> None:
         """Send it no more."""

@@ -1048,6 +1048,9 @@ class Schedule(_message.Message):
     NEXT_AT_FIELD_NUMBER: _builtins.int
     LAST_RUN_ID_FIELD_NUMBER: _builtins.int
     LAST_REFUSAL_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     thread_id: _builtins.str
     cron: _builtins.str
@@ -1060,11 +1063,16 @@ class Schedule(_message.Message):
     on_busy: _builtins.str
     created_at: _builtins.str
     next_at: _builtins.str
-    """When it is sent next; empty where there is no such time any more."""
+    """When it is sent next; empty where there is no such time any more, and while it is paused."""
     last_run_id: _builtins.str
     """The run of the last time; empty before the first."""
     last_refusal: _builtins.str
     """Why the message was refused the last time, as a sentence; empty where it was accepted."""
+    user_id: _builtins.str
+    """In whose name it is sent, and whom it is counted to: who made it, or changed what is sent, or when, the last time."""
+    revision: _builtins.int
+    """Counts what people change, from 1; that its time came changes nothing here."""
+    paused: _builtins.bool
     def __init__(
         self,
         *,
@@ -1080,10 +1088,13 @@ class Schedule(_message.Message):
         next_at: _builtins.str = ...,
         last_run_id: _builtins.str = ...,
         last_refusal: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "content", b"content", "created_at", b"created_at", "cron", b"cron", "id", b"id", "last_refusal", b"last_refusal", "last_run_id", b"last_run_id", "model", b"model", "next_at", b"next_at", "on_busy", b"on_busy", "thread_id", b"thread_id", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "content", b"content", "created_at", b"created_at", "cron", b"cron", "id", b"id", "last_refusal", b"last_refusal", "last_run_id", b"last_run_id", "model", b"model", "next_at", b"next_at", "on_busy", b"on_busy", "paused", b"paused", "revision", b"revision", "thread_id", b"thread_id", "time_zone", b"time_zone", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1195,6 +1206,110 @@ class ListSchedulesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSchedulesResponse: _TypeAlias = ListSchedulesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateScheduleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    THREAD_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    CRON_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    ON_BUSY_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    thread_id: _builtins.str
+    schedule_id: _builtins.str
+    expected_revision: _builtins.int
+    """The revision that is changed."""
+    cron: _builtins.str
+    time_zone: _builtins.str
+    content: _builtins.str
+    model: _builtins.str
+    agent: _builtins.str
+    on_busy: _builtins.str
+    paused: _builtins.bool
+    """While it is paused nothing is sent; the times that pass meanwhile are not made up for."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The caller's, whose it is from then on, unless only `paused` changes."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        thread_id: _builtins.str = ...,
+        schedule_id: _builtins.str = ...,
+        expected_revision: _builtins.int = ...,
+        cron: _builtins.str | None = ...,
+        time_zone: _builtins.str | None = ...,
+        content: _builtins.str | None = ...,
+        model: _builtins.str | None = ...,
+        agent: _builtins.str | None = ...,
+        on_busy: _builtins.str | None = ...,
+        paused: _builtins.bool | None = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent", b"_agent", "_content", b"_content", "_cron", b"_cron", "_model", b"_model", "_on_busy", b"_on_busy", "_paused", b"_paused", "_time_zone", b"_time_zone", "agent", b"agent", "content", b"content", "cron", b"cron", "model", b"model", "on_busy", b"on_busy", "paused", b"paused", "time_zone", b"time_zone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent", b"_agent", "_content", b"_content", "_cron", b"_cron", "_model", b"_model", "_on_busy", b"_on_busy", "_paused", b"_paused", "_time_zone", b"_time_zone", "agent", b"agent", "content", b"content", "cron", b"cron", "expected_revision", b"expected_revision", "model", b"model", "on_busy", b"on_busy", "paused", b"paused", "roles", b"roles", "schedule_id", b"schedule_id", "thread_id", b"thread_id", "time_zone", b"time_zone", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agent: _TypeAlias = _typing.Literal["agent"]  # noqa: Y015
+    _WhichOneofArgType__agent: _TypeAlias = _typing.Literal["_agent", b"_agent"]  # noqa: Y015
+    _WhichOneofReturnType__content: _TypeAlias = _typing.Literal["content"]  # noqa: Y015
+    _WhichOneofArgType__content: _TypeAlias = _typing.Literal["_content", b"_content"]  # noqa: Y015
+    _WhichOneofReturnType__cron: _TypeAlias = _typing.Literal["cron"]  # noqa: Y015
+    _WhichOneofArgType__cron: _TypeAlias = _typing.Literal["_cron", b"_cron"]  # noqa: Y015
+    _WhichOneofReturnType__model: _TypeAlias = _typing.Literal["model"]  # noqa: Y015
+    _WhichOneofArgType__model: _TypeAlias = _typing.Literal["_model", b"_model"]  # noqa: Y015
+    _WhichOneofReturnType__on_busy: _TypeAlias = _typing.Literal["on_busy"]  # noqa: Y015
+    _WhichOneofArgType__on_busy: _TypeAlias = _typing.Literal["_on_busy", b"_on_busy"]  # noqa: Y015
+    _WhichOneofReturnType__paused: _TypeAlias = _typing.Literal["paused"]  # noqa: Y015
+    _WhichOneofArgType__paused: _TypeAlias = _typing.Literal["_paused", b"_paused"]  # noqa: Y015
+    _WhichOneofReturnType__time_zone: _TypeAlias = _typing.Literal["time_zone"]  # noqa: Y015
+    _WhichOneofArgType__time_zone: _TypeAlias = _typing.Literal["_time_zone", b"_time_zone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agent) -> _WhichOneofReturnType__agent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__content) -> _WhichOneofReturnType__content | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cron) -> _WhichOneofReturnType__cron | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_busy) -> _WhichOneofReturnType__on_busy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__paused) -> _WhichOneofReturnType__paused | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__time_zone) -> _WhichOneofReturnType__time_zone | None: ...
+
+Global___UpdateScheduleRequest: _TypeAlias = UpdateScheduleRequest  # noqa: Y015
+
+@_typing.final
+class UpdateScheduleResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def schedule(self) -> Global___Schedule: ...
+    def __init__(
+        self,
+        *,
+        schedule: Global___Schedule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateScheduleResponse: _TypeAlias = UpdateScheduleResponse  # noqa: Y015
 
 @_typing.final
 class DeleteScheduleRequest(_message.Message):

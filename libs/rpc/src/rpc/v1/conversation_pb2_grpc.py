@@ -109,6 +109,11 @@ class ConversationServiceStub:
                 request_serializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesResponse.FromString,
                 _registered_method=True)
+        self.UpdateSchedule = channel.unary_unary(
+                '/everthread.v1.ConversationService/UpdateSchedule',
+                request_serializer=rpc_dot_v1_dot_conversation__pb2.UpdateScheduleRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_conversation__pb2.UpdateScheduleResponse.FromString,
+                _registered_method=True)
         self.DeleteSchedule = channel.unary_unary(
                 '/everthread.v1.ConversationService/DeleteSchedule',
                 request_serializer=rpc_dot_v1_dot_conversation__pb2.DeleteScheduleRequest.SerializeToString,
@@ -245,6 +250,13 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateSchedule(self, request, context):
+        """Changes what is given. Refused with revision_conflict where somebody else was first; one that changes nothing never is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSchedule(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -370,6 +382,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ListSchedules,
                     request_deserializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_conversation__pb2.ListSchedulesResponse.SerializeToString,
+            ),
+            'UpdateSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSchedule,
+                    request_deserializer=rpc_dot_v1_dot_conversation__pb2.UpdateScheduleRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_conversation__pb2.UpdateScheduleResponse.SerializeToString,
             ),
             'DeleteSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSchedule,
@@ -795,6 +812,33 @@ class ConversationService:
             '/everthread.v1.ConversationService/ListSchedules',
             rpc_dot_v1_dot_conversation__pb2.ListSchedulesRequest.SerializeToString,
             rpc_dot_v1_dot_conversation__pb2.ListSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.ConversationService/UpdateSchedule',
+            rpc_dot_v1_dot_conversation__pb2.UpdateScheduleRequest.SerializeToString,
+            rpc_dot_v1_dot_conversation__pb2.UpdateScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

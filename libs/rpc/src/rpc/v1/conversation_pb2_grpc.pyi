@@ -54,6 +54,8 @@ class ConversationServiceStub:
     """A new thread that begins with copies of this one's messages up to one of them."""
     CreateSchedule: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.CreateScheduleRequest, _conversation_pb2.CreateScheduleResponse]
     ListSchedules: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListSchedulesRequest, _conversation_pb2.ListSchedulesResponse]
+    UpdateSchedule: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.UpdateScheduleRequest, _conversation_pb2.UpdateScheduleResponse]
+    """Changes what is given. Refused with revision_conflict where somebody else was first; one that changes nothing never is."""
     DeleteSchedule: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.DeleteScheduleRequest, _conversation_pb2.DeleteScheduleResponse]
     GetUser: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.GetUserRequest, _conversation_pb2.GetUserResponse]
     UpdatePreferences: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.UpdatePreferencesRequest, _conversation_pb2.UpdatePreferencesResponse]
@@ -94,6 +96,8 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """A new thread that begins with copies of this one's messages up to one of them."""
     CreateSchedule: _aio.UnaryUnaryMultiCallable[_conversation_pb2.CreateScheduleRequest, _conversation_pb2.CreateScheduleResponse]  # type: ignore[assignment]
     ListSchedules: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListSchedulesRequest, _conversation_pb2.ListSchedulesResponse]  # type: ignore[assignment]
+    UpdateSchedule: _aio.UnaryUnaryMultiCallable[_conversation_pb2.UpdateScheduleRequest, _conversation_pb2.UpdateScheduleResponse]  # type: ignore[assignment]
+    """Changes what is given. Refused with revision_conflict where somebody else was first; one that changes nothing never is."""
     DeleteSchedule: _aio.UnaryUnaryMultiCallable[_conversation_pb2.DeleteScheduleRequest, _conversation_pb2.DeleteScheduleResponse]  # type: ignore[assignment]
     GetUser: _aio.UnaryUnaryMultiCallable[_conversation_pb2.GetUserRequest, _conversation_pb2.GetUserResponse]  # type: ignore[assignment]
     UpdatePreferences: _aio.UnaryUnaryMultiCallable[_conversation_pb2.UpdatePreferencesRequest, _conversation_pb2.UpdatePreferencesResponse]  # type: ignore[assignment]
@@ -215,6 +219,14 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _conversation_pb2.ListSchedulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.ListSchedulesResponse, _abc.Awaitable[_conversation_pb2.ListSchedulesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateSchedule(
+        self,
+        request: _conversation_pb2.UpdateScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.UpdateScheduleResponse, _abc.Awaitable[_conversation_pb2.UpdateScheduleResponse]]:
+        """Changes what is given. Refused with revision_conflict where somebody else was first; one that changes nothing never is."""
 
     @_abc_1.abstractmethod
     def DeleteSchedule(

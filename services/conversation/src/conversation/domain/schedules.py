@@ -67,6 +67,11 @@ def changed_by(schedule: Schedule, change: ScheduleChange, user_id: str, roles: 
     return replace(schedule, revision=schedule.revision + 1, **given)
 
 
+def unknown_schedule() -> RefusedError:
+    """What is said of an id that names no schedule of the thread."""
+    return RefusedError(Code.SCHEDULE_NOT_FOUND, "There is no such schedule in this thread.")
+
+
 def check_cron(cron: str) -> str:
     """The five fields with one blank between them: a sixth would be seconds, and so often nobody shall be sent a message."""
     fields = cron.split()

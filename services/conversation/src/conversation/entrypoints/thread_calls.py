@@ -7,7 +7,7 @@ from contracts.times import rfc3339
 from rpc.v1 import conversation_pb2 as pb
 
 from conversation.domain.branches import Branch
-from conversation.domain.schedules import Schedule
+from conversation.domain.schedules import Schedule, ScheduleChange
 from conversation.entrypoints.answering import answering
 from conversation.entrypoints.replies import run_reply, thread_reply
 from conversation.handlers.create_schedule import create_schedule
@@ -17,6 +17,7 @@ from conversation.handlers.label_branch import label_branch
 from conversation.handlers.list_branches import list_branches
 from conversation.handlers.list_runs import list_runs
 from conversation.handlers.list_schedules import list_schedules
+from conversation.handlers.update_schedule import update_schedule
 from conversation.ports import Parts
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -66,6 +67,19 @@ class ThreadCalls:
             found = await list_schedules(self._parts, request.user_id, request.thread_id)
             return pb.ListSchedulesResponse(items=[_schedule_reply(schedule) for schedule in found])
 
+    async def UpdateSchedule(self, request: pb.UpdateScheduleRequest, context: Context) -> pb.UpdateScheduleResponse:
+        async with answering(context):
+            schedule = await update_schedule(
+                self._parts,
+                request.user_id,
+                request.thread_id,
+                request.schedule_id,
+                _change(request),
+                expected_revision=request.expected_revision,
+                roles=tuple(request.roles),
+            )
+            return pb.UpdateScheduleResponse(schedule=_schedule_reply(schedule))
+
     async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Context) -> pb.DeleteScheduleResponse:
         async with answering(context):
             await delete_schedule(self._parts, request.user_id, request.thread_id, request.schedule_id)
@@ -89,6 +103,18 @@ def _branch_reply(branch: Branch) -> pb.Branch:
     )
 
 
+def _change(request: pb.UpdateScheduleRequest) -> ScheduleChange:
+    return ScheduleChange(
+        cron=request.cron if request.HasField("cron") else None,
+        time_zone=request.time_zone if request.HasField("time_zone") else None,
+        content=request.content if request.HasField("content") else None,
+        model=request.model if request.HasField("model") else None,
+        agent=request.agent if request.HasField("agent") else None,
+        on_busy=request.on_busy if request.HasField("on_busy") else None,
+        paused=request.paused if request.HasField("paused") else None,
+    )
+
+
 def _schedule_reply(schedule: Schedule) -> pb.Schedule:
     return pb.Schedule(
         id=schedule.id,
@@ -103,4 +129,7 @@ def _schedule_reply(schedule: Schedule) -> pb.Schedule:
         next_at="" if schedule.next_at is None else rfc3339(schedule.next_at),
         last_run_id=schedule.last_run_id,
         last_refusal=schedule.last_refusal,
+        user_id=schedule.user_id,
+        revision=schedule.revision,
+        paused=schedule.paused,
     )

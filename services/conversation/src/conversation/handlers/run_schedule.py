@@ -1,12 +1,12 @@
 """Send what a schedule says, if its time has come, and set the timer for the next time."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from contracts.times import rfc3339
 
-from conversation.domain.acceptance import NewMessage
+from conversation.domain.acceptance import Accepted, NewMessage
 from conversation.domain.entities import DURABLE
 from conversation.domain.refusals import RefusedError
 from conversation.domain.schedules import GRACE, Schedule, occasion_key, timer_of
@@ -16,39 +16,24 @@ from conversation.ports import Parts, Writes
 EARLY: Final = timedelta(seconds=5)
 """How far this process's clock may be behind the broker's."""
 AT_ONCE: Final = 100
+MOST_LOOKS: Final = 5
+"""How often people may change it while its message is being sent; after that the sweep takes it up."""
 
 
 async def run_schedule(parts: Parts, schedule_id: str) -> None:
-    """Idempotent: each time is accepted once, by its key, and passed once, by compare-and-set. Times that went by while nobody
-    could send are sent once, together."""
-    schedule = await parts.records.schedule(schedule_id)
-    if schedule is None or schedule.next_at is None or schedule.next_at > parts.now() + EARLY:
+    """Idempotent: each time is accepted once, by its key, and passed by in the same transaction. So what is paused, changed or
+    deleted before that is not sent as it was, and what is sent was neither. Times that went by while nobody could send are sent
+    once, together."""
+    for _ in range(MOST_LOOKS):
+        schedule = await parts.records.schedule(schedule_id)
+        # A timer of before a change, or of two changes at once, may come too early; the sweep knows the right time.
+        if schedule is None or schedule.next_at is None or schedule.next_at > parts.now() + EARLY:
+            return
+        try:
+            await _send(parts, schedule, schedule.next_at)
+        except _MovedError:
+            continue
         return
-    message = NewMessage(
-        user_id=schedule.user_id,
-        thread_id=schedule.thread_id,
-        content=schedule.content,
-        path=DURABLE,
-        model=schedule.model,
-        idempotency_key=occasion_key(schedule, schedule.next_at),
-        body_hash=schedule.id.encode(),
-        agent=schedule.agent,
-        on_busy=schedule.on_busy,
-        roles=schedule.roles,
-    )
-    run_id, refusal = schedule.last_run_id, ""
-    try:
-        run_id = (await accept_message(parts, message)).run_id
-    except RefusedError as error:
-        refusal = f"{rfc3339(schedule.next_at)}: {error.sentence}"
-    after = max(parts.now(), schedule.next_at)
-    changed = replace(
-        schedule,
-        next_at=parts.calendar.next_after(schedule.cron, schedule.time_zone, after),
-        last_run_id=run_id,
-        last_refusal=refusal,
-    )
-    await _pass_on(parts, schedule, changed)
 
 
 async def run_overdue_schedules(parts: Parts) -> int:
@@ -59,9 +44,38 @@ async def run_overdue_schedules(parts: Parts) -> int:
     return len(overdue)
 
 
-async def _pass_on(parts: Parts, schedule: Schedule, changed: Schedule) -> None:
-    async def body(writes: Writes) -> None:
-        if await writes.advance_schedule(schedule, changed) and (timer := timer_of(changed)) is not None:
-            writes.say(timer)
+class _MovedError(Exception):
+    """Its time was passed, or somebody changed or deleted it, since it was read."""
 
-    await parts.records.transaction(body)
+
+async def _send(parts: Parts, schedule: Schedule, moment: datetime) -> None:
+    message = NewMessage(
+        user_id=schedule.user_id,
+        thread_id=schedule.thread_id,
+        content=schedule.content,
+        path=DURABLE,
+        model=schedule.model,
+        idempotency_key=occasion_key(schedule, moment),
+        body_hash=schedule.id.encode(),
+        agent=schedule.agent,
+        on_busy=schedule.on_busy,
+        roles=schedule.roles,
+    )
+    next_at = parts.calendar.next_after(schedule.cron, schedule.time_zone, max(parts.now(), moment))
+    passed = replace(schedule, next_at=next_at)
+
+    async def sent(writes: Writes, accepted: Accepted) -> None:
+        await _pass_on(writes, schedule, replace(passed, last_run_id=accepted.run_id, last_refusal=""))
+
+    try:
+        await accept_message(parts, message, sent)
+    except RefusedError as error:
+        refused = replace(passed, last_refusal=f"{rfc3339(moment)}: {error.sentence}")
+        await parts.records.transaction(lambda writes: _pass_on(writes, schedule, refused))
+
+
+async def _pass_on(writes: Writes, schedule: Schedule, changed: Schedule) -> None:
+    if not await writes.advance_schedule(schedule, changed):
+        raise _MovedError
+    if (timer := timer_of(changed)) is not None:
+        writes.say(timer)

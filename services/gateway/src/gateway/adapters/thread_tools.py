@@ -9,7 +9,7 @@ from runtime.rpc import connect
 
 from gateway.adapters.calls import call
 from gateway.adapters.conversation import SERVICE, run_of, thread_of
-from gateway.domain.records import Branch, Run, Schedule, Thread
+from gateway.domain.records import Branch, Run, Schedule, ScheduleChange, Thread
 
 
 class GrpcThreadTools:
@@ -62,6 +62,33 @@ class GrpcThreadTools:
         answer = await call(self._stub.ListSchedules, request, self._deadline)
         return [_schedule(item) for item in answer.items]
 
+    async def update_schedule(
+        self,
+        user_id: str,
+        thread_id: str,
+        schedule_id: str,
+        change: ScheduleChange,
+        *,
+        expected_revision: int,
+        roles: Sequence[str],
+    ) -> Schedule:
+        """See thread_ports.ThreadTools."""
+        request = pb.UpdateScheduleRequest(
+            user_id=user_id,
+            thread_id=thread_id,
+            schedule_id=schedule_id,
+            expected_revision=expected_revision,
+            cron=change.cron,
+            time_zone=change.time_zone,
+            content=change.content,
+            model=change.model,
+            agent=change.agent,
+            on_busy=change.on_busy,
+            paused=change.paused,
+            roles=roles,
+        )
+        return _schedule((await call(self._stub.UpdateSchedule, request, self._deadline)).schedule)
+
     async def delete_schedule(self, user_id: str, thread_id: str, schedule_id: str) -> None:
         """See thread_ports.ThreadTools."""
         request = pb.DeleteScheduleRequest(user_id=user_id, thread_id=thread_id, schedule_id=schedule_id)
@@ -99,4 +126,7 @@ def _schedule(item: pb.Schedule) -> Schedule:
         next_at=item.next_at,
         last_run_id=item.last_run_id,
         last_refusal=item.last_refusal,
+        user_id=item.user_id,
+        revision=item.revision,
+        paused=item.paused,
     )

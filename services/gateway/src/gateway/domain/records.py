@@ -195,3 +195,19 @@ class Schedule:
     next_at: str
     last_run_id: str
     last_refusal: str
+    user_id: str = ""
+    revision: int = 0
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleChange:
+    """What is changed of a schedule; None: as it is."""
+
+    cron: str | None = None
+    time_zone: str | None = None
+    content: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    on_busy: str | None = None
+    paused: bool | None = None

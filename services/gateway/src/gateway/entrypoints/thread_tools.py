@@ -6,14 +6,15 @@ from typing import Annotated
 from contracts.codes import Code
 from contracts.cursor import START
 from contracts.ids import MESSAGE, InvalidIdError, check_id
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from gateway.domain.problems import Refusal
-from gateway.domain.records import Branch, Schedule, SendOptions
+from gateway.domain.records import Branch, Schedule, ScheduleChange, SendOptions
 from gateway.entrypoints import views
 from gateway.entrypoints.routes import Behind, Caller, ThreadId
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, wiring_of
+from gateway.handlers.change_flag import expected_revision
 from gateway.handlers.send_message import MessageToSend, check_model, send_message
 from gateway.thread_ports import ThreadTools as Tools
 
@@ -40,6 +41,7 @@ def message_id_of(message_id: Annotated[str, Path()]) -> str:
 
 Using = Annotated[Tools, Depends(tools_of)]
 MessageId = Annotated[str, Depends(message_id_of)]
+ScheduleId = Annotated[str, Path(max_length=64)]
 
 
 class Regenerate(views.Body):
@@ -85,6 +87,18 @@ class CreateSchedule(views.Body):
     on_busy: views.OnBusy = ""
 
 
+class ChangeSchedule(views.Body):
+    """What is changed; what is left out stays. Paused it sends nothing, and what it missed is not made up for."""
+
+    cron: Annotated[str, StringConstraints(max_length=100)] | None = None
+    content: str | None = None
+    time_zone: Annotated[str, StringConstraints(max_length=64)] | None = None
+    model: views.ModelId | None = None
+    agent: views.AgentName | None = None
+    on_busy: views.OnBusy | None = None
+    paused: bool | None = None
+
+
 class BranchView(BaseModel):
     """A branch. `parent_message_id` is where it departs from an older one, `length` counts from the thread's beginning."""
 
@@ -104,7 +118,8 @@ class BranchList(BaseModel):
 
 
 class ScheduleView(BaseModel):
-    """A schedule. `last_refusal` says why the message was not accepted the last time."""
+    """A schedule. `last_refusal` says why the message was not accepted the last time; `user_id` is in whose name it is sent.
+    `revision` counts what people change, and is the ETag."""
 
     id: str
     thread_id: str
@@ -118,6 +133,9 @@ class ScheduleView(BaseModel):
     next_at: str | None
     last_run_id: str | None
     last_refusal: str | None
+    user_id: str
+    revision: int
+    paused: bool
 
 
 class ScheduleList(BaseModel):
@@ -194,7 +212,7 @@ async def post_fork(caller: Caller, tools: Using, thread_id: ThreadId, body: For
 
 @router.post("/threads/{thread_id}/schedules", status_code=201, tags=["schedules"])
 async def create_schedule(
-    caller: Caller, wiring: Behind, tools: Using, thread_id: ThreadId, body: CreateSchedule
+    caller: Caller, wiring: Behind, tools: Using, thread_id: ThreadId, body: CreateSchedule, response: Response
 ) -> ScheduleView:
     """Send a message again and again, each time once."""
     check_model(body.model, wiring.models)
@@ -212,7 +230,7 @@ async def create_schedule(
         last_run_id="",
         last_refusal="",
     )
-    return _schedule_view(await tools.create_schedule(caller.user_id, wanted, (caller.role,)))
+    return _tagged(await tools.create_schedule(caller.user_id, wanted, (caller.role,)), response)
 
 
 @router.get("/threads/{thread_id}/schedules", tags=["schedules"])
@@ -222,10 +240,46 @@ async def list_schedules(caller: Caller, tools: Using, thread_id: ThreadId) -> S
     return ScheduleList(items=[_schedule_view(schedule) for schedule in found])
 
 
+@router.get("/threads/{thread_id}/schedules/{schedule_id}", tags=["schedules"])
+async def get_schedule(
+    caller: Caller, tools: Using, thread_id: ThreadId, schedule_id: ScheduleId, response: Response
+) -> ScheduleView:
+    """One schedule; its ETag says which revision a change is of."""
+    # A thread has few.
+    found = await tools.list_schedules(caller.user_id, thread_id)
+    schedule = next((schedule for schedule in found if schedule.id == schedule_id), None)
+    if schedule is None:
+        raise Refusal(Code.SCHEDULE_NOT_FOUND, "There is no such schedule in this thread.")
+    return _tagged(schedule, response)
+
+
+@router.patch("/threads/{thread_id}/schedules/{schedule_id}", tags=["schedules"])
+async def change_schedule(
+    caller: Caller,
+    wiring: Behind,
+    tools: Using,
+    thread_id: ThreadId,
+    schedule_id: ScheduleId,
+    body: ChangeSchedule,
+    response: Response,
+    if_match: Annotated[str | None, Header(description="The ETag of the schedule that is changed.")] = None,
+) -> ScheduleView:
+    """Pause or resume it, change what is sent and when. Whoever changes more than `paused` sends it from then on. A call that
+    changes nothing is always accepted, so that it can be repeated."""
+    check_model(body.model or "", wiring.models)
+    schedule = await tools.update_schedule(
+        caller.user_id,
+        thread_id,
+        schedule_id,
+        ScheduleChange(**body.model_dump()),
+        expected_revision=expected_revision(if_match),
+        roles=(caller.role,),
+    )
+    return _tagged(schedule, response)
+
+
 @router.delete("/threads/{thread_id}/schedules/{schedule_id}", status_code=204, tags=["schedules"])
-async def delete_schedule(
-    caller: Caller, tools: Using, thread_id: ThreadId, schedule_id: Annotated[str, Path(max_length=64)]
-) -> None:
+async def delete_schedule(caller: Caller, tools: Using, thread_id: ThreadId, schedule_id: ScheduleId) -> None:
     """Send it no more."""
     await tools.delete_schedule(caller.user_id, thread_id, schedule_id)
 
@@ -254,6 +308,11 @@ def _branch_view(branch: Branch) -> BranchView:
     )
 
 
+def _tagged(schedule: Schedule, response: Response) -> ScheduleView:
+    response.headers["etag"] = f'"{schedule.revision}"'
+    return _schedule_view(schedule)
+
+
 def _schedule_view(schedule: Schedule) -> ScheduleView:
     return ScheduleView(
         id=schedule.id,
@@ -268,4 +327,7 @@ def _schedule_view(schedule: Schedule) -> ScheduleView:
         next_at=schedule.next_at or None,
         last_run_id=schedule.last_run_id or None,
         last_refusal=schedule.last_refusal or None,
+        user_id=schedule.user_id,
+        revision=schedule.revision,
+        paused=schedule.paused,
     )

@@ -80,5 +80,5 @@ def expected_revision(if_match: str | None) -> int:
         )
     text = if_match.strip().strip('"')
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise Refusal(Code.REVISION_CONFLICT, f"If-Match is {if_match[:40]!r}, which is no revision of this flag.")
+        raise Refusal(Code.REVISION_CONFLICT, f"If-Match is {if_match[:40]!r}, which is no revision.")
     return int(text)

@@ -3,7 +3,7 @@
 import { createInterface } from "node:readline";
 import { Chat } from "@ai-sdk/react";
 import { WorkflowChatTransport } from "@ai-sdk/workflow/client";
-import { DefaultChatTransport } from "ai";
+import { DefaultChatTransport, lastAssistantMessageIsCompleteWithToolCalls } from "ai";
 import { HttpAgent } from "@ag-ui/client";
 import { stream } from "@durable-streams/client";
 import OpenAI from "openai";
@@ -65,7 +65,8 @@ function summary(chat, seen) {
 const chats = new Map();
 
 // useChat's Chat. `do`: "send" { text }, "resume", "approve" { approval }, "regenerate" { messageId? }, "stop" (the server's), "new" (a page reload
-// without its messages), each on the chat named `id`; `transport`: "default" | "workflow".
+// without its messages), "output" { output } of a tool call, each on the chat named `id`; `transport`: "default" | "workflow".
+// A chat made with `tools` has them in every body; those in `carries`, { name: output or { error } }, it carries out by itself.
 async function chat(request) {
   const { id, token, transport = "default", what, text } = request;
   const headers = { authorization: `Bearer ${token}` };
@@ -82,10 +83,25 @@ async function chat(request) {
             fetch: withHeaders,
             maxConsecutiveErrors: 20,
             initialStartIndex: request.startIndex ?? 0,
-            prepareSendMessagesRequest: ({ id: chatId, messages }) => ({ body: { id: chatId, messages } }),
+            prepareSendMessagesRequest: ({ id: chatId, messages }) => ({
+              body: { id: chatId, messages, ...(request.tools ? { tools: request.tools } : {}) },
+            }),
           })
-        : new DefaultChatTransport({ api, headers, fetch });
-    holder.chat = new Chat({ id: request.chatId ?? id, transport: made });
+        : new DefaultChatTransport({ api, headers, fetch, ...(request.tools ? { body: { tools: request.tools } } : {}) });
+    const { carries } = request;
+    const onToolCall = ({ toolCall: { toolName: tool, toolCallId } }) => {
+      if (!(tool in carries)) return;
+      const output = carries[tool];
+      // Not awaited, as the SDK's documentation has it.
+      if (output?.error) holder.chat.addToolOutput({ tool, toolCallId, state: "output-error", errorText: output.error });
+      else holder.chat.addToolOutput({ tool, toolCallId, output });
+    };
+    holder.chat = new Chat({
+      id: request.chatId ?? id,
+      transport: made,
+      ...(request.messages ? { messages: request.messages } : {}),
+      ...(carries ? { onToolCall, sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls } : {}),
+    });
     chats.set(id, holder);
     if (what === "new") return summary(holder.chat, seen);
   }
@@ -95,6 +111,9 @@ async function chat(request) {
   else if (what === "resume") await holder.chat.resumeStream();
   else if (what === "approve") {
     await holder.chat.addToolApprovalResponse(request.approval);
+    await holder.chat.sendMessage();
+  } else if (what === "output") {
+    await holder.chat.addToolOutput(request.output);
     await holder.chat.sendMessage();
   } else if (what === "regenerate") await holder.chat.regenerate({ messageId: request.messageId });
   return summary(holder.chat, seen);

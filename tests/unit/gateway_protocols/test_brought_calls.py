@@ -7,10 +7,12 @@ import msgspec
 from contracts import events as e
 from contracts.parts import ToolCallPart
 from gateway.domain.protocols.agui import AguiMapping
+from gateway.domain.protocols.ai_sdk import AiSdkMapping
 from gateway.domain.protocols.openai_chat import ChatMapping, completion
 from gateway.domain.protocols.openai_response_object import About, output_items
 from gateway.domain.protocols.openai_responses import ResponsesMapping
 from gateway.domain.tool_turns import ToolTurns, pending_calls
+from gateway.entrypoints import ai_sdk_input
 from gateway.entrypoints.agui_input import AguiMessage, read_turns
 from gateway.entrypoints.openai_response_input import read_input
 from gateway.entrypoints.openai_turns import read_chat_messages
@@ -57,6 +59,13 @@ def test_every_protocol_leaves_the_same_calls(log: list[e.RunEvent]) -> None:
     agui = payloads(AguiMapping(thread_id=THREAD, run_id=RUN, history=[ASK]), log)
     if state.status == "complete":
         assert agui[-1]["outcome"].get("pendingToolCallIds", []) == ids
+    page = payloads(AiSdkMapping(), log)
+    ends = {"tool-output-available", "tool-output-error", "tool-approval-request"}
+    finished = {chunk["toolCallId"] for chunk in page if chunk["type"] in ends}
+    asked = dict.fromkeys(chunk["toolCallId"] for chunk in page if chunk["type"] == "tool-input-available")
+    if state.status == "complete":
+        assert [call for call in asked if call not in finished] == ids
+        assert (page[-1]["finishReason"] == "tool-calls") >= bool(ids)
 
 
 @given(log=run_logs())
@@ -83,7 +92,14 @@ def test_what_is_sent_back_is_what_was_called(log: list[e.RunEvent]) -> None:
         {"id": f"r{call.tool_call_id}", "role": "tool", "toolCallId": call.tool_call_id, "content": "x"}
         for call in wanted
     ]
-    for items in (chat, turns.items, read_turns(msgspec.convert([*seen, *results], list[AguiMessage]))):
+    done = {"state": "output-available", "output": "x"}
+    parts = [
+        {"type": f"tool-{call.name}", "toolCallId": call.tool_call_id, "input": call.input, **done} for call in wanted
+    ]
+    page = ai_sdk_input.read_turns(
+        msgspec.convert([{"role": "assistant", "parts": parts}], list[ai_sdk_input.UiMessage])
+    )
+    for items in (chat, turns.items, read_turns(msgspec.convert([*seen, *results], list[AguiMessage])), page):
         calls = [call for item in items if item.role == "assistant" for call in pending_calls(list(item.parts))]
         assert [(call.tool_call_id, call.name, call.input) for call in calls if call.tool_call_id in _ids(wanted)] == [
             (call.tool_call_id, call.name, call.input) for call in wanted

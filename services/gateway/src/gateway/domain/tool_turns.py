@@ -1,11 +1,13 @@
 """A history that a client brings, with calls of its tools and their results: each result finds its call, and each call must have
 one before anybody else speaks."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import msgspec
 from contracts.parts import Part, TextPart, ToolCallPart
 
+from gateway.domain.protocols.json_text import result_text
 from gateway.domain.records import Earlier
 
 
@@ -83,6 +85,38 @@ def call_of(call_id: str, name: str, arguments: str) -> ToolCallPart:
 def pending_calls(parts: list[Part]) -> list[ToolCallPart]:
     """The calls of a stored answer that were left to the client."""
     return [part for part in parts if isinstance(part, ToolCallPart) and part.state == "pending"]
+
+
+def with_results(parts: Sequence[Part], results: Sequence[Part]) -> list[Part]:
+    """An answer's parts with what came of its pending calls."""
+    given = {result.tool_call_id: result for result in results if isinstance(result, ToolCallPart)}
+    filled: list[Part] = []
+    for part in parts:
+        result = given.get(part.tool_call_id) if isinstance(part, ToolCallPart) and part.state == "pending" else None
+        if isinstance(part, ToolCallPart) and result is not None:
+            part = msgspec.structs.replace(part, state=result.state, output=result.output, error=result.error)
+        filled.append(part)
+    return filled
+
+
+def results_message(results: Sequence[ToolCallPart]) -> Earlier:
+    """Results of one answer's calls as the message that is stored of them."""
+    text = "\n".join(result_text(result.output) or result.error or "" for result in results)
+    return Earlier("tool", text, parts=tuple(results))
+
+
+def only_open(items: Sequence[Earlier], open_calls: Collection[str]) -> list[Earlier]:
+    """The same without results that the stored answer behind them has already: those of the agent's own tools."""
+    last = next((at for at in reversed(range(len(items))) if items[at].stored_id), len(items))
+    kept = list(items[: last + 1])
+    for item in items[last + 1 :]:
+        if item.role == "tool":
+            parts = [part for part in results_in(item) if part.tool_call_id in open_calls]
+            if not parts:
+                continue
+            item = results_message(parts)
+        kept.append(item)
+    return kept
 
 
 def results_in(message: Earlier) -> tuple[ToolCallPart, ...]:

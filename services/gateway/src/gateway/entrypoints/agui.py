@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 import msgspec
-from contracts.client_tools import decode_tools, is_results
+from contracts.client_tools import is_results
 from contracts.codes import Code
 from contracts.commands import CancelRun, DecideApproval, ProvideInput
 from contracts.ids import RUN, InvalidIdError, check_id
@@ -26,7 +26,7 @@ from gateway.domain.protocols.agui_messages import run_messages, tool_message
 from gateway.domain.protocols.frame import FramePlace
 from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import parts_of
-from gateway.domain.tool_turns import pending_calls, results_in
+from gateway.domain.tool_turns import only_open, results_in
 from gateway.entrypoints.agui_input import (
     AguiMessage,
     Kept,
@@ -34,7 +34,6 @@ from gateway.entrypoints.agui_input import (
     RunAgentInput,
     check_request,
     kept_ids,
-    only_open,
     read_messages,
     read_request,
     read_tools,
@@ -44,13 +43,11 @@ from gateway.entrypoints.doors import Request
 from gateway.entrypoints.protocol_answers import answer_wait
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer_json
 from gateway.entrypoints.wiring import Doors, Wiring
+from gateway.handlers.find_left import find_left
 from gateway.handlers.send_from_client import FromClient, send_from_client
-from gateway.handlers.wait_recorded import wait_recorded
 from gateway.ports import FrameViewer
 
 PROTOCOL: Final = "agui"
-NEWEST: Final = 50
-"""Messages among which the answer is looked for that a client brings results for."""
 _EVENTS: Final = re.compile(r"/runs/([^/]+)/events")
 
 
@@ -128,9 +125,11 @@ class AguiDoor:
         if asked_of and any(item.role == "tool" for item in items[-2:]):
             said = items[-1].role == "user"
             given = {result.name for result in results_in(items[-2])} if said else None
-            open_calls = await self._left_to_client(principal.user_id, thread_id, asked_of, given)
-            if open_calls is not None:
-                items = only_open(items, open_calls)
+            left = await find_left(
+                self._wiring.conversation, self._doors.threads, principal.user_id, thread_id, asked_of, given
+            )
+            if left is not None:
+                items = only_open(items, left.calls)
         if items[-1].role not in ("user", "tool"):
             raise Refusal(Code.BODY_INVALID, "The last message answers no call that was left to this client.")
         await check_names(self._wiring.agents, "", tools)
@@ -145,40 +144,6 @@ class AguiDoor:
             roles=(principal.role,),
             tools=tools,
         )
-
-    async def _left_to_client(
-        self, user_id: str, thread_id: str, message_id: str, given: set[str] | None
-    ) -> set[str] | None:
-        """The calls of a stored answer that the client was left with; None where it is not in the thread. `given` are the tools
-        whose results stand before a new text: an answer that goes on is not waited for where none of them is the client's."""
-        doubted = given is not None
-        own: list[Message] = []
-
-        async def ended() -> list[Message] | None:
-            nonlocal doubted
-            newest = await self._doors.threads.last_messages(user_id, thread_id, limit=NEWEST)
-            found = [message for message in newest if message.id == message_id]
-            if all(message.status not in ("pending", "generating") for message in found):
-                return found
-            if doubted and given is not None:
-                doubted = False
-                run, _stored = await self._wiring.conversation.get_run(user_id, found[0].run_id)
-                brought = decode_tools(run.client_tools)
-                if brought is None or not given & brought.names:
-                    return own
-            return None
-
-        try:
-            answers = await wait_recorded(ended)
-        except Refusal as refusal:
-            if refusal.code is Code.THREAD_NOT_FOUND:
-                return None
-            raise
-        if answers is own:
-            return set()
-        if answers is None:
-            raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.")
-        return {call.tool_call_id for call in pending_calls(parts_of(answers[0]))} if answers else None
 
     async def _answer(self, request: Request, asked: RunAgentInput) -> None:
         """Answer the interrupts of the thread's last run; its next segment is this AG-UI run."""

@@ -6,7 +6,6 @@ from typing import Any, Final
 import msgspec
 from contracts.client_tools import ClientTool, ClientTools
 from contracts.codes import Code
-from contracts.parts import ToolCallPart
 
 from gateway.domain.brought_tools import ToolProblem, check_brought
 from gateway.domain.chat_ids import stored_message_of
@@ -155,21 +154,6 @@ def _read_result(turns: ToolTurns, message: AguiMessage) -> None:
             "message before it does not make.",
         )
     turns.result(message.tool_call_id, message.text, error=message.error)
-
-
-def only_open(items: Sequence[Earlier], open_calls: set[str]) -> list[Earlier]:
-    """The same without results that the stored answer behind them has already: those of the agent's own tools."""
-    last = next((at for at in reversed(range(len(items))) if items[at].stored_id), len(items))
-    kept = list(items[: last + 1])
-    for item in items[last + 1 :]:
-        if item.role == "tool":
-            parts = [part for part in item.parts if isinstance(part, ToolCallPart) and part.tool_call_id in open_calls]
-            if not parts:
-                continue
-            text = "\n".join(str(part.output or part.error or "") for part in parts)
-            item = Earlier("tool", text, parts=tuple(parts))
-        kept.append(item)
-    return kept
 
 
 def kept_ids(asked: RunAgentInput, messages: Sequence[AguiMessage]) -> Kept:

@@ -5,77 +5,60 @@ asks, it replays exactly, from the front or (negative) from the end; `POST /api/
 by the client's id, by one of our thread ids, or (where a run is meant) by what `x-workflow-run-id` said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
+from contracts.client_tools import is_results
 from contracts.codes import Code
 from contracts.commands import DecideApproval
+from contracts.parts import Part
 from contracts.times import parse_rfc3339
 from starlette.types import Send
 
 from gateway.domain import dismissals
-from gateway.domain.chat_ids import run_of_name, stored_message_of, thread_of_chat
+from gateway.domain.brought_tools import check_names
+from gateway.domain.chat_ids import run_of_name, thread_of_chat
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.ai_sdk import AiSdkMapping
 from gateway.domain.protocols.frame import DONE, FramePlace
 from gateway.domain.records import ENDED, Message, Run
+from gateway.domain.stored_log import parts_of
+from gateway.domain.tool_turns import only_open, results_in, with_results
+from gateway.entrypoints.ai_sdk_input import (
+    ChatRequest,
+    UiApproval,
+    UiMessage,
+    answered_approvals,
+    check_outputs,
+    read_chat,
+    read_tools,
+    read_turns,
+    unanswered,
+)
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.protocol_answers import answer_wait
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
+from gateway.handlers.find_left import find_left
 from gateway.handlers.send_from_client import Earlier, FromClient, send_from_client
+from gateway.ports import FrameViewer
 
 HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 PROTOCOL: Final = "ai_sdk"
+LONGEST_ID: Final = 500
+NEWEST: Final = 200
+"""Messages among which the beginning of a message is looked for that a run goes on in."""
 
 
-class UiApproval(msgspec.Struct):
-    """What a person said about a tool call. `id` is the wait's, as the request for it named it."""
+class Kept(msgspec.Struct):
+    """What is kept with a run that goes on in a message which the client has (`Run.client`): the message's id there."""
 
-    id: str
-    approved: bool | None = None
-    reason: str | None = None
-
-
-class UiPart(msgspec.Struct):
-    """A part of a UI message; only texts and answered approvals are read."""
-
-    type: str
-    text: str = ""
-    state: str = ""
-    approval: UiApproval | None = None
-
-
-class UiMessage(msgspec.Struct):
-    """A UI message as the client has it."""
-
-    role: str
-    id: str = ""
-    parts: list[UiPart] = []
-
-    @property
-    def text(self) -> str:
-        """Its text parts, joined."""
-        return "".join(part.text for part in self.parts if part.type == "text")
-
-
-class ChatRequest(msgspec.Struct, rename="camel"):
-    """The body of a POST. WorkflowChatTransport sends `messages` alone; what else a page adds is its own."""
-
-    messages: list[UiMessage] = []
-    message: UiMessage | None = None
-    id: str = ""
-    trigger: str = "submit-message"
-    message_id: str | None = None
-    model: str = ""
-
-
-_decoder: Final = msgspec.json.Decoder(ChatRequest)
+    ai_sdk_message: str
 
 
 class AiSdkDoor:
@@ -116,11 +99,11 @@ class AiSdkDoor:
             await self._stop(request, chat_id)
 
     async def _send(self, request: Request) -> None:
-        asked = _read(request.body)
-        if answered := _answered(asked):
+        asked = read_chat(request.body)
+        if answered := answered_approvals(asked):
             await self._answer(request, asked.id, answered)
             return
-        wanted = _wanted(asked, request.principal)
+        wanted = await self._wanted(asked, request.principal)
         request.take_message()
         wanted = await request.with_path(wanted)
         self._streams.enter(request.principal)
@@ -134,6 +117,81 @@ class AiSdkDoor:
         finally:
             self._streams.leave(request.principal)
 
+    async def _wanted(self, asked: ChatRequest, principal: Principal) -> FromClient:
+        messages: Sequence[UiMessage] = [*asked.messages, *([asked.message] if asked.message is not None else [])]
+        if not messages:
+            raise Refusal(Code.MESSAGE_EMPTY, "The request has no messages.")
+        last = messages[-1]
+        if asked.trigger not in ("submit-message", "regenerate-message"):
+            raise Refusal(Code.BODY_INVALID, f"The trigger {asked.trigger[:40]!r} is not known.")
+        told = last.role == "assistant" and any(part.is_finished for part in last.parts)
+        if last.role != "user" and not told:
+            raise Refusal(
+                Code.BODY_INVALID,
+                "The last message is not a user's, answers no approval and has no output of a tool. "
+                "Other answers go to the run: POST /v1/runs/{id}/input.",
+            )
+        if not told and (odd := next((part.type for part in last.parts if part.type != "text"), "")):
+            raise Refusal(Code.BODY_INVALID, f"Parts of type {odd[:40]!r} are not accepted yet; send text.")
+        chat_id = asked.id or (f"first:{messages[0].id}" if messages[0].id else "")
+        if not chat_id:
+            raise Refusal(Code.BODY_INVALID, "The request names no chat: neither `id` nor an id of its first message.")
+        if len(last.id) > LONGEST_ID:
+            raise Refusal(Code.BODY_INVALID, f"The id of a message has at most {LONGEST_ID} characters.")
+        tools = read_tools(asked.tools, self._wiring.models.find(asked.model))
+        thread_id = thread_of_chat(principal.user_id, PROTOCOL, chat_id)
+        if told:
+            check_outputs(last)
+        items = await self._without_known(principal.user_id, thread_id, read_turns(messages), told=told)
+        await check_names(self._wiring.agents, "", tools)
+        regenerated = asked.trigger == "regenerate-message"
+        key = f"{asked.trigger}:{last.id}:{asked.message_id or ''}"
+        return FromClient(
+            thread_id=thread_id,
+            content=items[-1].content,
+            results=results_in(items[-1]),
+            earlier=items[:-1],
+            # An edited message is sent again under its own id.
+            replaces=not told and (regenerated or bool(asked.message_id)),
+            model=asked.model,
+            key=key if last.id and (asked.message_id or not regenerated) else "",
+            client=msgspec.json.encode(Kept(last.id)).decode() if told and last.id else "",
+            roles=(principal.role,),
+            tools=tools,
+        )
+
+    async def _without_known(self, user_id: str, thread_id: str, items: list[Earlier], *, told: bool) -> list[Earlier]:
+        """The conversation without outputs that the thread has: those of the agent's own tools, and those that were answered.
+        `told`: it ends with outputs, which must be those of all calls that the stored answer left. Raises Refusal."""
+        at = len(items) - 1 if told else len(items) - 2
+        if at < 1 or items[at].role != "tool" or not items[at].parts or not items[at - 1].stored_id:
+            return items
+        given = results_in(items[at])
+        left = await find_left(
+            self._wiring.conversation,
+            self._doors.threads,
+            user_id,
+            thread_id,
+            items[at - 1].stored_id,
+            None if told else {result.name for result in given},
+        )
+        if left is None:
+            return items
+        if told:
+            ids = {result.tool_call_id for result in given}
+            unknown = next((one for one in ids if left.made is not None and one not in left.made), None)
+            if unknown is not None:
+                raise Refusal(
+                    Code.BODY_INVALID,
+                    f"The last message has an output of {unknown[:80]!r}, a call that was never made.",
+                )
+            missing = next((call for call in left.calls.values() if call.tool_call_id not in ids), None)
+            if missing is not None:
+                raise unanswered(missing.tool_call_id, missing.name)
+            if not left.calls:
+                raise Refusal(Code.BODY_INVALID, "The last message answers no call that was left to this client.")
+        return only_open(items, left.calls)
+
     async def _answer(self, request: Request, chat_id: str, answered: list[UiApproval]) -> None:
         """Decide what the run waits for, and stream what follows: the same message goes on in the client."""
         user_id = request.principal.user_id
@@ -145,7 +203,7 @@ class AiSdkDoor:
         try:
             feeds = self._doors.feeds
             async with request.timeout(ATTACH_SECONDS):
-                before = await feeds.counted(run, message, PROTOCOL, AiSdkMapping, FramePlace())
+                before = await feeds.counted(run, message, PROTOCOL, _mapping_of(run), FramePlace())
             try:
                 mapping = before.mapping
                 waits = mapping.answered_in if isinstance(mapping, AiSdkMapping) else {}
@@ -193,13 +251,13 @@ class AiSdkDoor:
         feeds = self._doors.feeds
         async with request.timeout(ATTACH_SECONDS):
             if place is None:
-                viewer = await feeds.resumed(run, message, PROTOCOL, AiSdkMapping)
+                viewer = await self._resumed(request.principal.user_id, run, message)
                 if viewer.state.is_terminal and not self._owed(run):
                     await viewer.close()
                     await answer(request.send, 204, b"", "")
                     return
             else:
-                viewer = await feeds.counted(run, message, PROTOCOL, AiSdkMapping, place)
+                viewer = await feeds.counted(run, message, PROTOCOL, _mapping_of(run), place)
                 if place.segment:
                     headers["x-workflow-run-id"] = f"{run.id}.{place.segment}"
                 if place.skip:
@@ -217,6 +275,30 @@ class AiSdkDoor:
             dismissed=dismissals.ai_sdk,
         )
         self._doors.deliveries.note(run.id, whole=whole, now=self._wiring.clock())
+
+    async def _resumed(self, user_id: str, run: Run, message: Message | None) -> FrameViewer:
+        continues = _continued(run)
+        if not continues:
+            return await self._doors.feeds.resumed(run, message, PROTOCOL, AiSdkMapping)
+        before = await self._before(user_id, run)
+        # Not among the frames that are counted: who counts has the message's beginning.
+        return await self._doors.feeds.resumed(
+            run, message, (PROTOCOL, "whole"), lambda: AiSdkMapping(continues, before)
+        )
+
+    async def _before(self, user_id: str, run: Run) -> list[list[Part]]:
+        """The answers that a run goes on from without a word of the user's between, oldest first, with the outputs that came."""
+        newest = await self._doors.threads.last_messages(user_id, run.thread_id, limit=NEWEST)
+        known = {message.id: message for message in newest}
+        answers: list[list[Part]] = []
+        results = known.get(run.question_id)
+        while results is not None and is_results(results.role, told := parts_of(results)):
+            answer = known.get(results.parent_message_id)
+            if answer is None:
+                break
+            answers.append(with_results(parts_of(answer), told))
+            results = known.get(answer.parent_message_id)
+        return answers[::-1]
 
     async def _stop(self, request: Request, name: str) -> None:
         user_id = request.principal.user_id
@@ -254,56 +336,17 @@ class AiSdkDoor:
         return self._doors.deliveries.is_owed(run.id, ended_seconds_ago=now - ended, now=now)
 
 
-def _read(body: bytes) -> ChatRequest:
+def _mapping_of(run: Run) -> Callable[[], AiSdkMapping]:
+    continues = _continued(run)
+    return lambda: AiSdkMapping(continues)
+
+
+def _continued(run: Run) -> str:
+    """The id of the client's message that a run goes on in; empty where it has one of its own."""
     try:
-        return _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise Refusal(Code.BODY_INVALID, f"The body is not a chat request: {error}.") from error
-
-
-def _answered(asked: ChatRequest) -> list[UiApproval]:
-    """The approvals that the last message, the assistant's, has answers to."""
-    last = asked.message or (asked.messages[-1] if asked.messages else None)
-    if last is None or last.role != "assistant":
-        return []
-    answered = [part.approval for part in last.parts if part.state == "approval-responded"]
-    return [approval for approval in answered if approval is not None and approval.approved is not None]
-
-
-def _wanted(asked: ChatRequest, principal: Principal) -> FromClient:
-    messages: Sequence[UiMessage] = [*asked.messages, *([asked.message] if asked.message is not None else [])]
-    if not messages:
-        raise Refusal(Code.MESSAGE_EMPTY, "The request has no messages.")
-    last = messages[-1]
-    if asked.trigger not in ("submit-message", "regenerate-message"):
-        raise Refusal(Code.BODY_INVALID, f"The trigger {asked.trigger[:40]!r} is not known.")
-    if last.role != "user":
-        raise Refusal(
-            Code.BODY_INVALID,
-            "The last message is not a user's and answers no approval. Other answers go to the run: POST /v1/runs/{id}/input.",
-        )
-    if odd := next((part.type for part in last.parts if part.type != "text"), ""):
-        raise Refusal(Code.BODY_INVALID, f"Parts of type {odd[:40]!r} are not accepted yet; send text.")
-    chat_id = asked.id or (f"first:{messages[0].id}" if messages[0].id else "")
-    if not chat_id:
-        raise Refusal(Code.BODY_INVALID, "The request names no chat: neither `id` nor an id of its first message.")
-    regenerated = asked.trigger == "regenerate-message"
-    key = f"{asked.trigger}:{last.id}:{asked.message_id or ''}"
-    return FromClient(
-        thread_id=thread_of_chat(principal.user_id, PROTOCOL, chat_id),
-        content=last.text,
-        earlier=[_earlier(message) for message in messages[:-1]],
-        # An edited message is sent again under its own id.
-        replaces=regenerated or bool(asked.message_id),
-        model=asked.model,
-        key=key if last.id and (asked.message_id or not regenerated) else "",
-        roles=(principal.role,),
-    )
-
-
-def _earlier(message: UiMessage) -> Earlier:
-    role = message.role if message.role in ("system", "user", "assistant") else "user"
-    return Earlier(role, message.text, stored_message_of(message.id) if role == "assistant" else "")
+        return msgspec.json.decode(run.client or "{}", type=Kept).ai_sdk_message
+    except msgspec.DecodeError:
+        return ""
 
 
 def _index(text: str) -> int:

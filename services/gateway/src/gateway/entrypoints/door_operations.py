@@ -31,6 +31,15 @@ _CHAT: Final = {
         "trigger": {"enum": ["submit-message", "regenerate-message"]},
         "messageId": {"type": ["string", "null"]},
         "model": TEXT,
+        "tools": {
+            "description": "Tools of the page; their calls are left to it. A list, or an object of them by name.",
+            "type": ["array", "object", "null"],
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": TEXT, "description": TEXT, "inputSchema": OBJECT},
+            },
+        },
     },
 }
 _AGUI: Final = {

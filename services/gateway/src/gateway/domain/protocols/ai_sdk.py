@@ -8,9 +8,11 @@ Facts from that source which shape this file:
 - A result finds its tool call in any step, so tools that run after the model's step need no step of their own.
 - An approval is answered by a new POST, which the client only sends once the response has ended: waiting for an approval
   ends the response with `finish`. What follows belongs to the next **segment**, a response of its own.
+- The answer to what came of the client's own calls goes on in the message that made them: the client puts its parts behind those
+  that it has, and would show the message twice if the answer had another id. Who resumes builds the message anew, and needs all of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from contracts import events as e
@@ -43,16 +45,21 @@ class _Part:
 
 
 class AiSdkMapping:
-    """One run's chunks. `segment` counts the responses that an approval cut the run into, from 0."""
+    """One run's chunks. `segment` counts the responses that an approval cut the run into, from 0. Where the run goes on in a
+    message that the client has, `continues` is its id there; `before` are the answers in it for who does not have them, each
+    with what came of its calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, continues: str = "", before: Sequence[Sequence[Part]] = ()) -> None:
         self.segment = 0
-        self._message_id = ""
+        self._continues = continues
+        self._before = before
+        self._message_id = continues
         self._opened = False
         self._step: int | None = None
         self._step_number = 0
         self._working: dict[int, str | None] = {}
-        self._fresh = True
+        # The client's last step is not this run's where it goes on in a message: a `reset-step` would reach into it.
+        self._fresh = not continues
         self._parts: dict[int, _Part] = {}
         self._open: dict[int, tuple[str, str]] = {}
         self._earlier_texts: dict[int, tuple[int, str | None]] = {}
@@ -85,10 +92,12 @@ class AiSdkMapping:
 
         Few and large: each part once, whole. They are not counted, so they are never mixed with `startIndex`.
         """
-        about = _about(state.run_id, state.thread_id, state.model, state.path)
+        about = _about(state)
         if state.attempt > 1:
             about["attempt"] = state.attempt
-        chunks: list[dict[str, Any]] = [{"type": "start", "messageId": state.message_id, "messageMetadata": about}]
+        message_id = self._continues or state.message_id
+        chunks: list[dict[str, Any]] = [{"type": "start", "messageId": message_id, "messageMetadata": about}]
+        chunks += _earlier_chunks(self._before)
         parts = [(number, state.parts[number]) for number in sorted(state.parts)]
         before = [item for item in parts if item[0] not in self._parts]
         inside = [item for item in parts if item[0] in self._parts]
@@ -111,7 +120,7 @@ class AiSdkMapping:
                 chunks.append({"type": "finish", "finishReason": "tool-calls"})
         end = terminal_event(state)
         if end is not None:
-            chunks += _end_chunks(end, self._finish_reason)
+            chunks += _end_chunks(end, self._reason_at_end())
         return [frame(chunk) for chunk in chunks]
 
     def _chunks(self, event: e.RunEvent) -> list[dict[str, Any]]:
@@ -119,8 +128,8 @@ class AiSdkMapping:
             case e.TextDelta() | e.ReasoningDelta():
                 return self._ensure_step() + self._delta(event)
             case e.RunStarted():
-                self._message_id = event.message_id
-                return [self._start(_about(event.run_id, event.thread_id, event.model, event.path))]
+                self._message_id = self._continues or event.message_id
+                return self._start(_about(event))
             case e.AttemptStarted():
                 return self._attempt_started(event)
             case e.StepStarted():
@@ -160,21 +169,21 @@ class AiSdkMapping:
 
     def _ensure(self) -> list[dict[str, Any]]:
         """Frames that must stand before any other: `start`, when a segment begins without `run.started`."""
-        return [] if self._opened else [self._start(None)]
+        return [] if self._opened else self._start(None)
 
     def _ensure_step(self) -> list[dict[str, Any]]:
         """Before a new part: a step of its own unless the client's last one is still open, so that a `reset-step` can
         only reach what this mapping remembers."""
         return self._ensure() if self._fresh else self._ensure() + self._start_step(self._step_number)
 
-    def _start(self, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    def _start(self, metadata: dict[str, Any] | None) -> list[dict[str, Any]]:
         self._opened = True
         start: dict[str, Any] = {"type": "start"}
         if self._message_id:
             start["messageId"] = self._message_id
         if metadata is not None:
             start["messageMetadata"] = metadata
-        return start
+        return [start, *(_earlier_chunks(self._before) if self.segment == 0 else [])]
 
     def _attempt_started(self, event: e.AttemptStarted) -> list[dict[str, Any]]:
         if event.attempt <= self._attempt or not self._opened:
@@ -308,9 +317,14 @@ class AiSdkMapping:
         return [_waiting_data({"reason": reason, "resumed": True})]
 
     def _end(self, event: e.Terminal) -> list[dict[str, Any]]:
-        chunks = self._finish_step() + _end_chunks(event, self._finish_reason)
+        chunks = self._finish_step() + _end_chunks(event, self._reason_at_end())
         self._close()
         return chunks
+
+    def _reason_at_end(self) -> str:
+        """Calls that are pending when a run completes are left to the client, whatever the provider calls that."""
+        left = any(call.state == "pending" for call in self._calls.values())
+        return FINISH_REASONS["tool_calls"] if left else self._finish_reason
 
     def _close(self) -> None:
         self._opened = False
@@ -375,8 +389,26 @@ def _end_chunks(event: e.Terminal, finish_reason: str) -> list[dict[str, Any]]:
             ]
 
 
-def _about(run_id: str, thread_id: str, model: str, path: str) -> dict[str, Any]:
-    return {"run_id": run_id, "thread_id": thread_id, "model": model, "path": path}
+def _about(run: e.RunStarted | RunState) -> dict[str, Any]:
+    """`message_id` is the stored answer's, whatever the client's message is called that it is in."""
+    return {
+        "run_id": run.run_id,
+        "thread_id": run.thread_id,
+        "message_id": run.message_id,
+        "model": run.model,
+        "path": run.path,
+    }
+
+
+def _earlier_chunks(answers: Sequence[Sequence[Part]]) -> list[dict[str, Any]]:
+    """Stored answers that stand before the run's in the client's message, a step each."""
+    chunks: list[dict[str, Any]] = []
+    for place, parts in enumerate(answers):
+        chunks.append({"type": "start-step"})
+        for number, part in enumerate(parts):
+            chunks += _part_chunks(part, None, f"earlier-{place}-{number}", still_open=False)
+        chunks.append({"type": "finish-step"})
+    return chunks
 
 
 def _with_agent(chunk: dict[str, Any], agent: str | None) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Which calls of a stored answer were left to the client that now brings results."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.client_tools import decode_tools, is_results
+from contracts.codes import Code
+from contracts.parts import ToolCallPart
+
+from gateway.domain.problems import Refusal
+from gateway.domain.records import Message
+from gateway.domain.stored_log import parts_of
+from gateway.domain.tool_turns import pending_calls
+from gateway.handlers.wait_recorded import wait_recorded
+from gateway.ports import ClientThreads, Conversation
+
+NEWEST: Final = 50
+"""Messages among which the answer is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """`calls` were left to the client, by id. `made` are the ids of all calls of the answer and of those that it goes on from; None
+    where that is not known."""
+
+    calls: Mapping[str, ToolCallPart]
+    made: frozenset[str] | None = None
+
+
+_ABSENT: Final = Left({})
+"""Of an answer that is not in the thread."""
+
+
+async def find_left(
+    conversation: Conversation,
+    threads: ClientThreads,
+    user_id: str,
+    thread_id: str,
+    message_id: str,
+    given: Collection[str] | None,
+) -> Left | None:
+    """What a stored answer left; None where it is not in the thread. `given` are the names of the tools whose results stand before
+    a new text, None where nothing is said but results: an answer that goes on is not waited for where none of them is the
+    client's. Raises Refusal."""
+    doubted = given is not None
+
+    async def look() -> Left | None:
+        nonlocal doubted
+        newest = {message.id: message for message in await threads.last_messages(user_id, thread_id, limit=NEWEST)}
+        found = newest.get(message_id)
+        if found is None:
+            return _ABSENT
+        if found.status not in ("pending", "generating"):
+            left = pending_calls(parts_of(found))
+            return Left({call.tool_call_id: call for call in left}, _made(found, newest))
+        if doubted and given is not None:
+            doubted = False
+            run, _stored = await conversation.get_run(user_id, found.run_id)
+            brought = decode_tools(run.client_tools)
+            if brought is None or brought.names.isdisjoint(given):
+                return Left({})
+        return None
+
+    try:
+        left = await wait_recorded(look)
+    except Refusal as refusal:
+        if refusal.code is Code.THREAD_NOT_FOUND:
+            return None
+        raise
+    if left is None:
+        raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.")
+    return None if left is _ABSENT else left
+
+
+def _made(answer: Message, known: Mapping[str, Message]) -> frozenset[str] | None:
+    made: set[str] = set()
+    last: Message | None = answer
+    while last is not None:
+        made |= {part.tool_call_id for part in parts_of(last) if isinstance(part, ToolCallPart)}
+        question = known.get(last.parent_message_id)
+        if question is None:
+            return None if last.parent_message_id else frozenset(made)
+        if not is_results(question.role, parts_of(question)):
+            return frozenset(made)
+        last = known.get(question.parent_message_id)
+    return None

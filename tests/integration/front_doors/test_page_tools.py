@@ -1,0 +1,252 @@
+"""Tools of a page at the AI SDK door, with the official client: called there, answered, and gone on with in the same message."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from contracts import events as e
+from contracts.client_tools import decode_tools
+from contracts.parts import Part, ToolCallPart
+from msgspec import json
+from rpc.v1 import conversation_pb2 as pb
+
+from tests.clients.live import LiveClients
+from tests.integration.front_doors.conftest import SmallMesh
+from tests.integration.front_doors.mesh import usage
+
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}
+LOOK: dict[str, Any] = {"description": "Look.", "inputSchema": SCHEMA}
+ASK: dict[str, Any] = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "hi"}]}
+
+
+def calls(*names: str, first: int = 1) -> list[Any]:
+    """A model step that asks for these tools; `first` numbers the calls."""
+    made = [
+        (
+            e.ToolCall,
+            {"part": at, "tool_call_id": f"c{first + at}", "name": name, "input": {"n": at}, "state": "pending"},
+        )
+        for at, name in enumerate(names)
+    ]
+    return [
+        (e.StepStarted, {"step": 1, "kind": "model", "name": "m"}),
+        *made,
+        usage(1),
+        (e.StepFinished, {"step": 1, "finish_reason": "tool_calls"}),
+    ]
+
+
+def says(text: str) -> list[Any]:
+    return [
+        (e.StepStarted, {"step": 1, "kind": "model", "name": "m"}),
+        (e.TextDelta, {"part": 0, "delta": text}),
+        usage(1),
+        (e.StepFinished, {"step": 1, "finish_reason": "stop"}),
+    ]
+
+
+def in_turn(mesh: SmallMesh, *scripts: list[Any]) -> None:
+    mesh.worker.script = lambda _: scripts[len(mesh.worker.inputs) - 1]
+
+
+def http(mesh: SmallMesh) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}, timeout=30)
+
+
+def shown(answer: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The last message, part by part."""
+    return [
+        (part["state"], part.get("output", part.get("errorText")))
+        if part["type"].startswith("tool-")
+        else ("text", part["text"])
+        for part in answer["messages"][-1]["parts"]
+        if part["type"] == "text" or part["type"].startswith("tool-")
+    ]
+
+
+async def until(settled: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not settled():
+            await asyncio.sleep(0.005)
+
+
+async def rows(mesh: SmallMesh) -> list[dict[str, Any]]:
+    return sorted(await mesh.service.rows("messages"), key=lambda row: row["position"])
+
+
+@pytest.mark.parametrize("transport", ["default", "workflow"])
+async def test_a_page_carries_out_its_tools_and_the_message_goes_on(
+    mesh: SmallMesh, clients: LiveClients, transport: str
+) -> None:
+    """Two rounds, one with two calls of which one fails; then the person goes on, behind all of it."""
+    in_turn(mesh, calls("look", "ask"), calls("look", first=5), says("Blue."), says("Yes."))
+    one = {"id": f"tools-{transport}", "bases": mesh.bases, "token": "alice", "transport": transport}
+    tools = {"look": LOOK, "ask": {"description": "Ask."}}
+    carries = {"look": {"colour": "blue"}, "ask": {"error": "nobody there"}}
+    answer = await clients.ask("chat", what="send", text="hi", tools=tools, carries=carries, **one)
+    assert (answer["status"], answer["error"]) == ("ready", None)
+    assert [message["role"] for message in answer["messages"]] == ["user", "assistant"]
+    assert shown(answer) == [
+        ("output-available", {"colour": "blue"}),
+        ("output-error", "nobody there"),
+        ("output-available", {"colour": "blue"}),
+        ("text", "Blue."),
+    ]
+    assert len(answer["seen"]) == 3
+    message = answer["messages"][-1]
+    stored = [command.message_id for command in mesh.worker.inputs]
+    assert (message["id"], message["metadata"]["message_id"]) == (stored[0], stored[2])
+    await mesh.stored(mesh.worker.inputs[-1].run_id)
+    answer = await clients.ask("chat", what="send", text="Sure?", **one)
+    assert shown(answer) == [("text", "Yes.")]
+    found = await rows(mesh)
+    assert [row["role"] for row in found] == [
+        "user", "assistant", "tool", "assistant", "tool", "assistant", "user", "assistant",
+    ]  # fmt: skip
+    assert [row["parent_message_id"] for row in found] == ["", *(row["_id"] for row in found[:-1])]
+    given = await mesh.service.stub.GetRunInput(pb.GetRunInputRequest(run_id=mesh.worker.inputs[1].run_id))
+    brought = decode_tools(given.client_tools_json)
+    assert brought is not None
+    assert [(tool.name, tool.parameters) for tool in brought.tools] == [("look", SCHEMA), ("ask", None)]
+    parts = json.decode(given.messages[-1].parts_json, type=list[Part])
+    assert [(part.state, part.output, part.error) for part in parts if isinstance(part, ToolCallPart)] == [
+        ("completed", {"colour": "blue"}, None),
+        ("error", None, "nobody there"),
+    ]
+
+
+async def test_a_reload_in_the_second_round_has_the_whole_message(mesh: SmallMesh, clients: LiveClients) -> None:
+    """Cut in the answer to the outputs: the same page and a page without its messages are shown the same, calls and outputs
+    included."""
+    gate = asyncio.Event()
+    start, text, *rest = says("Blue as ")
+    in_turn(mesh, calls("look"), [start, text, gate, (e.TextDelta, {"part": 0, "delta": "the sky."}), *rest])
+    one = {"id": "cut", "bases": mesh.bases, "token": "alice"}
+    answer = await clients.ask(
+        "chat", what="send", text="hi", tools={"look": LOOK}, carries={"look": "blue"}, cuts=[None, 3], **one
+    )
+    assert answer["status"] == "error"
+    streams = mesh.gateways[0].streams
+    await until(lambda: streams.open == 0)
+    both = [
+        asyncio.create_task(clients.ask("chat", what="resume", **page))
+        for page in (one, {**one, "id": "late", "chatId": "cut"})
+    ]
+    await until(lambda: streams.open == 2)
+    gate.set()
+    for page, before in zip(await asyncio.gather(*both), (1, 0), strict=True):
+        assert (page["status"], page["error"]) == ("ready", None)
+        assert shown(page) == [("output-available", "blue"), ("text", "Blue as the sky.")]
+        assert len(page["messages"]) == before + 1
+        assert page["messages"][-1]["id"] == mesh.worker.inputs[0].message_id
+
+
+async def test_a_person_answers_a_call_or_says_something_else(mesh: SmallMesh, clients: LiveClients) -> None:
+    """Outputs with words behind them go in together; what was never answered is kept from the model."""
+    in_turn(mesh, calls("ask"), calls("ask", first=2), says("Fine."), says("Bye."))
+    one = {"id": "person", "bases": mesh.bases, "token": "alice"}
+    first = await clients.ask("chat", what="send", text="hi", tools=[{"name": "ask"}], **one)
+    assert shown(first) == [("input-available", None)]
+    await mesh.stored(mesh.worker.inputs[0].run_id)
+    second = await clients.ask("chat", what="send", text="Never mind.", **one)
+    assert shown(second) == [("input-available", None)]
+    told = {"tool": "ask", "toolCallId": "c2", "output": "yes"}
+    third = await clients.ask("chat", what="output", output=told, **one)
+    assert shown(third) == [("output-available", "yes"), ("text", "Fine.")]
+    assert [row["role"] for row in await rows(mesh)] == ["user", "assistant", "user", "assistant", "tool", "assistant"]
+    both: list[dict[str, Any]] = third["messages"]
+    stored = mesh.worker.inputs[1].message_id
+    call = {**both[3]["parts"][1], "state": "output-available", "output": "later"}
+    said = [*both[:3], {**both[3], "metadata": {"message_id": stored}, "parts": [call]}, {**ASK, "id": "u9"}]
+    async with http(mesh) as client:
+        answer = await client.post("/api/chat", json={"id": "person", "messages": said})
+    assert answer.status_code == 200
+    assert [(row["role"], row["content"]) for row in (await rows(mesh))[6:8]] == [("tool", "later"), ("user", "hi")]
+
+
+async def test_a_chat_that_we_do_not_know_brings_its_calls_along(mesh: SmallMesh) -> None:
+    part = {"type": "tool-look", "toolCallId": "x1", "state": "output-available", "input": {"at": 1}, "output": [1]}
+    other = {"type": "dynamic-tool", "toolName": "ask", "toolCallId": "x2", "state": "output-error", "errorText": "no"}
+    open_one = {"type": "tool-look", "toolCallId": "x3", "state": "input-available", "input": {}}
+    said = [
+        ASK,
+        {"id": "elsewhere", "role": "assistant", "parts": [{"type": "text", "text": "Wait."}, part, open_one]},
+        {**ASK, "id": "u2"},
+        {"id": "again", "role": "assistant", "parts": [{"type": "step-start"}, other]},
+    ]
+    async with http(mesh) as client:
+        answer = await client.post("/api/chat", json={"id": "old", "messages": said, "tools": {"look": LOOK}})
+        again = await client.post("/api/chat", json={"id": "old", "messages": said, "tools": {"look": LOOK}})
+    assert answer.headers["x-run-id"] == again.headers["x-run-id"]
+    assert '"messageId":"again"' in answer.text
+    given = await mesh.service.stub.GetRunInput(pb.GetRunInputRequest(run_id=answer.headers["x-run-id"]))
+    assert [item.role for item in given.messages] == ["user", "assistant", "user", "assistant"]
+    parts = [
+        part
+        for item in given.messages
+        for part in json.decode(item.parts_json or b"[]", type=list[Part])
+        if isinstance(part, ToolCallPart)
+    ]
+    assert [(part.tool_call_id, part.state, part.output, part.error) for part in parts] == [
+        ("x1", "completed", [1], None),
+        ("x2", "error", None, "no"),
+    ]
+
+
+async def test_what_is_wrong_is_refused_and_starts_nothing(mesh: SmallMesh) -> None:
+    in_turn(mesh, calls("look", "look"), says("Done."))
+    wrong: list[tuple[Any, str]] = [
+        ([{"name": "a"}, {"name": "a"}], "`tools[1].name`: Two tools"),
+        ([{"description": "x"}], "`tools[0]` is no tool"),
+        ({"look": {"inputSchema": {"type": "array"}}}, "`tools.look.inputSchema`: Invalid schema"),
+        ({"look": {"inputSchema": {"def": {"type": "object"}, "type": "object"}}}, "z.toJSONSchema()"),
+        ({"look": {"type": "provider"}}, "`tools.look` is no tool"),
+        ({"a b": {}}, "`tools.a b.name`"),
+        ([{"name": "big", "description": "x" * 70_000}], "`tools`: The tools have 7"),
+        ([{"name": f"t{number}"} for number in range(129)], "`tools`: There are 129"),
+        (5, "not a chat request"),
+    ]
+    async with http(mesh) as client:
+
+        async def post(**more: Any) -> httpx2.Response:
+            return await client.post("/api/chat", json={"id": "c", "messages": [ASK], **more})
+
+        for tools, sentence in wrong:
+            refused = await post(tools=tools)
+            assert (refused.status_code, sentence in refused.text) == (422, True), refused.text
+        refused = await post(tools=[{"name": "a"}], model="embedded:smollm2-135m")
+        assert (refused.status_code, "cannot call any" in refused.text) == (422, True)
+        assert await mesh.service.rows("runs") == []
+        await post(
+            tools={
+                "look": {
+                    "inputSchema": {"jsonSchema": {**SCHEMA, "$schema": "http://json-schema.org/draft-07/schema#"}}
+                }
+            }
+        )
+        answer_id = mesh.worker.inputs[0].message_id
+        await mesh.stored(mesh.worker.inputs[0].run_id)
+
+        def told(*outputs: tuple[str, str]) -> list[dict[str, Any]]:
+            parts = [
+                {"type": "tool-look", "toolCallId": call, "state": state, "input": {}, "output": 1}
+                for call, state in outputs
+            ]
+            return [ASK, {"id": answer_id, "role": "assistant", "parts": parts}]
+
+        done = "output-available"
+        for outputs, sentence in (
+            ([("c1", done)], "'c2' of 'look' has no output yet"),
+            ([("c1", done), ("c2", "input-available")], "'c2' of 'look' has no output yet"),
+            ([("c1", done), ("c2", done), ("c9", done)], "'c9', a call that was never made"),
+            ([("c1", done), ("c1", done), ("c2", done)], "Two parts"),
+            ([("c" * 201, done)], "1 to 200 characters"),
+        ):
+            refused = await post(messages=told(*outputs))
+            assert (refused.status_code, sentence in refused.text) == (422, True), refused.text
+        assert len(await mesh.service.rows("runs")) == 1
+        first, again = [await post(messages=told(("c1", done), ("c2", done))) for _ in range(2)]
+        assert first.headers["x-run-id"] == again.headers["x-run-id"]
+        assert len(await mesh.service.rows("runs")) == 2

@@ -59,6 +59,10 @@ class Terminal:
         """A line and Enter."""
         self.type(text + "\r")
 
+    def modes(self) -> list[object]:
+        """How the terminal is set, as `termios.tcgetattr` has it: echo, whole lines, signals by keys."""
+        return termios.tcgetattr(self._leader)
+
     def read(self, seconds: float = 0.05) -> None:
         """Take in what the program has written, waiting for it so long at most."""
         while select.select([self._leader], [], [], seconds)[0]:

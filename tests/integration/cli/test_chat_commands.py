@@ -60,6 +60,14 @@ def test_branches_a_queue_a_stop_and_a_return(chat_mesh: Mesh) -> None:
         assert start in words(left)
         assert terminal.process.wait(20) == 130
 
+    # Come back to, and told to end by the system: the same, under the signal's number.
+    with chat(chat_mesh, "--resume") as killed:
+        start = words(expected_text("tokens=12 seed=5"))
+        killed.until(lambda text: start in words(text))
+        killed.process.terminate()
+        killed.until("The answer goes on without you.")
+        assert killed.process.wait(20) == 143
+
     with chat(chat_mesh, "--resume") as back:
         start = words(expected_text("tokens=30 seed=5"))
         back.until(lambda text: start in words(text))

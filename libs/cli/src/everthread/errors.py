@@ -7,6 +7,8 @@ from typing import Final
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
+EXIT_SIGNALLED: Final = 128
+"""Plus the signal's number, as shells have it."""
 
 
 class RefusedError(Exception):

@@ -32,6 +32,8 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
+from everthread.talk.ending import told_of_the_end
+
 GROWING_ROWS: Final = 6
 """A line that goes on growing for more rows than this is put into the history in pieces, broken at a space."""
 TYPED: Final = "you> "
@@ -47,7 +49,8 @@ _STYLE: Final = Style.from_dict(
         "prompt": "bold",
     }
 )
-Left = Literal["interrupted", "ended"]
+Left = Literal["interrupted", "ended"] | int
+"""How a talk ended: by Ctrl-C, by the person's wish, or by a signal."""
 Line = tuple[str, str]
 """A style's name, or none, and the text of a line."""
 
@@ -65,6 +68,7 @@ class Prompt:
         self._form: str | None = None
         self._draft = ""
         self._left: Left = "ended"
+        self._is_left = False
         self._buffer = Buffer(
             multiline=True,
             history=InMemoryHistory(),
@@ -123,16 +127,23 @@ class Prompt:
         self._buffer.cursor_position = len(text)
 
     def leave(self, how: Left = "ended") -> None:
-        """End `run`."""
-        self._left = how
-        if self._app.is_running:
+        """End `run`. The first call counts."""
+        if self._is_left:
+            return
+        self._left, self._is_left = how, True
+        self._exit()
+
+    def _exit(self) -> None:
+        if self._is_left and self._app.is_running and not self._app.is_done:
             self._app.exit()
 
     async def run(self) -> Left:
-        """Until the person leaves: by Ctrl-C (`interrupted`), Ctrl-D or a command."""
+        """Until the person leaves: by Ctrl-C (`interrupted`), Ctrl-D or a command; or until this process is told to end. The
+        terminal is then as it was before."""
         printing = asyncio.create_task(self._print(), name="lines above the prompt")
         try:
-            await self._app.run_async()
+            async with told_of_the_end(self.leave):
+                await self._app.run_async(pre_run=self._exit)
         finally:
             printing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from everthread_client import BrokenStreamError, EverthreadClient, ProblemError, UnreachableError
 
-from everthread.errors import EXIT_INTERRUPTED
+from everthread.errors import EXIT_INTERRUPTED, EXIT_SIGNALLED
 from everthread.screen import printable
 from everthread.talk.following import WATCHES, Following
 from everthread.talk.people import People
@@ -67,6 +67,8 @@ class Sitting:
                 self._prompt.write(f"Come back: {self._come_back}")
                 self._prompt.write(f"Stop it:   {self._stop}")
             self._prompt.flush()
+        if isinstance(left, int):
+            return EXIT_SIGNALLED + left
         return EXIT_INTERRUPTED if left == "interrupted" and running else 0
 
     async def _handle_lines(self) -> None:

@@ -174,7 +174,7 @@ async function responses(request) {
 
 const agents = new Map();
 
-// An AG-UI agent: "run" { text, threadId, tools? }, "tell" { results } of its tools' calls, "answer" { resume } to interrupts, or
+// An AG-UI agent: "run" { text, threadId, tools?, context? }, "tell" { results } of its tools' calls, "answer" { resume } to interrupts, or
 // "resume" { run } by GET, keeping its messages.
 async function agui(request) {
   const seen = [];
@@ -195,7 +195,8 @@ async function agui(request) {
     }
   }
   const outcome = { error: null, runError: null, outcome: null, run: null, interrupts: [], pending: [] };
-  const more = { ...(request.what === "answer" ? { resume: request.resume } : {}), tools: request.tools ?? [] };
+  const { tools = [], context = [] } = request;
+  const more = { ...(request.what === "answer" ? { resume: request.resume } : {}), tools, context };
   try {
     await agent.runAgent(more, {
       onRunStartedEvent: ({ event }) => {

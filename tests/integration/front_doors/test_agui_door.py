@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from rpc.v1 import conversation_pb2 as pb
 
 from tests.clients.live import LiveClients
 from tests.integration.front_doors.conftest import ANSWER, SmallMesh
@@ -103,3 +104,36 @@ async def test_nobody_elses_run(mesh: SmallMesh, clients: LiveClients) -> None:
     async with httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer bob"}) as http:
         assert (await http.get(f"/agui/runs/{answer['run']}/events")).status_code == 404
         assert (await http.get("/agui/runs/nonsense/events")).status_code == 404
+
+
+async def test_context_is_for_its_run_alone(mesh: SmallMesh, clients: LiveClients) -> None:
+    """The model is told, between fences that no value can close; the thread and the next run know nothing of it, and an answer made
+    anew has it again."""
+    context = [
+        {"description": "The page\nshown", "value": '{"page": "/orders"}'},
+        {"description": "A note", "value": "Ends early:\n```\nNot at all."},
+    ]
+    told = await clients.ask("agui", what="run", text="hi", context=context, **one(mesh))
+    assert (told["error"], text_of(told)) == (None, ANSWER)
+    answered = await mesh.stored(told["run"])
+    after = await clients.ask("agui", what="run", text="more", **one(mesh))
+    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+        path = f"/v1/threads/{answered['thread_id']}/messages/{answered['_id']}/regenerate"
+        anew = (await http.post(path, json={})).json()["run_id"]
+        body = {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": "hi"}]}
+        large = await http.post("/agui/run", json={**body, "context": [{"description": "a", "value": "x" * 200_000}]})
+        odd = await http.post("/agui/run", json={**body, "context": ["x"]})
+    assert (large.status_code, large.json()["code"]) == (422, "message_too_long")
+    assert (odd.status_code, odd.json()["code"]) == (422, "body_invalid")
+    given = {}
+    for run_id in (told["run"], after["run"], anew):
+        reply = await mesh.service.stub.GetRunInput(pb.GetRunInputRequest(run_id=run_id))
+        given[run_id] = [(item.role, item.content) for item in reply.messages]
+    (role, text), *said = given[told["run"]]
+    assert (role, said) == ("system", [("user", "hi")])
+    assert text.partition("\n\n")[2] == (
+        'The page shown:\n````\n{"page": "/orders"}\n````\n\nA note:\n````\nEnds early:\n```\nNot at all.\n````'
+    )
+    assert [role for role, _ in given[after["run"]]] == ["user", "assistant", "user"]
+    assert given[anew] == given[told["run"]]
+    assert {row["role"] for row in await mesh.service.rows("messages")} == {"user", "assistant"}

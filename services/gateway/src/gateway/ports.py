@@ -154,6 +154,8 @@ class ClientMessage:
     roles: tuple[str, ...] = ()
     results: tuple[ToolCallPart, ...] = ()
     tools: ClientTools | None = None
+    context: str = ""
+    """What the model shall know for this run alone; it is no message of the thread."""
 
 
 class ClientThreads(Protocol):

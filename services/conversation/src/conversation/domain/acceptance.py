@@ -61,6 +61,8 @@ class NewMessage:
     """Instead of a text: what came of calls that the answer before left to the client."""
     client_tools: str = ""
     """The tools that the client brings, as JSON (contracts.client_tools)."""
+    context: str = ""
+    """What the model shall know for this run alone; it is no message of the thread."""
     service: str = ""
 
 
@@ -230,6 +232,7 @@ def plan_acceptance(
         check_at=(start_at or now) + timing.first_check,
         client=message.client,
         client_tools=message.client_tools,
+        context=message.context,
         agent=message.agent or thread.agent,
         roles=message.roles,
         held=place.held,

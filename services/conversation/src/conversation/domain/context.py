@@ -66,8 +66,9 @@ class Context:
     what is to be answered, everything back to the user's message goes in, whatever its size: inference shortens results.
     """
 
-    def __init__(self, question: Message, system_prompt: str, model: Model) -> None:
-        self._system = [InputMessage("system", system_prompt)] if system_prompt else []
+    def __init__(self, question: Message, system_prompt: str, model: Model, told: str = "") -> None:
+        """`told` is what the client has the model know for this run alone."""
+        self._system = [InputMessage("system", text) for text in (system_prompt, told) if text]
         self._newest_first: list[InputMessage] = []
         self._results: list[Message] = []
         if question.is_results:

@@ -130,7 +130,7 @@ class Run:
     While it is `held`, no worker knows of it: in the queue `behind` another run, which has it as its `next_run`, or until
     `start_at`; `floating` says that its question then joins the branch that goes on. `steers` are the messages that were sent to join it. `roles` are the author's, when it was accepted.
     `check_at` is when somebody looks whether its command was lost (domain.revival); None once it has ended. `client` is what
-    the client's protocol wants to find again with it, `client_tools` what the client brought for the model to call, as JSON. `user_id` is whose message it answers: tools act for that user, who
+    the client's protocol wants to find again with it, `client_tools` what the client brought for the model to call, as JSON, `context` what it shall know for this run alone. `user_id` is whose message it answers: tools act for that user, who
     pays. `audience` is everybody in the thread, the owner first; empty where the owner is alone.
     """
 
@@ -159,6 +159,7 @@ class Run:
     agent: str = ""
     roles: tuple[str, ...] = ()
     client_tools: str = ""
+    context: str = ""
     held: Held = ""
     behind: str = ""
     next_run: str = ""

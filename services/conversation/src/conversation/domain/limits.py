@@ -84,6 +84,15 @@ def check_results(results: Sequence[ToolCallPart], limits: Limits) -> None:
         )
 
 
+def check_context(context: str, limits: Limits) -> None:
+    """What the model shall know for one run; it may be as long as a message."""
+    if len(context) > limits.message_characters:
+        raise RefusedError(
+            Code.MESSAGE_TOO_LONG,
+            f"The context has {len(context):,} characters; at most {limits.message_characters:,} are accepted. Shorten it.",
+        )
+
+
 def check_client_tools(tools: str) -> None:
     """The tools that a client brings, as JSON; empty means none. Whoever took them from the client has looked at each."""
     try:

@@ -242,6 +242,7 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         branch_label=request.branch_label,
         results=_results_of(request),
         client_tools=_text_of(request.client_tools_json),
+        context=request.context,
     )
 
 

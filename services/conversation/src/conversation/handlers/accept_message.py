@@ -23,6 +23,7 @@ from conversation.domain.limits import (
     check_client,
     check_client_tools,
     check_content,
+    check_context,
     check_history,
     check_key,
     check_label,
@@ -62,6 +63,7 @@ async def accept_message(parts: Parts, message: NewMessage, together: Together |
     check_history(message.history, parts.limits)
     check_client(message.client, parts.limits)
     check_client_tools(message.client_tools)
+    check_context(message.context, parts.limits)
 
     stored = False
 

@@ -42,7 +42,7 @@ async def _input_of(parts: Parts, asked: Asked, recorded: tuple[Part, ...]) -> R
         raise unknown_model(run.model)
     if question is None:
         raise not_found(MESSAGE)
-    context = Context(question, "" if user is None else user.preferences.system_prompt, model)
+    context = Context(question, "" if user is None else user.preferences.system_prompt, model, run.context)
     if context.wants_more():
         async with aclosing(parts.records.messages_before(run.thread_id, question.position)) as older:
             async for message in older:

@@ -27,8 +27,12 @@ async def find_place(writes: Writes, thread: Thread, message: NewMessage) -> tup
         results = (
             tuple(part for part in question.parts if isinstance(part, ToolCallPart)) if question.is_results else ()
         )
-        tools = message.client_tools or await _tools_of(writes, named)
-        return replace(message, content=question.content, results=results, client_tools=tools), question
+        # Asked anew it is asked the same: with what the client brought, unless it brings something else.
+        before = await writes.run(named.run_id) if named.run_id else None
+        tools = message.client_tools or ("" if before is None else before.client_tools)
+        context = message.context or ("" if before is None else before.context)
+        anew = replace(message, content=question.content, results=results, client_tools=tools, context=context)
+        return anew, question
     if message.replaces_message_id:
         replaced = await _message(writes, thread, message.replaces_message_id)
         if replaced.role != "user":
@@ -67,12 +71,6 @@ async def _behind_appends(writes: Writes, thread: Thread, last: Message | None) 
     if named == thread.head:
         return named
     return last_appended(named, thread.head, await writes.appended_behind(thread.id, last))
-
-
-async def _tools_of(writes: Writes, message: Message) -> str:
-    """What the client brought for the model to call in the run of a message; nothing where it has none, as in a fork."""
-    run = await writes.run(message.run_id) if message.run_id else None
-    return "" if run is None else run.client_tools
 
 
 async def _message(writes: Writes, thread: Thread, message_id: str) -> Message:

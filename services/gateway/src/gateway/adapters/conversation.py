@@ -167,6 +167,7 @@ class GrpcConversation:
             roles=message.roles,
             results_json=msgspec.json.encode(message.results) if message.results else b"",
             client_tools_json=encode_tools(message.tools),
+            context=message.context,
         )
         answer = await self._call(self._stub.AcceptMessage, request)
         return Accepted(

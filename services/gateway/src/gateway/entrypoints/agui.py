@@ -34,6 +34,7 @@ from gateway.entrypoints.agui_input import (
     RunAgentInput,
     check_request,
     kept_ids,
+    read_context,
     read_messages,
     read_request,
     read_tools,
@@ -116,7 +117,7 @@ class AguiDoor:
 
     async def _wanted(self, asked: RunAgentInput, messages: list[AguiMessage], principal: Principal) -> FromClient:
         check_request(asked)
-        tools = read_tools(asked.tools)
+        tools, context = read_tools(asked.tools), read_context(asked.context)
         items = read_turns(messages)
         if not messages or messages[-1].role not in ("user", "tool"):
             raise Refusal(Code.MESSAGE_EMPTY, "The last message must be a user's, or what came of a tool call.")
@@ -143,6 +144,7 @@ class AguiDoor:
             client=msgspec.json.encode(kept_ids(asked, messages)).decode(),
             roles=(principal.role,),
             tools=tools,
+            context=context,
         )
 
     async def _answer(self, request: Request, asked: RunAgentInput) -> None:

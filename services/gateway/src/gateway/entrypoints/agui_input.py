@@ -11,9 +11,12 @@ from gateway.domain.brought_tools import ToolProblem, check_brought
 from gateway.domain.chat_ids import stored_message_of
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.agui_messages import result_id
+from gateway.domain.protocols.json_text import result_text
 from gateway.domain.records import Earlier
+from gateway.domain.run_context import context_text
 from gateway.domain.tool_turns import ToolTurns, call_of
 from gateway.entrypoints.schemas import schema_problem
+from gateway.handlers.send_message import MAX_CHARACTERS
 
 ROLES: Final = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
 KEPT_CHARACTERS: Final = 2500
@@ -63,15 +66,22 @@ class ResumeEntry(msgspec.Struct, rename="camel"):
     payload: Any = None
 
 
+class ContextItem(msgspec.Struct):
+    """Something that the application tells the agent. The protocol has texts; some send a value as it is."""
+
+    description: str
+    value: Any = ""
+
+
 class RunAgentInput(msgspec.Struct, rename="camel"):
     """A request to run an agent. `state` and `forwardedProps` are the client's own; nothing here reads them. A run that is resumed
-    goes on with the tools that it has."""
+    goes on with the tools and the context that it has."""
 
     thread_id: str
     run_id: str
     messages: list[msgspec.Raw]
     tools: list[Any] = []
-    context: list[Any] = []
+    context: list[ContextItem] = []
     resume: list[ResumeEntry] = []
 
 
@@ -107,10 +117,19 @@ def read_messages(asked: RunAgentInput) -> list[AguiMessage]:
 
 def check_request(asked: RunAgentInput) -> None:
     """Raises Refusal."""
-    if asked.context:
-        raise Refusal(Code.BODY_INVALID, "`context` is not supported by this door yet; leave it empty.")
     if not asked.thread_id or not asked.run_id or len(asked.thread_id) > 500 or len(asked.run_id) > 500:
         raise Refusal(Code.BODY_INVALID, "threadId and runId are texts of 1 to 500 characters.")
+
+
+def read_context(given: Sequence[ContextItem]) -> str:
+    """What the model is told for this run; raises Refusal where that is longer than a message may be."""
+    text = context_text([(item.description, result_text(item.value)) for item in given])
+    if len(text) > MAX_CHARACTERS:
+        raise Refusal(
+            Code.MESSAGE_TOO_LONG,
+            f"`context` has {len(text):,} characters as text; at most {MAX_CHARACTERS:,} are accepted.",
+        )
+    return text
 
 
 def read_tools(given: Sequence[Any]) -> ClientTools | None:

@@ -72,7 +72,15 @@ _AGUI: Final = {
                 "properties": {"name": TEXT, "description": TEXT, "parameters": OBJECT},
             },
         },
-        "context": {"type": "array"},
+        "context": {
+            "type": "array",
+            "description": "What the model shall know for this run.",
+            "items": {
+                "type": "object",
+                "required": ["description"],
+                "properties": {"description": TEXT, "value": TEXT},
+            },
+        },
         "resume": {"type": "array"},
     },
 }

@@ -26,7 +26,7 @@ class FromClient:
     """What a client wants answered. `replaces`: what is after `earlier` in the thread is not to be continued (an edit, a
     regeneration). `key` is the client's own name for this request, empty if it has none. `roles` are the caller's. With `results`,
     of calls that the message before left to the client, nothing else is said and `content` is their text. `tools` are what the
-    client brings."""
+    client brings, `context` is what the model shall know for this run alone."""
 
     thread_id: str
     content: str
@@ -40,6 +40,7 @@ class FromClient:
     roles: tuple[str, ...] = ()
     results: tuple[ToolCallPart, ...] = ()
     tools: ClientTools | None = None
+    context: str = ""
 
 
 async def send_from_client(
@@ -90,6 +91,8 @@ def _message(
     body = [wanted.thread_id, wanted.content, wanted.model, parent_message_id, from_root, said]
     if wanted.results or wanted.tools is not None:
         body += [wanted.results, wanted.tools]
+    if wanted.context:
+        body.append(wanted.context)
     digest = hashlib.sha256(msgspec.json.encode(body)).digest()
     # Another text under the same name (an edited message) is another request.
     key = f"{hashlib.sha256(wanted.key.encode()).hexdigest()[:32]}-{digest.hex()[:32]}" if wanted.key else ""
@@ -106,6 +109,7 @@ def _message(
         roles=wanted.roles,
         results=wanted.results,
         tools=wanted.tools,
+        context=wanted.context,
     )
 
 

@@ -1,10 +1,12 @@
 """`task test`: every part of the suite, one after the other, whatever an earlier one found; then what failed, all of it.
 
-The alerts are tested beside the types, since mypy keeps one core busy and no more. Tests of pure code and of the bus against a server of its own run in two processes, a file at a time in one of them. Everything
-else starts whole meshes and kills them, and measures nothing but is sensitive to what else the machine does: one at a time.
-What is given on the command line goes to each pytest.
+The alerts are tested beside the types, since mypy keeps one core busy and no more. The tests run in several processes, a file at a
+time in one of them: each process has servers and meshes of its own, and one that waits for a death to be noticed leaves its core to
+the others. No test may measure a time, so being one of several makes it slower and nothing else. What is given on the command line
+goes to each pytest.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-AT_ONCE = ("tests/unit", "tests/architecture", "tests/contracts", "tests/conformance")
 BROWSER = "tests/browser"
+AT_ONCE = min(6, (os.cpu_count() or 1) + 1)
+"""Processes of tests. A test that starts a mesh keeps about two fifths of two cores busy."""
 NOTHING_COLLECTED = 5
 """pytest's exit code; right for a part where what to run was chosen on the command line."""
 
@@ -44,12 +47,11 @@ def parts(chosen: Sequence[str]) -> list[Part]:
     alerts = Part("alerts", ["task", "alerts:test"]) if shutil.which("promtool") else None
     if alerts is None:
         print("What the alerts do is tested where Prometheus's promtool is installed; it is not here.", flush=True)
-    apart = [f"--ignore={folder}" for folder in (*AT_ONCE, BROWSER)]
+    spread = ["-n", str(AT_ONCE), "--dist", "loadfile"]
     return [
         Part("check", ["task", "check"], beside=alerts),
-        Part("unit and conformance", ["pytest", "-n", "2", "--dist", "loadfile", *AT_ONCE, *chosen]),
-        Part("integration and end to end", ["pytest", *apart, *chosen]),
-        Part("browser", ["task", "--exit-code", "test:browser", "--", *chosen]),
+        Part("tests", ["pytest", *spread, f"--ignore={BROWSER}", *chosen]),
+        Part("browser", ["task", "--exit-code", "test:browser", "--", "-n", "2", "--dist", "loadfile", *chosen]),
     ]
 
 

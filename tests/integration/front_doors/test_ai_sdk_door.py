@@ -78,12 +78,18 @@ async def test_nothing_to_resume(mesh: SmallMesh, clients: LiveClients) -> None:
 
 
 async def test_a_reload_in_the_middle_shows_the_answer_once(mesh: SmallMesh, clients: LiveClients) -> None:
+    gate = asyncio.Event()
+    mesh.worker.script = lambda _: [*plain(ANSWER)[:10], gate, *plain(ANSWER)[10:]]
     one = {"id": "one", "bases": mesh.bases, "token": "alice"}
     sending = asyncio.create_task(clients.ask("chat", what="send", text="hi", **one))
-    while not mesh.worker.states or len(next(iter(mesh.worker.states.values())).content) < 40:
+    while not mesh.worker.states or not next(iter(mesh.worker.states.values())).content:
         await asyncio.sleep(0.005)
     reloaded = {**one, "id": "reloaded", "chatId": "one"}
-    answer = await clients.ask("chat", what="resume", **reloaded)
+    resuming = asyncio.create_task(clients.ask("chat", what="resume", **reloaded))
+    while sum(gateway.feeds.viewers for gateway in mesh.gateways) < 2 and not resuming.done():
+        await asyncio.sleep(0.005)
+    gate.set()
+    answer = await resuming
     assert text_of(answer) == ANSWER
     assert [message["role"] for message in answer["messages"]] == ["assistant"]
     assert text_of(await sending) == ANSWER

@@ -40,6 +40,11 @@ class Feeds:
         """How many runs are followed."""
         return len(self._feeds)
 
+    @property
+    def viewers(self) -> int:
+        """How many read along, over all runs."""
+        return sum(feed.viewers for feed in self._feeds.values())
+
     async def counted(
         self, run: Run, message: Message | None, protocol: Hashable, make: Callable[[], Mapping], place: FramePlace
     ) -> "_Viewer":

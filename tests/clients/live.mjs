@@ -69,7 +69,7 @@ const chats = new Map();
 // A chat made with `tools` has them in every body; those in `carries`, { name: output or { error } }, it carries out by itself.
 async function chat(request) {
   const { id, token, transport = "default", what, text } = request;
-  const headers = { authorization: `Bearer ${token}` };
+  const headers = { authorization: `Bearer ${token}`, ...request.headers };
   const seen = [];
   if (!chats.has(id) || what === "new") {
     const holder = {};
@@ -119,8 +119,9 @@ async function chat(request) {
   return summary(holder.chat, seen);
 }
 
-function client({ token, bases, cuts }, seen) {
-  return new OpenAI({ apiKey: token, baseURL: "http://gateway/openai/v1", fetch: lossy({ bases, cuts }, seen), maxRetries: 0 });
+function client({ token, bases, cuts, headers }, seen) {
+  const fetch = lossy({ bases, cuts }, seen);
+  return new OpenAI({ apiKey: token, baseURL: "http://gateway/openai/v1", fetch, maxRetries: 0, defaultHeaders: headers });
 }
 
 // chat.completions.stream with `body`.
@@ -135,6 +136,25 @@ async function completions(request) {
     return { completion: await stream.finalChatCompletion(), text, error: null, seen };
   } catch (error) {
     return { completion: null, text, error: message(error), code: error.code ?? null, seen };
+  }
+}
+
+// chat.completions.runTools with `body`: the SDK's own loop over `tools`, whose functions answer what `carries` says.
+async function completionTools(request) {
+  const seen = [];
+  const called = [];
+  const tools = request.tools.map(({ type, function: { name, ...more } }) => {
+    const answer = (given) => {
+      called.push([name, given]);
+      return request.carries[name];
+    };
+    return { type, function: { name, ...more, parse: JSON.parse, function: answer } };
+  });
+  const runner = client(request, seen).chat.completions.runTools({ ...request.body, tools });
+  try {
+    return { text: await runner.finalContent(), called, messages: runner.messages, error: null, seen };
+  } catch (error) {
+    return { text: null, called, messages: runner.messages, error: message(error), seen };
   }
 }
 
@@ -234,7 +254,7 @@ async function durable(request) {
   return { events, offset: response.offset, closed: response.streamClosed, seen };
 }
 
-const kinds = { chat, completions, responses, agui, durable };
+const kinds = { chat, completions, completionTools, responses, agui, durable };
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { kind, number, ...request } = JSON.parse(line);

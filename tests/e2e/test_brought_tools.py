@@ -1,11 +1,13 @@
-"""Tools that a client brings, on the real mesh with the official SDK: asked for, carried out by the client, gone on with, on both
+"""Tools that a client brings, on the real mesh with the official SDKs: asked for, carried out by the client, gone on with, on both
 paths; and no call twice where the worker dies."""
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 import pytest_asyncio
@@ -232,6 +234,82 @@ async def test_what_a_script_demands_reaches_the_provider(mesh: Mesh, upstream: 
     offered = [[tool["function"]["name"] for tool in body["tools"]] for body in bodies]
     assert offered[:2] == [["get_weather"]] * 2
     assert {"time", "calculator", "get_weather"} <= set(offered[2])
+
+
+async def _written(http: httpx2.AsyncClient, questions: set[str], characters: int) -> dict[str, str]:
+    """The runs that answer these questions, once each has written so much."""
+    async with asyncio.timeout(20):
+        while True:
+            found: dict[str, str] = {}
+            for thread in (await http.get("/v1/threads")).json()["items"]:
+                items = await messages(http, thread["id"])
+                if items and len(items[-1]["content"]) >= characters:
+                    found[items[0]["content"]] = items[-1]["run_id"]
+            if found.keys() == questions:
+                return found
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_page_and_the_node_sdk_carry_out_their_tools(
+    mesh: Mesh, clients: LiveClients, upstream: UpstreamProcess, path: str
+) -> None:
+    """useChat and the loop of OpenAI's SDK, by themselves from the question to the answer; on the durable path both workers are
+    killed before the call. The page's one message is what is stored in two."""
+    killing = path == "durable_event"
+    said = f"tokens={200 if killing else 3} rate={50 if killing else 0} seed={PATHS.index(path)}1"
+    page, script = (f'{said}{at} call=get_weather:{{"city":"Rome"}} then tokens=9 seed={at}' for at in (1, 2))
+    user = f"tool-node-{path}"
+    node: dict[str, Any] = {
+        "token": mesh.token(user, "admin"),
+        "headers": {"x-everthread-path": path},
+        "carries": {"get_weather": "sunny"},
+        "bases": mesh.urls,
+    }
+    function = WEATHER["function"]
+    body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": script}]}
+    tools = {"get_weather": {"description": function["description"], "inputSchema": function["parameters"]}}
+    killed: dict[str, int] = {}
+    async with mesh.client(1, user=user) as http:
+        assert (await http.patch("/v1/me/preferences", json={"default_model": MODEL})).status_code == 200
+        asking = asyncio.gather(
+            clients.ask("chat", id=user, what="send", text=page, tools=tools, **node),
+            clients.ask("completionTools", tools=[WEATHER], body=body, **node),
+        )
+        if killing:
+            before = await _written(http, {page, script}, 20)
+            killed = {name: mesh.signal(name, signal.SIGKILL) for name in ("inference-1", "inference-2")}
+        shown, looped = await asking
+        assert (shown["error"], looped["error"]) == (None, None)
+        first, last = expected_text(page.partition(" then ")[0]), expected_text(page.rpartition(" then ")[2])
+        (_, answer) = shown["messages"]
+        assert [part.get("text") or part["output"] for part in answer["parts"] if part["type"] != "step-start"] == [
+            first, "sunny", last,
+        ]  # fmt: skip
+        assert (looped["called"], looped["text"]) == (
+            [["get_weather", {"city": "Rome"}]],
+            expected_text("tokens=9 seed=2"),
+        )
+        for question, seen in ((page, shown["seen"]), (script, looped["seen"])):
+            runs = [one["headers"]["x-run-id"] for one in seen]
+            stored = [(await http.get(f"/v1/runs/{run_id}")).json() for run_id in runs]
+            assert [run["path"] for run in stored] == [path] * 2
+            if killing:
+                assert before[question] == runs[0]
+                log = [frame.event for frame in await to_the_end(http, runs[0])]
+                assert log.count("attempt.started") > 1
+                assert (log.count("tool.call"), log.count("run.completed")) == (1, 1)
+            *_, told = asked_upstream(upstream, question)
+            assert [message["role"] for message in told["messages"] if message["role"] != "system"] == [
+                "user", "assistant", "tool",
+            ]  # fmt: skip
+        thread = await messages(http, answer["metadata"]["thread_id"])
+        assert [(item["role"], item["content"]) for item in thread] == [
+            ("user", page), ("assistant", first), ("tool", "sunny"), ("assistant", last),
+        ]  # fmt: skip
+        assert [answer["id"], answer["metadata"]["message_id"]] == [thread[1]["id"], thread[3]["id"]]
+    if killed:
+        await mesh.wait_ready(changed=killed)
 
 
 async def test_an_agui_agent_with_tools_of_its_own(mesh: Mesh, clients: LiveClients, upstream: UpstreamProcess) -> None:

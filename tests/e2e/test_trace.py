@@ -176,7 +176,7 @@ def check_the_end(trace: Trace, attempt: Span, path: str) -> None:
     else:
         record = "everthread.v1.ConversationService/RecordRun"
         recording = trace.below(trace.below(attempt, "inference", record), "conversation", record)
-    for stored in ("findAndModify runs", "update messages", "insert ledger", "commitTransaction"):
+    for stored in ("find runs", "update runs", "update messages", "insert ledger", "commitTransaction"):
         trace.below(recording, "conversation", stored)
     saying = trace.below(recording, "conversation", "send thread.*.run.ended")
     heard = trace.under(saying, "notifier", "process thread.*.run.ended")

@@ -6,7 +6,6 @@ from typing import Any, Final, TypeVar
 
 from contracts.ids import RUN, first_id
 from contracts.run_state import RunState
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from store.database import Database, Transaction
 from store.faults import translated
@@ -151,9 +150,11 @@ class MongoRecords(MongoLists):
 
     async def note_departure(self, run_id: str, at: datetime) -> str | None:
         with translated():
-            found = await self._database.collection(schema.RUNS).find_one_and_update(
-                {"_id": run_id, "departed_at": {"$exists": False}}, {"$set": {"departed_at": at}}, {"path": 1}
+            runs = self._database.collection(schema.RUNS)
+            changed = await runs.update_one(
+                {"_id": run_id, "departed_at": {"$exists": False}}, {"$set": {"departed_at": at}}
             )
+            found = await runs.find_one({"_id": run_id}, {"path": 1}) if changed.modified_count else None
         return None if found is None else str(found["path"])
 
     async def check_run_again(self, run: Run, check_at: datetime) -> None:
@@ -167,18 +168,18 @@ class MongoRecords(MongoLists):
         update: d.Document = {"$setOnInsert": fresh}
         if changes:
             update["$set"] = dict(changes)
+        users = self._database.collection(schema.USERS)
         with translated():
             for _ in range(_TIMES):
                 try:
-                    found = await self._database.collection(schema.USERS).find_one_and_update(
-                        {"_id": user.id}, update, upsert=True, return_document=ReturnDocument.AFTER
-                    )
+                    await users.update_one({"_id": user.id}, update, upsert=True)
                 except DuplicateKeyError:
                     # Two upserts of a new document at once: one of them inserts, the other may be told so.
                     continue
+                found = await users.find_one({"_id": user.id})
                 if found is not None:
                     return d.user_of(found)
-        raise AssertionError("an upsert that returns the document after it returned none")
+        raise AssertionError("an upsert left no document, and nobody deletes users")
 
     async def _find(self, collection: str, query: d.Document) -> d.Document | None:
         with translated():

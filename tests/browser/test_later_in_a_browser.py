@@ -58,6 +58,47 @@ def test_a_first_message_for_later_begins_a_chat(open_page: OpenPage) -> None:
     expect(person.answers).to_have_count(0)
 
 
+def test_a_timetable_is_paused_resumed_and_edited(open_page: OpenPage) -> None:
+    person = open_page()
+    page = person.page
+    person.send("tokens=5 seed=87")
+    person.ended()
+    schedules = f"{person.url}/v1/threads/{person.thread}/schedules"
+    wanted = {"content": "What is new?", "cron": "30 8 * * 1-5", "time_zone": "Europe/Rome"}
+    made = person.context.request.post(schedules, data=wanted, headers={"origin": person.url}).json()
+    page.get_by_role("button", name="Send later").click()
+    page.get_by_role("button", name="Again and again…").click()
+    row = page.get_by_role("dialog", name="Repeating messages").locator("[data-schedule]")
+    expect(row).to_contain_text("Monday to Friday at 08:30 (Europe/Rome) · next ")
+    row.get_by_role("button", name="Pause “What is new?”").click()
+    expect(row).to_contain_text("· paused")
+    row.get_by_role("button", name="Edit “What is new?”").click()
+    form = row.get_by_role("form", name="Edit")
+    expect(form.get_by_label("Sent")).to_have_value("weekdays")
+    check(page, "a timetable being edited")
+    form.get_by_role("textbox", name="Message").fill("What is old?")
+    form.get_by_label("Sent").select_option(label="every week")
+    form.get_by_role("combobox", name="On", exact=True).select_option(label="Sunday")
+    form.get_by_label("Model").select_option(label="large")
+    # Somebody else is faster: one is told, keeps what one wrote, and decides anew.
+    theirs = person.context.request.patch(
+        f"{schedules}/{made['id']}", data={"paused": False}, headers={"origin": person.url, "if-match": '"2"'}
+    )
+    assert (theirs.status, theirs.headers["etag"]) == (200, '"3"')
+    person.expects("status of 412")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_contain_text("Somebody else changed this schedule")
+    expect(form.get_by_role("textbox", name="Message")).to_have_value("What is old?")
+    form.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("Every Sunday at 08:30 (Europe/Rome) · next ")
+    expect(row).to_contain_text("· large")
+    expect(row.get_by_role("button", name="Edit “What is old?”")).to_be_focused()
+    row.get_by_role("button", name="Pause").click()
+    check(page, "a timetable that is paused")
+    row.get_by_role("button", name="Resume “What is old?”").click()
+    expect(row).to_contain_text("· next ")
+
+
 def test_a_timetable_is_made_read_and_deleted(open_page: OpenPage) -> None:
     person = open_page()
     page = person.page

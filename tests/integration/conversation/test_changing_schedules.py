@@ -8,7 +8,7 @@ import grpc
 import pytest
 from contracts.codes import Code
 from contracts.times import parse_rfc3339
-from conversation.domain.schedules import timer_of
+from conversation.domain.schedules import Schedule, timer_of
 from conversation.handlers.run_schedule import run_overdue_schedules, run_schedule
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1 import sharing_pb2 as sh
@@ -44,6 +44,12 @@ async def come(service: Service, of: pb.Schedule, ago: timedelta = timedelta(sec
     )
 
 
+async def stored(service: Service, of: pb.Schedule) -> Schedule:
+    found = await service.parts.records.schedule(of.id)
+    assert found is not None
+    return found
+
+
 async def sent(service: Service) -> list[str]:
     return [row["content"] for row in await service.rows("messages") if row["role"] == "user"]
 
@@ -64,9 +70,7 @@ async def test_a_paused_schedule_sends_nothing_and_makes_up_for_nothing(service:
     assert (resumed.revision, resumed.paused) == (3, False)
     assert parse_rfc3339(resumed.next_at) > service.parts.now()
     assert await sent(service) == []
-    stored = await service.parts.records.schedule(schedule.id)
-    assert stored is not None
-    timer = timer_of(stored)
+    timer = timer_of(await stored(service, schedule))
     assert timer is not None
     assert timer.message_id == f"{schedule.id}:{resumed.next_at}"
 
@@ -121,10 +125,9 @@ async def test_a_time_that_comes_during_a_change_is_before_it_or_after_it(start:
         schedule = await make(services[0], content="Before")
         await come(services[0], schedule)
         wanted: dict[str, Any] = {"paused": True} if number % 2 else {"content": "After"}
-        changed, *_ = await asyncio.gather(
-            change(services[0], schedule, **wanted),
-            *(run_schedule(service.parts, schedule.id) for service in services),
-        )
+        changing = asyncio.create_task(change(services[0], schedule, **wanted))
+        await asyncio.gather(changing, *(run_schedule(service.parts, schedule.id) for service in services))
+        changed = changing.result()
         # Whoever was first: each time is sent once, and after the answer to the change nothing is sent as it was before.
         here = [row for row in await services[0].rows("messages") if row["thread_id"] == schedule.thread_id]
         contents = [row["content"] for row in here if row["role"] == "user"]
@@ -133,10 +136,8 @@ async def test_a_time_that_comes_during_a_change_is_before_it_or_after_it(start:
         else:
             assert contents == ([] if number % 2 else ["After"])
         await run_schedule(services[1].parts, schedule.id)
-        left = await services[0].parts.records.schedule(schedule.id)
-        assert left is not None
-        assert left.paused is bool(number % 2)
-        assert left.paused is (left.next_at is None)
+        left = await stored(services[0], schedule)
+        assert (left.paused, left.next_at is None) == (number % 2 == 1, number % 2 == 1)
         assert bool(left.last_run_id) == bool(contents)
 
 
@@ -150,6 +151,5 @@ async def test_two_people_change_it_at_once_and_one_is_told(start: StartService)
     (late,) = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
     assert code_of(late)[0] is Code.REVISION_CONFLICT
     (first,) = [outcome for outcome in outcomes if isinstance(outcome, pb.Schedule)]
-    stored = await services[0].parts.records.schedule(schedule.id)
-    assert stored is not None
-    assert (stored.content, stored.revision) == (first.content, 2)
+    kept = await stored(services[0], schedule)
+    assert (kept.content, kept.revision) == (first.content, 2)

@@ -212,6 +212,31 @@ async def test_branches_forks_and_schedules(idle: SmallMesh, http: httpx2.AsyncC
     wrong = await http.post(f"{here}/schedules", json={**wanted, "cron": "every day"})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "schedule_invalid")
     assert len((await http.get(f"{here}/schedules")).json()["items"]) == 1
+    one = f"{here}/schedules/{made.json()['id']}"
+    tag = made.headers["etag"]
+    assert (await http.get(one)).headers["etag"] == tag == '"1"'
+    paused = await http.patch(one, json={"paused": True}, headers={"if-match": tag})
+    assert (paused.json()["paused"], paused.json()["next_at"], paused.headers["etag"]) == (True, None, '"2"')
+    for headers, body, status, code in (
+        ({}, {"content": "Good night"}, 428, "revision_missing"),
+        ({"if-match": tag}, {"content": "Good night"}, 412, "revision_conflict"),
+        ({"if-match": '"2"'}, {"model": "nobody:knows"}, 422, "model_unknown"),
+        ({"if-match": '"2"'}, {"cron": "every day"}, 422, "schedule_invalid"),
+        ({"if-match": '"2"'}, {"seconds": 1}, 422, "body_invalid"),
+    ):
+        refused = await http.patch(one, json=body, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (status, code), body
+    again = await http.patch(one, json={"paused": True}, headers={"if-match": tag})
+    assert (again.status_code, again.json()) == (200, paused.json())
+    edited = await http.patch(one, json={"content": "Good night", "paused": False}, headers={"if-match": '"2"'})
+    assert (edited.json()["content"], edited.json()["revision"], edited.json()["next_at"]) == (
+        "Good night",
+        3,
+        made.json()["next_at"],
+    )
+    nobody = {"authorization": "Bearer mallory", "if-match": '"3"'}
+    assert (await http.patch(one, json={"paused": True}, headers=nobody)).json()["code"] == "thread_not_found"
+    assert (await http.get(f"{here}/schedules/sch_{'0' * 26}")).json()["code"] == "schedule_not_found"
     gone = await http.delete(f"{here}/schedules/{made.json()['id']}")
     assert (gone.status_code, (await http.get(f"{here}/schedules")).json()["items"]) == (204, [])
     assert (await http.delete(f"{here}/schedules/{made.json()['id']}")).json()["code"] == "schedule_not_found"

@@ -21,17 +21,30 @@ export function cronOf({ rhythm, at, day, date }: Times): string {
   return `${minute} ${hour} ${rest}`;
 }
 
-/** In words where the expression is one of the plain ones; else as it is. */
-export function inWords(cron: string): string {
+/** What a form shows of an expression: its rhythm where it is one of the plain ones. */
+export function timesOf(cron: string): Times {
+  const plain: Times = { rhythm: "cron", at: "09:00", day: 1, date: 1 };
   const [minute, hour, date, month, day, ...more] = cron.trim().split(/\s+/);
   const whole = (text: string | undefined) => !!text && /^\d{1,2}$/.test(text);
-  if (more.length || month !== "*" || !whole(minute)) return `By ${cron}`;
-  if (hour === "*" && date === "*" && day === "*") return `Every hour at :${minute!.padStart(2, "0")}`;
-  if (!whole(hour)) return `By ${cron}`;
-  const at = `at ${hour!.padStart(2, "0")}:${minute!.padStart(2, "0")}`;
-  if (date === "*" && day === "*") return `Every day ${at}`;
-  if (date === "*" && (day === "1-5" || day?.toLowerCase() === "mon-fri")) return `Monday to Friday ${at}`;
-  if (date === "*" && whole(day) && Number(day) <= 7) return `Every ${DAYS[Number(day) % 7]} ${at}`;
-  if (whole(date) && day === "*") return `On day ${date} of each month ${at}`;
+  if (more.length || month !== "*" || !whole(minute)) return plain;
+  const two = (text: string) => text.padStart(2, "0");
+  if (hour === "*" && date === "*" && day === "*") return { ...plain, rhythm: "hour", at: `00:${two(minute!)}` };
+  if (!whole(hour)) return plain;
+  const at = `${two(hour!)}:${two(minute!)}`;
+  if (date === "*" && day === "*") return { ...plain, rhythm: "day", at };
+  if (date === "*" && (day === "1-5" || day?.toLowerCase() === "mon-fri")) return { ...plain, rhythm: "weekdays", at };
+  if (date === "*" && whole(day) && Number(day) <= 7) return { ...plain, rhythm: "week", at, day: Number(day) % 7 };
+  if (whole(date) && day === "*") return { ...plain, rhythm: "month", at, date: Number(date) };
+  return plain;
+}
+
+/** In words where the expression is one of the plain ones; else as it is. */
+export function inWords(cron: string): string {
+  const { rhythm, at, day, date } = timesOf(cron);
+  if (rhythm === "hour") return `Every hour at ${at.slice(2)}`;
+  if (rhythm === "day") return `Every day at ${at}`;
+  if (rhythm === "weekdays") return `Monday to Friday at ${at}`;
+  if (rhythm === "week") return `Every ${DAYS[day]} at ${at}`;
+  if (rhythm === "month") return `On day ${date} of each month at ${at}`;
   return `By ${cron}`;
 }

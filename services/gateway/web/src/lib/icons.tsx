@@ -27,6 +27,7 @@ const PATHS = {
   alert: "M12 4l9 16H3zM12 10v4M12 17h.01",
   bolt: "M13 3L5 14h6l-1 7 8-11h-6z",
   file: "M6 3h8l4 4v14H6zM14 3v4h4",
+  pause: "M9 6v12M15 6v12",
   play: "M7 5l12 7-12 7z",
   people: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20a6.5 6.5 0 0 1 13 0M16 4.3a3.5 3.5 0 0 1 0 6.4M18.5 14.2A6.5 6.5 0 0 1 21.5 20",
   calendar: "M4 6h16v14H4zM4 10.5h16M8 3v5M16 3v5",

@@ -95,13 +95,11 @@ async def test_a_conversation_with_tools(mesh: Mesh, upstream: UpstreamProcess, 
         ]  # fmt: skip
 
 
-async def test_workers_killed_before_the_call(mesh: Mesh, upstream: UpstreamProcess) -> None:
-    """Both of them in mid-answer: the text is told once, the call is made once, the run ends once."""
-    question = 'tokens=240 rate=50 call=get_weather:{"city":"Rome"} then tokens=2'
-    killed: dict[str, int] = {}
-    text, calls, ends, run_id = "", [], [], ""
+async def _streamed(mesh: Mesh, user: str, question: str) -> str:
+    """A script that streams: the text is told once, the call is made once, the stream ends once. Returns the run."""
+    text, calls, ends = "", [], []
     async with (
-        sdk(mesh, "tool-kill") as client,
+        sdk(mesh, user) as client,
         await client.chat.completions.create(
             model=MODEL, messages=[{"role": "user", "content": question}], tools=[WEATHER], stream=True
         ) as stream,
@@ -112,17 +110,96 @@ async def test_workers_killed_before_the_call(mesh: Mesh, upstream: UpstreamProc
             text += choice.delta.content or ""
             calls += choice.delta.tool_calls or []
             ends += [choice.finish_reason] if choice.finish_reason else []
-            if len(text) > 40 and not killed:
-                killed = {name: mesh.signal(name, signal.SIGKILL) for name in ("inference-1", "inference-2")}
     assert text == expected_text(question.partition(" then ")[0])
     assert [(call.index, call.function.name) for call in calls if call.function] == [(0, "get_weather")]
     assert ends == ["tool_calls"]
+    return run_id
+
+
+async def _by_themselves(
+    mesh: Mesh, clients: LiveClients, user: str, path: str, page: str, script: str
+) -> dict[str, list[str]]:
+    """useChat asks `page` and the loop of OpenAI's Node SDK asks `script`: both carry out what is asked for and have the answer in
+    the end, the page in one message of what is stored in two. Returns the runs by question."""
+    node: dict[str, Any] = {
+        "token": mesh.token(user, "admin"),
+        "headers": {"x-everthread-path": path},
+        "carries": {"get_weather": "sunny"},
+        "bases": mesh.urls,
+    }
+    function = WEATHER["function"]
+    tools = {"get_weather": {"description": function["description"], "inputSchema": function["parameters"]}}
+    body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": script}]}
+    async with mesh.client(1, user=user) as http:
+        assert (await http.patch("/v1/me/preferences", json={"default_model": MODEL})).status_code == 200
+        shown, looped = await asyncio.gather(
+            clients.ask("chat", id=user, what="send", text=page, tools=tools, **node),
+            clients.ask("completionTools", tools=[WEATHER], body=body, **node),
+        )
+        assert (shown["error"], looped["error"]) == (None, None)
+        assert looped["called"] == [["get_weather", {"city": "Rome"}]]
+        assert looped["text"] == expected_text(script.rpartition(" then ")[2])
+        first, last = expected_text(page.partition(" then ")[0]), expected_text(page.rpartition(" then ")[2])
+        (_, answer) = shown["messages"]
+        told = [part.get("text") or part["output"] for part in answer["parts"] if part["type"] != "step-start"]
+        assert told == [first, "sunny", last]
+        thread = await messages(http, answer["metadata"]["thread_id"])
+        assert [(item["role"], item["content"]) for item in thread] == [
+            ("user", page), ("assistant", first), ("tool", "sunny"), ("assistant", last),
+        ]  # fmt: skip
+        assert [answer["id"], answer["metadata"]["message_id"]] == [thread[1]["id"], thread[3]["id"]]
+        runs = {
+            question: [one["headers"]["x-run-id"] for one in seen]
+            for question, seen in ((page, shown["seen"]), (script, looped["seen"]))
+        }
+        for run_id in (*runs[page], *runs[script]):
+            assert (await http.get(f"/v1/runs/{run_id}")).json()["path"] == path
+    assert {question: len(made) for question, made in runs.items()} == {page: 2, script: 2}
+    return runs
+
+
+async def _written(http: httpx2.AsyncClient, questions: set[str], characters: int) -> None:
+    """Until the answer to each of these has so much text."""
+    async with asyncio.timeout(20):
+        found: set[str] = set()
+        while found != questions:
+            await asyncio.sleep(0.1)
+            for thread in (await http.get("/v1/threads")).json()["items"]:
+                items = await messages(http, thread["id"])
+                if items and len(items[-1]["content"]) >= characters:
+                    found.add(items[0]["content"])
+
+
+async def test_workers_killed_before_the_call(mesh: Mesh, clients: LiveClients, upstream: UpstreamProcess) -> None:
+    """Both of them in mid-answer, under a page and under scripts of both SDKs: each run goes on and ends once."""
+    streamed, page, script = (
+        f'tokens=240 rate=50 seed={seed} call=get_weather:{{"city":"Rome"}} then tokens=2 seed={seed}'
+        for seed in (1, 2, 3)
+    )
     async with mesh.client(1, user="tool-kill") as http:
-        log = await to_the_end(http, run_id)
-    names = [frame.event for frame in log]
-    assert names.count("attempt.started") > 1
-    assert (names.count("tool.call"), names.count("run.completed"), names[-1]) == (1, 1, "run.completed")
+        asking = asyncio.gather(
+            _streamed(mesh, "tool-kill", streamed),
+            _by_themselves(mesh, clients, "tool-kill", "durable_event", page, script),
+        )
+        await _written(http, {streamed, page, script}, 40)
+        killed = {name: mesh.signal(name, signal.SIGKILL) for name in ("inference-1", "inference-2")}
+        run_id, runs = await asking
+        for cut in (run_id, runs[page][0], runs[script][0]):
+            names = [frame.event for frame in await to_the_end(http, cut)]
+            assert names.count("attempt.started") > 1
+            assert (names.count("tool.call"), names.count("run.completed"), names[-1]) == (1, 1, "run.completed")
+    for question in (page, script):
+        *_, told = asked_upstream(upstream, question)
+        said = [message["role"] for message in told["messages"] if message["role"] != "system"]
+        assert said == ["user", "assistant", "tool"]
     await mesh.wait_ready(changed=killed)
+
+
+async def test_a_page_and_the_node_sdk_on_the_legacy_path(mesh: Mesh, clients: LiveClients) -> None:
+    page, script = (
+        f'tokens=3 seed={seed} call=get_weather:{{"city":"Rome"}} then tokens=9 seed={seed}' for seed in (4, 5)
+    )
+    await _by_themselves(mesh, clients, "tool-legacy", "legacy_sync", page, script)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -234,82 +311,6 @@ async def test_what_a_script_demands_reaches_the_provider(mesh: Mesh, upstream: 
     offered = [[tool["function"]["name"] for tool in body["tools"]] for body in bodies]
     assert offered[:2] == [["get_weather"]] * 2
     assert {"time", "calculator", "get_weather"} <= set(offered[2])
-
-
-async def _written(http: httpx2.AsyncClient, questions: set[str], characters: int) -> dict[str, str]:
-    """The runs that answer these questions, once each has written so much."""
-    async with asyncio.timeout(20):
-        while True:
-            found: dict[str, str] = {}
-            for thread in (await http.get("/v1/threads")).json()["items"]:
-                items = await messages(http, thread["id"])
-                if items and len(items[-1]["content"]) >= characters:
-                    found[items[0]["content"]] = items[-1]["run_id"]
-            if found.keys() == questions:
-                return found
-            await asyncio.sleep(0.1)
-
-
-@pytest.mark.parametrize("path", PATHS)
-async def test_a_page_and_the_node_sdk_carry_out_their_tools(
-    mesh: Mesh, clients: LiveClients, upstream: UpstreamProcess, path: str
-) -> None:
-    """useChat and the loop of OpenAI's SDK, by themselves from the question to the answer; on the durable path both workers are
-    killed before the call. The page's one message is what is stored in two."""
-    killing = path == "durable_event"
-    said = f"tokens={200 if killing else 3} rate={50 if killing else 0} seed={PATHS.index(path)}1"
-    page, script = (f'{said}{at} call=get_weather:{{"city":"Rome"}} then tokens=9 seed={at}' for at in (1, 2))
-    user = f"tool-node-{path}"
-    node: dict[str, Any] = {
-        "token": mesh.token(user, "admin"),
-        "headers": {"x-everthread-path": path},
-        "carries": {"get_weather": "sunny"},
-        "bases": mesh.urls,
-    }
-    function = WEATHER["function"]
-    body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": script}]}
-    tools = {"get_weather": {"description": function["description"], "inputSchema": function["parameters"]}}
-    killed: dict[str, int] = {}
-    async with mesh.client(1, user=user) as http:
-        assert (await http.patch("/v1/me/preferences", json={"default_model": MODEL})).status_code == 200
-        asking = asyncio.gather(
-            clients.ask("chat", id=user, what="send", text=page, tools=tools, **node),
-            clients.ask("completionTools", tools=[WEATHER], body=body, **node),
-        )
-        if killing:
-            before = await _written(http, {page, script}, 20)
-            killed = {name: mesh.signal(name, signal.SIGKILL) for name in ("inference-1", "inference-2")}
-        shown, looped = await asking
-        assert (shown["error"], looped["error"]) == (None, None)
-        first, last = expected_text(page.partition(" then ")[0]), expected_text(page.rpartition(" then ")[2])
-        (_, answer) = shown["messages"]
-        assert [part.get("text") or part["output"] for part in answer["parts"] if part["type"] != "step-start"] == [
-            first, "sunny", last,
-        ]  # fmt: skip
-        assert (looped["called"], looped["text"]) == (
-            [["get_weather", {"city": "Rome"}]],
-            expected_text("tokens=9 seed=2"),
-        )
-        for question, seen in ((page, shown["seen"]), (script, looped["seen"])):
-            runs = [one["headers"]["x-run-id"] for one in seen]
-            stored = [(await http.get(f"/v1/runs/{run_id}")).json() for run_id in runs]
-            assert [run["path"] for run in stored] == [path] * 2
-            if killing:
-                assert before[question] == runs[0]
-                log = [frame.event for frame in await to_the_end(http, runs[0])]
-                assert log.count("attempt.started") > 1
-                assert (log.count("tool.call"), log.count("run.completed")) == (1, 1)
-            *_, told = asked_upstream(upstream, question)
-            assert [message["role"] for message in told["messages"] if message["role"] != "system"] == [
-                "user", "assistant", "tool",
-            ]  # fmt: skip
-        thread = await messages(http, answer["metadata"]["thread_id"])
-        assert [(item["role"], item["content"]) for item in thread] == [
-            ("user", page), ("assistant", first), ("tool", "sunny"), ("assistant", last),
-        ]  # fmt: skip
-        assert [answer["id"], answer["metadata"]["message_id"]] == [thread[1]["id"], thread[3]["id"]]
-    if killed:
-        await mesh.wait_ready(changed=killed)
 
 
 async def test_an_agui_agent_with_tools_of_its_own(mesh: Mesh, clients: LiveClients, upstream: UpstreamProcess) -> None:

@@ -1,7 +1,10 @@
 """Schedules that are paused, resumed and edited, also while their time comes."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import grpc
@@ -119,9 +122,46 @@ async def test_who_changes_what_is_sent_sends_it(service: Service) -> None:
     assert run["user_id"] == BOB
 
 
+class Meanwhile:
+    """Records in whose reader's back something happens, once: between reading a schedule and sending what it says."""
+
+    def __init__(self, records: Any, then: Callable[[], Awaitable[Any]]) -> None:
+        self._records, self._then = records, [then]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
+
+    async def schedule(self, schedule_id: str) -> Schedule | None:
+        found: Schedule | None = await self._records.schedule(schedule_id)
+        while self._then:
+            await self._then.pop()()
+        return found
+
+
+async def test_what_was_read_before_a_change_is_not_sent_after_it(service: Service) -> None:
+    async def delete(schedule: pb.Schedule) -> None:
+        of = {"user_id": ALICE, "thread_id": schedule.thread_id, "schedule_id": schedule.id}
+        await service.stub.DeleteSchedule(pb.DeleteScheduleRequest(**of))
+
+    cases: list[tuple[Callable[[pb.Schedule], Awaitable[Any]], list[str]]] = [
+        (lambda schedule: change(service, schedule, paused=True), []),
+        (lambda schedule: change(service, schedule, content="After"), ["After"]),
+        (lambda schedule: change(service, schedule, cron="30 18 * * *"), []),
+        (delete, []),
+        (lambda schedule: run_schedule(service.parts, schedule.id), ["Before"]),
+    ]
+    for then, contents in cases:
+        schedule = await make(service, content="Before")
+        await come(service, schedule)
+        meanwhile: Any = Meanwhile(service.parts.records, partial(then, schedule))
+        await run_schedule(replace(service.parts, records=meanwhile), schedule.id)
+        rows = [row for row in await service.rows("messages") if row["thread_id"] == schedule.thread_id]
+        assert [row["content"] for row in rows if row["role"] == "user"] == contents
+
+
 async def test_a_time_that_comes_during_a_change_is_before_it_or_after_it(start: StartService) -> None:
     services = [await start(), await start()]
-    for number in range(6):
+    for number in range(4):
         schedule = await make(services[0], content="Before")
         await come(services[0], schedule)
         wanted: dict[str, Any] = {"paused": True} if number % 2 else {"content": "After"}

@@ -94,6 +94,7 @@ def test_a_timetable_is_paused_resumed_and_edited(open_page: OpenPage) -> None:
     expect(row).to_contain_text("· large")
     expect(row.get_by_role("button", name="Edit “What is old?”")).to_be_focused()
     row.get_by_role("button", name="Pause").click()
+    expect(row).to_contain_text("· paused")
     check(page, "a timetable that is paused")
     row.get_by_role("button", name="Resume “What is old?”").click()
     expect(row).to_contain_text("· next ")

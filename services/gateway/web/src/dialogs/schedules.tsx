@@ -154,7 +154,7 @@ function Row({ item, readOnly, back, onEdit, onPause, onRemove }: { item: Schedu
         </>
       ) : (
         !readOnly && (
-          <>
+          <span className="acts">
             <button
               type="button"
               className="icon"
@@ -170,7 +170,7 @@ function Row({ item, readOnly, back, onEdit, onPause, onRemove }: { item: Schedu
             <button type="button" className="icon" aria-label={`Delete ${what}`} title="Send it no more" onClick={() => setSure(true)}>
               <Icon name="trash" />
             </button>
-          </>
+          </span>
         )
       )}
     </li>

@@ -1,6 +1,7 @@
 """Claims fence, appends are stored once, reads give what is stored."""
 
 import asyncio
+import time
 
 import pytest
 from bus.api import Claim, RunLog
@@ -142,6 +143,21 @@ async def test_reading_starts_after_a_place_and_ends_at_the_end(world: World) ->
     assert await read(run.log, subject, after=places[2]) == [b"4", b"5"]
     assert await read(run.log, subject, after=places[4]) == []
     assert await read(run.log, run_subject(run.thread_id, ids.new_id(ids.RUN), "event")) == []
+
+
+async def test_what_is_read_says_when_the_broker_stored_it(world: World) -> None:
+    run = Run(await world.connect("worker"))
+    subject = run_subject(run.thread_id, run.run_id, "event")
+    before = time.time()
+    claim = await run.claim()
+    await run.log.append(claim, 1, b"1")
+    after = time.time()
+    found = [entry async for entry in run.log.read(run_subject(run.thread_id, run.run_id, "*"))]
+    last = await run.log.last(subject)
+    assert last is not None
+    times = [entry.stored_at for entry in found]
+    # The broker runs on this machine; it gives nanoseconds, of which microseconds are read.
+    assert before - 0.001 <= times[0] <= times[1] == last.stored_at <= after + 0.001
 
 
 async def test_reading_more_than_one_batch_keeps_order(world: World) -> None:

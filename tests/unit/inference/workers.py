@@ -32,6 +32,7 @@ from inference.handlers.execute_run import RunExecutor
 from inference.handlers.running import RunningRuns
 from inference.ports import (
     Budgets,
+    Clock,
     Generated,
     InputUnavailableError,
     ModelCall,
@@ -318,9 +319,9 @@ class World:
     """A broker, its workers and the publisher of commands."""
 
     def __init__(self) -> None:
-        self.broker = Broker(consumers=[QUICK_EXECUTE])
-        self.outside = MemoryBus("outside", self.broker)
         self.clock = FakeClock()
+        self.broker = Broker(consumers=[QUICK_EXECUTE], clock=lambda: self.clock.at.timestamp())
+        self.outside = MemoryBus("outside", self.broker)
         self.inputs = FakeInputs()
         self._stack: list[tuple[MemoryBus, asyncio.Task[None]]] = []
 
@@ -337,6 +338,7 @@ class World:
         budgets: Budgets | None = None,
         max_output_tokens: int | None = None,
         patience: float = 0.3,
+        clock: Clock | None = None,
     ) -> Worker:
         """One more worker, taking commands at once."""
         bus = MemoryBus(f"inference-{len(self._stack) + 1}", self.broker)
@@ -347,7 +349,7 @@ class World:
             inputs=self.inputs,
             models=models,
             registry=registry(continuation, max_output_tokens),
-            clock=self.clock,
+            clock=clock or self.clock,
             retry=RetryPolicy(tries=3, first=0.001, longest=0.001, budget=5.0),
             max_answer_bytes=max_answer_bytes,
             agents=agents,

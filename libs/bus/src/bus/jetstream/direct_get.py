@@ -3,8 +3,9 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from bus.api import Entry
@@ -208,7 +209,16 @@ class Reader:
 def entry_of(message: Message) -> Entry:
     """An entry read by direct get."""
     headers = message.headers or {}
-    return Entry(headers["Nats-Subject"], message.data, int(headers["Nats-Sequence"]))
+    sequence, stored_at = int(headers["Nats-Sequence"]), stored_at_of(headers)
+    return Entry(headers["Nats-Subject"], message.data, sequence, stored_at=stored_at or 0.0)
+
+
+def stored_at_of(headers: Mapping[str, str]) -> float | None:
+    """When the server stored an entry, in seconds since 1970; None where it does not say."""
+    try:
+        return datetime.fromisoformat(headers.get("Nats-Time-Stamp", "")).timestamp()
+    except ValueError:
+        return None
 
 
 def _waits() -> Iterator[float]:

@@ -1,13 +1,12 @@
 """Streams and consumers as the server describes them, by the JetStream API."""
 
-from datetime import datetime
 from typing import Any
 
 from contracts.topology import Consumer, Stream
 
 from bus.jetstream import api_calls
 from bus.jetstream.api_calls import ApiError, call_api
-from bus.jetstream.direct_get import Reader
+from bus.jetstream.direct_get import Reader, stored_at_of
 from bus.jetstream.requests import Requests
 from bus.looking import ConsumerLevel, StreamLevel
 
@@ -36,11 +35,7 @@ async def consumer_level(requests: Requests, reader: Reader, consumer: Consumer)
 
 async def _stored_at(reader: Reader, consumer: Consumer, after: int) -> float | None:
     message = await reader.following(consumer.stream, consumer.filter, after)
-    stamp = "" if message is None else (message.headers or {}).get("Nats-Time-Stamp", "")
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        return None
+    return None if message is None else stored_at_of(message.headers or {})
 
 
 async def _info(requests: Requests, call: str) -> Any:

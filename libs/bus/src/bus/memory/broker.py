@@ -1,6 +1,7 @@
 """The cluster that memory connections share."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from contracts import subjects, topology
@@ -13,14 +14,17 @@ from bus.memory.timers import MemoryTimers
 
 
 class Broker:
-    """Streams and consumers as the topology says, reconciled from the start. One event loop; not thread-safe."""
+    """Streams and consumers as the topology says, reconciled from the start. One event loop; not thread-safe. `clock` is
+    the broker's own, in seconds since 1970."""
 
     def __init__(
         self,
         streams: Sequence[topology.Stream] = topology.STREAMS,
         consumers: Sequence[topology.Consumer] = topology.CONSUMERS,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.streams = {stream.name: MemoryStream(stream) for stream in streams}
+        self.streams = {stream.name: MemoryStream(stream, clock) for stream in streams}
         self.consumers: dict[tuple[str, str], MemoryConsumer] = {}
         self.answers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self.death_listeners: dict[str, tuple[Callable[[str], Awaitable[None]], Callable[[str], Awaitable[None]]]] = {}

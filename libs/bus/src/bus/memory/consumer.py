@@ -85,6 +85,7 @@ class MemoryConsumer:
             delivered=count + 1,
             reply=reply,
             headers=stored.headers,
+            stored_at=stored.entry.stored_at,
         )
 
     def _lease(self, sequence: int) -> float:

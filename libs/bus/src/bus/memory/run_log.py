@@ -83,7 +83,9 @@ class MemoryRunLog:
 
     async def last(self, subject: str) -> Entry | None:
         entry = self._stream.last(subject)
-        return None if entry is None else Entry(entry.subject, entry.data, entry.stream_sequence)
+        if entry is None:
+            return None
+        return Entry(entry.subject, entry.data, entry.stream_sequence, stored_at=entry.stored_at)
 
     def follow(
         self, subject_filter: str, *, after: int = 0

@@ -27,9 +27,11 @@ class Stored:
 
 @dataclass(slots=True)
 class MemoryStream:
-    """Entries by sequence, oldest first. `heard` is called with every stored entry, as the republished subject would be."""
+    """Entries by sequence, oldest first. `heard` is called with every stored entry, as the republished subject would be.
+    `clock` is the broker's, in seconds since 1970."""
 
     config: Stream
+    clock: Callable[[], float] = time.time
     entries: dict[int, Stored] = field(default_factory=dict)
     last_sequence: int = 0
     size: int = 0
@@ -62,7 +64,7 @@ class MemoryStream:
             raise StreamFullError(f"{self.config.name} is full: it holds its limit of {self.config.max_bytes} bytes")
         previous = self._last_on(subject)
         self.last_sequence += 1
-        entry = Entry(subject, data, self.last_sequence, previous)
+        entry = Entry(subject, data, self.last_sequence, previous, self.clock())
         if rollup:
             self.remove(lambda stored: stored.entry.subject == subject)
         expires_at = None if ttl is None else time.monotonic() + ttl
@@ -99,7 +101,7 @@ class MemoryStream:
         sequences = list(self.entries)
         found = (self.entries[number].entry for number in sequences[bisect_right(sequences, sequence) :])
         return [
-            Entry(entry.subject, entry.data, entry.stream_sequence)
+            Entry(entry.subject, entry.data, entry.stream_sequence, stored_at=entry.stored_at)
             for entry in found
             if matches(subject_filter, entry.subject)
         ]

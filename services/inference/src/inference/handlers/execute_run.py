@@ -1,5 +1,6 @@
 """A command to execute a run has been delivered: take the run, bring it to its end, or leave it to who has it."""
 
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -8,13 +9,15 @@ from bus.errors import BusError, FencedError, StreamFullError
 from contracts.commands import ExecuteRun
 from contracts.run_state import Snapshot, encode_snapshot
 
+from inference.domain.broker_time import Sighting
+from inference.handlers.broker_clock import clock_by
 from inference.handlers.carry_out_attempt import Attempt
 from inference.handlers.read_log import History, read_history
 from inference.handlers.running import RunningRun, RunningRuns
 from inference.handlers.shadow_parts import shadow_parts
 from inference.handlers.suspend_run import Again, awaited, let_go
 from inference.handlers.take_run import take_run
-from inference.ports import Parts, Peers, Telemetry
+from inference.ports import Clock, Parts, Peers, Telemetry
 
 logger = structlog.get_logger()
 
@@ -64,11 +67,12 @@ class RunExecutor:
         claim, was_held = taken
         history = await read_history(self._parts.log, claim)
         state = history.state
+        parts = replace(self._parts, clock=_clock_of(run, history, clock))
         if state.is_terminal:
             return await self._conclude(claim, history)
-        if state.waiting is not None and self._waits_on(history):
+        if state.waiting is not None and self._waits_on(history, parts.clock):
             await self._complete_snapshot(claim, history)
-            is_due = await let_go(self._parts.log, run, claim, state, self._parts.clock.now())
+            is_due = await let_go(self._parts.log, run, claim, state, parts.clock.now())
             return Again() if is_due else Done()
         number = max(claim.attempt, state.attempt + 1)
         logger.info("run.claimed", run_id=claim.run_id, attempt=number, fence=claim.fence, sequence=state.sequence)
@@ -80,11 +84,11 @@ class RunExecutor:
             goes_on=goes_on,
             resumes=state.waiting is not None,
         ) as trace_id:
-            parts = shadow_parts(self._parts) if run.command.shadow_of else self._parts
+            parts = shadow_parts(parts) if run.command.shadow_of else parts
             return await Attempt(parts, run, claim, number, history, trace_id).carry_out()
 
-    def _waits_on(self, history: History) -> bool:
-        found = awaited(history.state, history.commands, self._parts.clock.now())
+    def _waits_on(self, history: History, clock: Clock) -> bool:
+        found = awaited(history.state, history.commands, clock.now())
         return found is None and history.cancelled_by is None
 
     async def _conclude(self, claim: Claim, history: History) -> Outcome:
@@ -98,3 +102,12 @@ class RunExecutor:
         if history.snapshot_sequence < state.sequence:
             snapshot = Snapshot(state=state, stream_sequence=history.stream_sequence)
             await self._parts.log.snapshot(claim, state.sequence, encode_snapshot(snapshot))
+
+
+def _clock_of(run: RunningRun, history: History, clock: Clock) -> Clock:
+    """The one by which this attempt goes: as the broker's, in which the attempts before it wrote."""
+    claimed = run.claimed
+    if claimed is None:
+        return clock
+    seen = Sighting(stored_at=history.claimed_at, confirmed=claimed.at, took=claimed.took)
+    return clock_by(clock, seen, claimed.monotonic)

@@ -3,6 +3,7 @@
 from bus.api import Done, Holder, RunLog
 from bus.errors import ClaimLostError
 
+from inference.domain.broker_time import at_least
 from inference.handlers.read_log import read_rest
 from inference.handlers.running import RunningRun
 from inference.handlers.suspend_run import Again, awaited
@@ -34,6 +35,8 @@ async def _is_at_rest(log: RunLog, run: RunningRun, released_at: int, clock: Clo
         return False
     if history.state.is_terminal:
         return True
-    # By the time that it is now: a timer that fired since the delivery came may have been adopted with it.
-    waits_on = history.cancelled_by is None and awaited(history.state, history.commands, clock.now()) is None
+    # By the time that it is now: a timer that fired since the delivery came may have been adopted with it. And by the broker's at
+    # least, which fires the timers: to a clock that is slow they come too early, and would be settled for nothing.
+    now = at_least(clock.now(), max(run.delivery.stored_at, history.claimed_at))
+    waits_on = history.cancelled_by is None and awaited(history.state, history.commands, now) is None
     return history.state.waiting is not None and waits_on

@@ -26,13 +26,15 @@ _command_decoder: msgspec.json.Decoder[RunCommand] = msgspec.json.Decoder(RunCom
 @dataclass(slots=True)
 class History:
     """What the log held when the run was claimed. `stream_sequence`: of the last event. `snapshot_sequence`: the run sequence that the last snapshot covers, 0 where there is none. `fruitless`: the
-    attempts in a row that died without progress; those that were handed over do not count."""
+    attempts in a row that died without progress; those that were handed over do not count. `claimed_at` is when the broker stored
+    the claim, or the mark of its release that was read up to, in seconds since 1970; 0 where it does not say."""
 
     state: RunState
     stream_sequence: int
     snapshot_sequence: int
     fruitless: int
     commands: "Commands"
+    claimed_at: float = 0.0
 
     @property
     def cancelled_by(self) -> str | None:
@@ -111,7 +113,9 @@ async def read_history(log: RunLog, claim: Claim) -> History:
         except GapError:
             # A run that has waited for days has outlived its first events; what has waited has made progress.
             logger.info("log.outlived", run_id=claim.run_id, sequence=state.sequence)
-    return History(state, events.last or stream_sequence, snapshot_sequence, fruitless, commands)
+    return History(
+        state, events.last or stream_sequence, snapshot_sequence, fruitless, commands, claimed_at=events.claimed_at
+    )
 
 
 async def read_rest(log: RunLog, thread_id: str, run_id: str, released_at: int) -> History | None:
@@ -126,7 +130,8 @@ async def read_rest(log: RunLog, thread_id: str, run_id: str, released_at: int) 
     snapshot = decode_snapshot(entry.data)
     covers = snapshot.state.sequence
     events = await _read_events(log, mark, snapshot.state, snapshot.stream_sequence, commands)
-    return History(snapshot.state, events.last or snapshot.stream_sequence, covers, 0, commands)
+    last = events.last or snapshot.stream_sequence
+    return History(snapshot.state, last, covers, 0, commands, claimed_at=events.claimed_at)
 
 
 def _new_state(claim: Claim) -> RunState:
@@ -136,11 +141,13 @@ def _new_state(claim: Claim) -> RunState:
 @dataclass(slots=True)
 class _Events:
     """What was read besides the state: the last event's stream sequence, the attempts without progress at the end of what
-    was read, and the claims before this one that nobody gave back (a release takes the ones before it away)."""
+    was read, the claims before this one that nobody gave back (a release takes the ones before it away), and when the broker
+    stored this one."""
 
     last: int = 0
     fruitless: int = 0
     abandoned: int = 0
+    claimed_at: float = 0.0
 
 
 async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int, commands: "Commands") -> _Events:
@@ -162,6 +169,8 @@ async def _read_events(log: RunLog, claim: Claim, state: RunState, after: int, c
                 found.last = entry.stream_sequence
             elif entry.subject == claims:
                 covered = covered or entry.stream_sequence >= claim.fence
+                if entry.stream_sequence == claim.fence:
+                    found.claimed_at = entry.stored_at
                 found.abandoned += entry.stream_sequence < claim.fence and not holder_of(entry).released
             elif entry.subject == orders and entry.stream_sequence > commands.last:
                 commands.add(entry)

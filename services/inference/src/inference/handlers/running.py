@@ -1,6 +1,7 @@
 """The runs that this worker executes now, each with the delivery it works on and the way to interrupt it."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bus.api import Delivery
@@ -11,13 +12,23 @@ from inference.domain.adoption import AdoptAnswer
 from inference.domain.interruptions import Interruption
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """When a claim was confirmed, by this machine's time of day and by its monotonic clock, and how many seconds that took."""
+
+    at: datetime
+    monotonic: float
+    took: float
+
+
 class RunningRun:
-    """One run in this process. `fence` is its claim's, 0 before it has one."""
+    """One run in this process. `fence` is its claim's, 0 before it has one; `claimed` says when it was made."""
 
     def __init__(self, command: ExecuteRun, delivery: Delivery) -> None:
         self.command = command
         self.delivery = delivery
         self.fence = 0
+        self.claimed: Claimed | None = None
         self.gone = asyncio.Event()
         """Set once this worker no longer executes it."""
         self._is_leaving = False

@@ -5,7 +5,7 @@ from bus.api import Claim, HandedOver, Outcome, RunLog
 from bus.errors import ClaimLostError
 
 from inference.handlers.leave_at_rest import leave_at_rest
-from inference.handlers.running import RunningRun
+from inference.handlers.running import Claimed, RunningRun
 from inference.handlers.suspend_run import Again
 from inference.ports import Clock, Peers
 
@@ -33,9 +33,10 @@ async def take_run(
             left = await leave_at_rest(log, run, holder, clock)
             if left is not None:
                 return left
+        sent = clock.monotonic()
         try:
             claim = await log.claim(thread_id, run_id, worker=worker, delivery=run.delivery.reply, after=holder)
         except ClaimLostError:
             continue
-        run.fence = claim.fence
+        run.fence, run.claimed = claim.fence, Claimed(clock.now(), clock.monotonic(), clock.monotonic() - sent)
         return claim, holder is not None

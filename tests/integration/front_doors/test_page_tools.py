@@ -80,12 +80,14 @@ async def rows(mesh: SmallMesh) -> list[dict[str, Any]]:
 async def test_a_page_carries_out_its_tools_and_the_message_goes_on(
     mesh: SmallMesh, clients: LiveClients, transport: str
 ) -> None:
-    """Two rounds, one with two calls of which one fails; then the person goes on, behind all of it."""
+    """Two rounds, one with two calls of which one fails; then the person goes on, behind all of it. The transport that comes back by
+    itself is cut off in the second."""
     in_turn(mesh, calls("look", "ask"), calls("look", first=5), says("Blue."), says("Yes."))
     one = {"id": f"tools-{transport}", "bases": mesh.bases, "token": "alice", "transport": transport}
     tools = {"look": LOOK, "ask": {"description": "Ask."}}
     carries = {"look": {"colour": "blue"}, "ask": {"error": "nobody there"}}
-    answer = await clients.ask("chat", what="send", text="hi", tools=tools, carries=carries, **one)
+    cuts = [None, 3] if transport == "workflow" else []
+    answer = await clients.ask("chat", what="send", text="hi", tools=tools, carries=carries, cuts=cuts, **one)
     assert (answer["status"], answer["error"]) == ("ready", None)
     assert [message["role"] for message in answer["messages"]] == ["user", "assistant"]
     assert shown(answer) == [
@@ -94,7 +96,7 @@ async def test_a_page_carries_out_its_tools_and_the_message_goes_on(
         ("output-available", {"colour": "blue"}),
         ("text", "Blue."),
     ]
-    assert len(answer["seen"]) == 3
+    assert len(answer["seen"]) == (4 if cuts else 3)
     message = answer["messages"][-1]
     stored = [command.message_id for command in mesh.worker.inputs]
     assert (message["id"], message["metadata"]["message_id"]) == (stored[0], stored[2])
@@ -118,8 +120,8 @@ async def test_a_page_carries_out_its_tools_and_the_message_goes_on(
 
 
 async def test_a_reload_in_the_second_round_has_the_whole_message(mesh: SmallMesh, clients: LiveClients) -> None:
-    """Cut in the answer to the outputs: the same page and a page without its messages are shown the same, calls and outputs
-    included."""
+    """Cut in the answer to the outputs: the same page and pages without its messages, of both transports, are shown the same,
+    calls and outputs included."""
     gate = asyncio.Event()
     start, text, *rest = says("Blue as ")
     in_turn(mesh, calls("look"), [start, text, gate, (e.TextDelta, {"part": 0, "delta": "the sky."}), *rest])
@@ -130,13 +132,16 @@ async def test_a_reload_in_the_second_round_has_the_whole_message(mesh: SmallMes
     assert answer["status"] == "error"
     streams = mesh.gateways[0].streams
     await until(lambda: streams.open == 0)
-    both = [
-        asyncio.create_task(clients.ask("chat", what="resume", **page))
-        for page in (one, {**one, "id": "late", "chatId": "cut"})
+    late = {**one, "chatId": "cut"}
+    pages: list[dict[str, Any]] = [
+        one,
+        {**late, "id": "late"},
+        {**late, "id": "counts", "transport": "workflow", "cuts": [8]},
     ]
-    await until(lambda: streams.open == 2)
+    resuming = [asyncio.create_task(clients.ask("chat", what="resume", **page)) for page in pages]
+    await until(lambda: streams.open == 3)
     gate.set()
-    for page, before in zip(await asyncio.gather(*both), (1, 0), strict=True):
+    for page, before in zip(await asyncio.gather(*resuming), (1, 0, 0), strict=True):
         assert (page["status"], page["error"]) == ("ready", None)
         assert shown(page) == [("output-available", "blue"), ("text", "Blue as the sky.")]
         assert len(page["messages"]) == before + 1

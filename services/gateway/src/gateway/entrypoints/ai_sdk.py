@@ -5,7 +5,7 @@ asks, it replays exactly, from the front or (negative) from the end; `POST /api/
 by the client's id, by one of our thread ids, or (where a run is meant) by what `x-workflow-run-id` said.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
@@ -46,7 +46,6 @@ from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
 from gateway.handlers.find_left import find_left
 from gateway.handlers.send_from_client import Earlier, FromClient, send_from_client
-from gateway.ports import FrameViewer
 
 HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 PROTOCOL: Final = "ai_sdk"
@@ -242,28 +241,32 @@ class AiSdkDoor:
             place = FramePlace(0 if named is None else named[1], _index(start))
         self._streams.enter(request.principal)
         try:
-            await self._stream(request, run, message, place)
+            # Who names the run is in the middle of its POST; who names the chat may have nothing of the message.
+            await self._stream(request, run, message, place, whole=named is None)
         finally:
             self._streams.leave(request.principal)
 
-    async def _stream(self, request: Request, run: Run, message: Message | None, place: FramePlace | None) -> None:
+    async def _stream(
+        self, request: Request, run: Run, message: Message | None, place: FramePlace | None, *, whole: bool = False
+    ) -> None:
         headers = HEADERS | {"x-run-id": run.id, "x-workflow-run-id": run.id}
         feeds = self._doors.feeds
         async with request.timeout(ATTACH_SECONDS):
+            protocol, make = await self._protocol(request.principal.user_id, run, whole=whole)
             if place is None:
-                viewer = await self._resumed(request.principal.user_id, run, message)
+                viewer = await feeds.resumed(run, message, protocol, make)
                 if viewer.state.is_terminal and not self._owed(run):
                     await viewer.close()
                     await answer(request.send, 204, b"", "")
                     return
             else:
-                viewer = await feeds.counted(run, message, PROTOCOL, _mapping_of(run), place)
+                viewer = await feeds.counted(run, message, protocol, make, place)
                 if place.segment:
                     headers["x-workflow-run-id"] = f"{run.id}.{place.segment}"
                 if place.skip:
                     # What a client that asked for the end counts from.
                     headers["x-workflow-stream-tail-index"] = str(viewer.total - 1)
-        whole = await self._streams.serve(
+        delivered = await self._streams.serve(
             request.scope,
             request.receive,
             request.send,
@@ -274,17 +277,15 @@ class AiSdkDoor:
             resumable=True,
             dismissed=dismissals.ai_sdk,
         )
-        self._doors.deliveries.note(run.id, whole=whole, now=self._wiring.clock())
+        self._doors.deliveries.note(run.id, whole=delivered, now=self._wiring.clock())
 
-    async def _resumed(self, user_id: str, run: Run, message: Message | None) -> FrameViewer:
+    async def _protocol(self, user_id: str, run: Run, *, whole: bool) -> tuple[Hashable, Callable[[], AiSdkMapping]]:
+        """How the run is shown, and its name among the protocols. `whole`: with the beginning of the message that it goes on in."""
         continues = _continued(run)
-        if not continues:
-            return await self._doors.feeds.resumed(run, message, PROTOCOL, AiSdkMapping)
+        if not continues or not whole:
+            return PROTOCOL, _mapping_of(run)
         before = await self._before(user_id, run)
-        # Not among the frames that are counted: who counts has the message's beginning.
-        return await self._doors.feeds.resumed(
-            run, message, (PROTOCOL, "whole"), lambda: AiSdkMapping(continues, before)
-        )
+        return (PROTOCOL, "whole"), lambda: AiSdkMapping(continues, before)
 
     async def _before(self, user_id: str, run: Run) -> list[list[Part]]:
         """The answers that a run goes on from without a word of the user's between, oldest first, with the outputs that came."""

@@ -6,16 +6,14 @@ import errno
 import socket
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import uvicorn
 from runtime.process import StartupError
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
 
-from gateway.entrypoints.connections import CONNECTION, CUT_SECONDS, Connection, Farewell
+from gateway.entrypoints.connections import CUT_SECONDS
+from gateway.entrypoints.http_protocols import HttpProtocol, WebSocketProtocol
 
 BACKLOG: Final = 2048
 MESSAGE_BYTES: Final = 1_048_576
@@ -29,37 +27,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Http(HttpToolsProtocol):
-    """HTTP whose requests know their connection."""
-
-    def __init__(self, cut: float, **given: Any) -> None:
-        super().__init__(**given)
-        self._cut: Final = cut
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[CONNECTION] = Connection(self.transport, self._cut)  # type: ignore[typeddict-unknown-key]  # a key of ours
-
-
-class _WebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that knows its connection, and drops one that does not answer: closing it would wait for the client."""
-
-    def __init__(self, cut: float, **given: Any) -> None:
-        super().__init__(**given)
-        self._cut: Final = cut
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if not self.handshake_complete:
-            self.scope[CONNECTION] = Connection(self.transport, self._cut)  # type: ignore[typeddict-unknown-key]  # a key of ours
-
-    def keepalive_timeout(self) -> None:
-        super().keepalive_timeout()
-        farewell = Farewell(cast("dict[str, Any]", self.scope))
-        farewell.said()
-        farewell.begin()
-
-
 class HttpServer:
     """Serves an ASGI application on one address; `grace` is what requests under way get once it stops, `cut` how long a client
     that does not read keeps a connection which should have ended, in seconds."""
@@ -70,8 +37,8 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             loop="none",
-            http=cast("type[asyncio.Protocol]", partial(_Http, cut)),
-            ws=cast("type[asyncio.Protocol]", partial(_WebSocket, cut)),
+            http=cast("type[asyncio.Protocol]", partial(HttpProtocol, cut)),
+            ws=cast("type[asyncio.Protocol]", partial(WebSocketProtocol, cut)),
             ws_max_size=MESSAGE_BYTES,
             # Compression costs each connection memory and a token more time than it saves.
             ws_per_message_deflate=False,

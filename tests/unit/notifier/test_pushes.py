@@ -25,11 +25,13 @@ class World:
 
     def __init__(self) -> None:
         self.watching = frozenset[str]()
+        self.asked = 0
         self.devices = {OWNER: [device("one"), device("two", with_text=True)], OTHER: [device("three")]}
         self.answers: dict[str, Reply] = {}
         self.pushed: list[tuple[str, dict[str, Any], str]] = []
 
     async def watched_by(self, thread_id: str) -> frozenset[str]:
+        self.asked += 1
         return self.watching
 
     async def is_deleted(self, thread_id: str) -> bool:
@@ -90,6 +92,15 @@ async def test_all_devices_of_those_who_do_not_watch_and_text_only_where_it_is_a
     world.pushed.clear()
     await on_fact(delivery(ended()))
     assert world.told == ["three"]
+
+
+async def test_nobody_asks_who_watches_where_there_is_no_device() -> None:
+    world = World()
+    on_fact = push_subscriber(world, world, world)
+    assert await on_fact(delivery(ended())) == Done()
+    asked, world.devices = world.asked, {}
+    assert await on_fact(delivery(ended())) == Done()
+    assert (asked, world.asked, len(world.told)) == (1, 1, 3)
 
 
 async def test_only_what_finished_or_waits_for_a_person() -> None:

@@ -39,14 +39,16 @@ async def push_fact(fact: Fact, threads: Threads, devices: Devices, service: Pus
     pushed = Pushed()
     if not wants_push(fact):
         return pushed
-    watching = await threads.watched_by(fact.thread_id)
     found = [
         (user_id, device)
         for user_id in fact.told
-        if user_id not in watching
         for device in await devices.of(user_id)
         if (fact.id, device.id) not in done
     ]
+    if not found:
+        # Most people have no such device, so most of the time nobody needs to know who watches.
+        return pushed
+    watching = await threads.watched_by(fact.thread_id)
 
     async def push(user_id: str, device: Device) -> None:
         payload = payload_of(fact, with_text=device.with_text)
@@ -64,5 +66,5 @@ async def push_fact(fact: Fact, threads: Threads, devices: Devices, service: Pus
             pushed.failed += 1
         done.add((fact.id, device.id))
 
-    await asyncio.gather(*(push(user_id, device) for user_id, device in found))
+    await asyncio.gather(*(push(user_id, device) for user_id, device in found if user_id not in watching))
     return pushed

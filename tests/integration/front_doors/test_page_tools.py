@@ -9,6 +9,7 @@ import pytest
 from contracts import events as e
 from contracts.client_tools import decode_tools
 from contracts.parts import Part, ToolCallPart
+from contracts.usage import Usage
 from msgspec import json
 from rpc.v1 import conversation_pb2 as pb
 
@@ -72,6 +73,23 @@ async def until(settled: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def told_of(mesh: SmallMesh, run_id: str) -> list[tuple[str, list[Any]]]:
+    """What the model is given for a run: the messages' roles, and their calls with what came of them."""
+    given = await mesh.service.stub.GetRunInput(pb.GetRunInputRequest(run_id=run_id))
+    parts = [(item.role, json.decode(item.parts_json or b"[]", type=list[Part])) for item in given.messages]
+    return [
+        (
+            role,
+            [
+                (part.tool_call_id, part.state, part.output, part.error)
+                for part in said
+                if isinstance(part, ToolCallPart)
+            ],
+        )
+        for role, said in parts
+    ]
+
+
 async def rows(mesh: SmallMesh) -> list[dict[str, Any]]:
     return sorted(await mesh.service.rows("messages"), key=lambda row: row["position"])
 
@@ -112,10 +130,9 @@ async def test_a_page_carries_out_its_tools_and_the_message_goes_on(
     brought = decode_tools(given.client_tools_json)
     assert brought is not None
     assert [(tool.name, tool.parameters) for tool in brought.tools] == [("look", SCHEMA), ("ask", None)]
-    parts = json.decode(given.messages[-1].parts_json, type=list[Part])
-    assert [(part.state, part.output, part.error) for part in parts if isinstance(part, ToolCallPart)] == [
-        ("completed", {"colour": "blue"}, None),
-        ("error", None, "nobody there"),
+    assert await told_of(mesh, mesh.worker.inputs[1].run_id) == [
+        ("user", []),
+        ("assistant", [("c1", "completed", {"colour": "blue"}, None), ("c2", "error", None, "nobody there")]),
     ]
 
 
@@ -171,6 +188,28 @@ async def test_a_person_answers_a_call_or_says_something_else(mesh: SmallMesh, c
     assert [(row["role"], row["content"]) for row in (await rows(mesh))[6:8]] == [("tool", "later"), ("user", "hi")]
 
 
+async def test_outputs_are_answered_again_where_the_answer_failed(mesh: SmallMesh, clients: LiveClients) -> None:
+    end: dict[str, Any] = {
+        "code": "upstream_unavailable",
+        "message": "Nobody there.",
+        "usage": Usage(),
+        "cost_microusd": None,
+    }
+    mesh.worker.script = lambda command: (
+        calls("look"), [(e.RunFailed, {**end, "message_id": command.message_id})], says("Blue."),
+    )[len(mesh.worker.inputs) - 1]  # fmt: skip
+    one = {"id": "fails", "bases": mesh.bases, "token": "alice"}
+    first = await clients.ask("chat", what="send", text="hi", tools={"look": LOOK}, carries={"look": "blue"}, **one)
+    assert first["error"] == "Error: Nobody there."
+    await mesh.stored(mesh.worker.inputs[1].run_id)
+    again = {"tool": "look", "toolCallId": "c1", "output": "blue"}
+    second = await clients.ask("chat", what="output", output=again, **one)
+    assert shown(second) == [("output-available", "blue"), ("text", "Blue.")]
+    found = await rows(mesh)
+    assert [row["role"] for row in found] == ["user", "assistant", "tool", "assistant", "tool", "assistant"]
+    assert found[4]["parent_message_id"] == found[1]["_id"]
+
+
 async def test_a_chat_that_we_do_not_know_brings_its_calls_along(mesh: SmallMesh) -> None:
     part = {"type": "tool-look", "toolCallId": "x1", "state": "output-available", "input": {"at": 1}, "output": [1]}
     other = {"type": "dynamic-tool", "toolName": "ask", "toolCallId": "x2", "state": "output-error", "errorText": "no"}
@@ -186,17 +225,19 @@ async def test_a_chat_that_we_do_not_know_brings_its_calls_along(mesh: SmallMesh
         again = await client.post("/api/chat", json={"id": "old", "messages": said, "tools": {"look": LOOK}})
     assert answer.headers["x-run-id"] == again.headers["x-run-id"]
     assert '"messageId":"again"' in answer.text
-    given = await mesh.service.stub.GetRunInput(pb.GetRunInputRequest(run_id=answer.headers["x-run-id"]))
-    assert [item.role for item in given.messages] == ["user", "assistant", "user", "assistant"]
-    parts = [
-        part
-        for item in given.messages
-        for part in json.decode(item.parts_json or b"[]", type=list[Part])
-        if isinstance(part, ToolCallPart)
+    assert await told_of(mesh, answer.headers["x-run-id"]) == [
+        ("user", []),
+        ("assistant", [("x1", "completed", [1], None)]),
+        ("user", []),
+        ("assistant", [("x2", "error", None, "no")]),
     ]
-    assert [(part.tool_call_id, part.state, part.output, part.error) for part in parts] == [
-        ("x1", "completed", [1], None),
-        ("x2", "error", None, "no"),
+    copied = [said[0], {**said[1], "id": "msg_01JABCDEFGHJKMNPQRSTVWXYZ0"}, said[2]]
+    async with http(mesh) as client:
+        answer = await client.post("/api/chat", json={"id": "copied", "messages": copied})
+    assert await told_of(mesh, answer.headers["x-run-id"]) == [
+        ("user", []),
+        ("assistant", [("x1", "completed", [1], None)]),
+        ("user", []),
     ]
 
 

@@ -119,6 +119,18 @@ def only_open(items: Sequence[Earlier], open_calls: Collection[str]) -> list[Ear
     return kept
 
 
+def settled(items: Sequence[Earlier]) -> list[Earlier]:
+    """The same with results inside of the calls that they are of, where those are: nothing of them is stored by itself then."""
+    kept: list[Earlier] = []
+    for item in items:
+        results = results_in(item)
+        if results and kept and kept[-1].role == "assistant":
+            kept[-1] = replace(kept[-1], parts=tuple(with_results(kept[-1].parts, results)))
+        else:
+            kept.append(item)
+    return kept
+
+
 def results_in(message: Earlier) -> tuple[ToolCallPart, ...]:
     """What came of tool calls; nothing where the message is not that."""
     if message.role != "tool":

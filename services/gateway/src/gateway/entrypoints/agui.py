@@ -26,7 +26,7 @@ from gateway.domain.protocols.agui_messages import run_messages, tool_message
 from gateway.domain.protocols.frame import FramePlace
 from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import parts_of
-from gateway.domain.tool_turns import only_open, results_in
+from gateway.domain.tool_turns import only_open, results_in, settled
 from gateway.entrypoints.agui_input import (
     AguiMessage,
     Kept,
@@ -131,6 +131,8 @@ class AguiDoor:
             )
             if left is not None:
                 items = only_open(items, left.calls)
+            elif said:
+                items = settled(items)
         if items[-1].role not in ("user", "tool"):
             raise Refusal(Code.BODY_INVALID, "The last message answers no call that was left to this client.")
         await check_names(self._wiring.agents, "", tools)

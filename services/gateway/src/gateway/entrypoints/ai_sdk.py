@@ -5,12 +5,11 @@ asks, it replays exactly, from the front or (negative) from the end; `POST /api/
 by the client's id, by one of our thread ids, or (where a run is meant) by what `x-workflow-run-id` said.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
 
-import msgspec
 from contracts.client_tools import is_results
 from contracts.codes import Code
 from contracts.commands import DecideApproval
@@ -19,45 +18,29 @@ from contracts.times import parse_rfc3339
 from starlette.types import Send
 
 from gateway.domain import dismissals
-from gateway.domain.brought_tools import check_names
 from gateway.domain.chat_ids import run_of_name, thread_of_chat
-from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.protocols.ai_sdk import AiSdkMapping
 from gateway.domain.protocols.frame import DONE, FramePlace
 from gateway.domain.records import ENDED, Message, Run
 from gateway.domain.stored_log import parts_of
-from gateway.domain.tool_turns import only_open, results_in, with_results
+from gateway.domain.tool_turns import with_results
 from gateway.entrypoints.ai_sdk_input import (
-    ChatRequest,
     UiApproval,
-    UiMessage,
     answered_approvals,
-    check_outputs,
     read_chat,
-    read_tools,
-    read_turns,
-    unanswered,
 )
+from gateway.entrypoints.ai_sdk_turn import PROTOCOL, continued, turn_of
 from gateway.entrypoints.doors import Request
 from gateway.entrypoints.protocol_answers import answer_wait
 from gateway.entrypoints.protocol_http import ATTACH_SECONDS, ProtocolStreams, answer
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.cancel_run import cancel_run
-from gateway.handlers.find_left import find_left
-from gateway.handlers.send_from_client import Earlier, FromClient, send_from_client
+from gateway.handlers.send_from_client import send_from_client
 
 HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
-PROTOCOL: Final = "ai_sdk"
-LONGEST_ID: Final = 500
 NEWEST: Final = 200
 """Messages among which the beginning of a message is looked for that a run goes on in."""
-
-
-class Kept(msgspec.Struct):
-    """What is kept with a run that goes on in a message which the client has (`Run.client`): the message's id there."""
-
-    ai_sdk_message: str
 
 
 class AiSdkDoor:
@@ -102,7 +85,7 @@ class AiSdkDoor:
         if answered := answered_approvals(asked):
             await self._answer(request, asked.id, answered)
             return
-        wanted = await self._wanted(asked, request.principal)
+        wanted = await turn_of(self._wiring, self._doors, request.principal, asked)
         request.take_message()
         wanted = await request.with_path(wanted)
         self._streams.enter(request.principal)
@@ -115,81 +98,6 @@ class AiSdkDoor:
             await self._stream(request, run, message, FramePlace())
         finally:
             self._streams.leave(request.principal)
-
-    async def _wanted(self, asked: ChatRequest, principal: Principal) -> FromClient:
-        messages: Sequence[UiMessage] = [*asked.messages, *([asked.message] if asked.message is not None else [])]
-        if not messages:
-            raise Refusal(Code.MESSAGE_EMPTY, "The request has no messages.")
-        last = messages[-1]
-        if asked.trigger not in ("submit-message", "regenerate-message"):
-            raise Refusal(Code.BODY_INVALID, f"The trigger {asked.trigger[:40]!r} is not known.")
-        told = last.role == "assistant" and any(part.is_finished for part in last.parts)
-        if last.role != "user" and not told:
-            raise Refusal(
-                Code.BODY_INVALID,
-                "The last message is not a user's, answers no approval and has no output of a tool. "
-                "Other answers go to the run: POST /v1/runs/{id}/input.",
-            )
-        if not told and (odd := next((part.type for part in last.parts if part.type != "text"), "")):
-            raise Refusal(Code.BODY_INVALID, f"Parts of type {odd[:40]!r} are not accepted yet; send text.")
-        chat_id = asked.id or (f"first:{messages[0].id}" if messages[0].id else "")
-        if not chat_id:
-            raise Refusal(Code.BODY_INVALID, "The request names no chat: neither `id` nor an id of its first message.")
-        if len(last.id) > LONGEST_ID:
-            raise Refusal(Code.BODY_INVALID, f"The id of a message has at most {LONGEST_ID} characters.")
-        tools = read_tools(asked.tools, self._wiring.models.find(asked.model))
-        thread_id = thread_of_chat(principal.user_id, PROTOCOL, chat_id)
-        if told:
-            check_outputs(last)
-        items = await self._without_known(principal.user_id, thread_id, read_turns(messages), told=told)
-        await check_names(self._wiring.agents, "", tools)
-        regenerated = asked.trigger == "regenerate-message"
-        key = f"{asked.trigger}:{last.id}:{asked.message_id or ''}"
-        return FromClient(
-            thread_id=thread_id,
-            content=items[-1].content,
-            results=results_in(items[-1]),
-            earlier=items[:-1],
-            # An edited message is sent again under its own id.
-            replaces=not told and (regenerated or bool(asked.message_id)),
-            model=asked.model,
-            key=key if last.id and (asked.message_id or not regenerated) else "",
-            client=msgspec.json.encode(Kept(last.id)).decode() if told and last.id else "",
-            roles=(principal.role,),
-            tools=tools,
-        )
-
-    async def _without_known(self, user_id: str, thread_id: str, items: list[Earlier], *, told: bool) -> list[Earlier]:
-        """The conversation without outputs that the thread has: those of the agent's own tools, and those that were answered.
-        `told`: it ends with outputs, which must be those of all calls that the stored answer left. Raises Refusal."""
-        at = len(items) - 1 if told else len(items) - 2
-        if at < 1 or items[at].role != "tool" or not items[at].parts or not items[at - 1].stored_id:
-            return items
-        given = results_in(items[at])
-        left = await find_left(
-            self._wiring.conversation,
-            self._doors.threads,
-            user_id,
-            thread_id,
-            items[at - 1].stored_id,
-            None if told else {result.name for result in given},
-        )
-        if left is None:
-            return items
-        if told:
-            ids = {result.tool_call_id for result in given}
-            unknown = next((one for one in ids if left.made is not None and one not in left.made), None)
-            if unknown is not None:
-                raise Refusal(
-                    Code.BODY_INVALID,
-                    f"The last message has an output of {unknown[:80]!r}, a call that was never made.",
-                )
-            missing = next((call for call in left.calls.values() if call.tool_call_id not in ids), None)
-            if missing is not None:
-                raise unanswered(missing.tool_call_id, missing.name)
-            if not left.calls:
-                raise Refusal(Code.BODY_INVALID, "The last message answers no call that was left to this client.")
-        return only_open(items, left.calls)
 
     async def _answer(self, request: Request, chat_id: str, answered: list[UiApproval]) -> None:
         """Decide what the run waits for, and stream what follows: the same message goes on in the client."""
@@ -281,7 +189,7 @@ class AiSdkDoor:
 
     async def _protocol(self, user_id: str, run: Run, *, whole: bool) -> tuple[Hashable, Callable[[], AiSdkMapping]]:
         """How the run is shown, and its name among the protocols. `whole`: with the beginning of the message that it goes on in."""
-        continues = _continued(run)
+        continues = continued(run)
         if not continues or not whole:
             return PROTOCOL, _mapping_of(run)
         before = await self._before(user_id, run)
@@ -338,16 +246,8 @@ class AiSdkDoor:
 
 
 def _mapping_of(run: Run) -> Callable[[], AiSdkMapping]:
-    continues = _continued(run)
+    continues = continued(run)
     return lambda: AiSdkMapping(continues)
-
-
-def _continued(run: Run) -> str:
-    """The id of the client's message that a run goes on in; empty where it has one of its own."""
-    try:
-        return msgspec.json.decode(run.client or "{}", type=Kept).ai_sdk_message
-    except msgspec.DecodeError:
-        return ""
 
 
 def _index(text: str) -> int:

@@ -21,14 +21,15 @@ NEWEST: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """`calls` were left to the client, by id. `made` are the ids of all calls of the answer and of those that it goes on from; None
-    where that is not known."""
+    """`calls` were left to the client by the answer `message_id`, by id. `made` are the ids of all calls of the answer and of those
+    that it goes on from; None where that is not known."""
 
+    message_id: str
     calls: Mapping[str, ToolCallPart]
     made: frozenset[str] | None = None
 
 
-_ABSENT: Final = Left({})
+_ABSENT: Final = Left("", {})
 """Of an answer that is not in the thread."""
 
 
@@ -39,10 +40,12 @@ async def find_left(
     thread_id: str,
     message_id: str,
     given: Collection[str] | None,
+    *,
+    past_failures: bool = False,
 ) -> Left | None:
     """What a stored answer left; None where it is not in the thread. `given` are the names of the tools whose results stand before
     a new text, None where nothing is said but results: an answer that goes on is not waited for where none of them is the
-    client's. Raises Refusal."""
+    client's. `past_failures`: where an answer to results failed, those that it was to answer are open again. Raises Refusal."""
     doubted = given is not None
 
     async def look() -> Left | None:
@@ -52,14 +55,15 @@ async def find_left(
         if found is None:
             return _ABSENT
         if found.status not in ("pending", "generating"):
-            left = pending_calls(parts_of(found))
-            return Left({call.tool_call_id: call for call in left}, _made(found, newest))
+            answer = _before_failure(found, newest) if past_failures else found
+            left = pending_calls(parts_of(answer))
+            return Left(answer.id, {call.tool_call_id: call for call in left}, _made(found, newest))
         if doubted and given is not None:
             doubted = False
             run, _stored = await conversation.get_run(user_id, found.run_id)
             brought = decode_tools(run.client_tools)
             if brought is None or brought.names.isdisjoint(given):
-                return Left({})
+                return Left(message_id, {})
         return None
 
     try:
@@ -71,6 +75,17 @@ async def find_left(
     if left is None:
         raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.")
     return None if left is _ABSENT else left
+
+
+def _before_failure(answer: Message, known: Mapping[str, Message]) -> Message:
+    """The answer whose calls one that failed was to go on from; itself where it did not, or answers a person."""
+    while answer.status == "error":
+        question = known.get(answer.parent_message_id)
+        before = None if question is None else known.get(question.parent_message_id)
+        if question is None or before is None or not is_results(question.role, parts_of(question)):
+            break
+        answer = before
+    return answer
 
 
 def _made(answer: Message, known: Mapping[str, Message]) -> frozenset[str] | None:

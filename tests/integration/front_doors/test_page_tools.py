@@ -15,7 +15,7 @@ from rpc.v1 import conversation_pb2 as pb
 
 from tests.clients.live import LiveClients
 from tests.integration.front_doors.conftest import SmallMesh
-from tests.integration.front_doors.mesh import usage
+from tests.integration.front_doors.mesh import Answer, usage
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}
 LOOK: dict[str, Any] = {"description": "Look.", "inputSchema": SCHEMA}
@@ -186,6 +186,40 @@ async def test_a_person_answers_a_call_or_says_something_else(mesh: SmallMesh, c
         answer = await client.post("/api/chat", json={"id": "person", "messages": said})
     assert answer.status_code == 200
     assert [(row["role"], row["content"]) for row in (await rows(mesh))[6:8]] == [("tool", "later"), ("user", "hi")]
+
+
+async def test_an_approval_within_a_message_that_went_on(mesh: SmallMesh, clients: LiveClients) -> None:
+    """The agent's own tool, asked for in the answer to the page's outputs: a page that comes later is asked too, and both go on
+    with the whole message."""
+    answer = Answer("approval:1")
+    own = {"tool_call_id": "c9", "name": "pay"}
+    wait = {"reason": "approval", "wait_id": answer.wait_id, "tool_call_id": "c9", "prompt": "May I?"}
+    paying = [
+        (e.StepStarted, {"step": 1, "kind": "model", "name": "m"}),
+        (e.ToolCall, {"part": 0, "input": {}, "state": "pending", **own}),
+        usage(1),
+        (e.StepFinished, {"step": 1, "finish_reason": "tool_calls"}),
+        (e.RunWaiting, wait),
+        answer,
+        (e.RunResumed, {"reason": "approved", "wait_id": answer.wait_id}),
+        (e.ToolResult, {"state": "completed", "output": "paid", **own}),
+        (e.StepStarted, {"step": 2, "kind": "model", "name": "m"}),
+        (e.TextDelta, {"part": 1, "delta": "Done."}),
+        usage(2),
+        (e.StepFinished, {"step": 2, "finish_reason": "stop"}),
+    ]
+    in_turn(mesh, calls("look"), paying)
+    one = {"id": "approves", "bases": mesh.bases, "token": "alice"}
+    late = {**one, "id": "later", "chatId": "approves"}
+    first = await clients.ask("chat", what="send", text="hi", tools={"look": LOOK}, carries={"look": "blue"}, **one)
+    asked = await clients.ask("chat", what="resume", **late)
+    for page in (first, asked):
+        assert shown(page) == [("output-available", "blue"), ("approval-requested", None)]
+    for page in (late, one):
+        done = await clients.ask("chat", what="approve", approval={"id": answer.wait_id, "approved": True}, **page)
+        assert (done["status"], done["error"]) == ("ready", None)
+        assert shown(done) == [("output-available", "blue"), ("output-available", "paid"), ("text", "Done.")]
+        assert done["messages"][-1]["id"] == mesh.worker.inputs[0].message_id
 
 
 async def test_outputs_are_answered_again_where_the_answer_failed(mesh: SmallMesh, clients: LiveClients) -> None:

@@ -63,20 +63,17 @@ def read(metric: Metric, value: Callable[[], float], /, **labels: str) -> None:
 
 def counter(metric: Metric, /, **labels: str) -> Counter:
     """The counter itself, for a place that counts thousands a second."""
-    found = cast("Counter", _instrument(metric))
-    return found.labels(**labels) if labels else found
+    return cast("Counter", _series(metric, **labels))
 
 
 def histogram(metric: Metric, /, **labels: str) -> Histogram:
     """Likewise a histogram."""
-    found = cast("Histogram", _instrument(metric))
-    return found.labels(**labels) if labels else found
+    return cast("Histogram", _series(metric, **labels))
 
 
 def gauge(metric: Metric, /, **labels: str) -> Gauge:
     """Likewise a gauge."""
-    found = cast("Gauge", _instrument(metric))
-    return found.labels(**labels) if labels else found
+    return cast("Gauge", _series(metric, **labels))
 
 
 def exposition() -> bytes:
@@ -100,6 +97,13 @@ def _instrument(metric: Metric) -> Counter | Gauge | Histogram:
     if what.instrument == "gauge":
         return Gauge(what.name, what.meaning, what.labels, registry=REGISTRY)
     return Histogram(what.name, what.meaning, what.labels, buckets=(*what.buckets, math.inf), registry=REGISTRY)
+
+
+@cache
+def _series(metric: Metric, /, **labels: str) -> Counter | Gauge | Histogram:
+    # prometheus_client looks a series up in 2 µs, three times as long as it counts.
+    found = _instrument(metric)
+    return found.labels(**labels) if labels else found
 
 
 async def watch_event_loop() -> None:

@@ -314,14 +314,17 @@ async def test_what_a_script_demands_reaches_the_provider(mesh: Mesh, upstream: 
 
 
 async def test_an_agui_agent_with_tools_of_its_own(mesh: Mesh, clients: LiveClients, upstream: UpstreamProcess) -> None:
-    """The official client: its tool is called, it tells the result with its next run, at another gateway; and one who comes after
+    """The official client: its context is for one run, its tool is called, it tells the result with its next run, at another gateway; and one who comes after
     a cut sees the same conversation."""
     question = 'call=time:{"timezone":"UTC"} then tokens=3 call=get_weather:{"city":"Rome"} then tokens=4 seed=9'
     async with mesh.client(1, user="tool-agui") as http:
         assert (await http.patch("/v1/me/preferences", json={"default_model": MODEL})).status_code == 200
     agent: dict[str, Any] = {"id": "tool-agui", "threadId": "tools", "token": mesh.token("tool-agui")}
     tools = [{"name": "get_weather", "description": "The weather.", "parameters": WEATHER["function"]["parameters"]}]
-    first = await clients.ask("agui", what="run", text=question, tools=tools, bases=mesh.urls[:1], **agent)
+    context = [{"description": "What the page shows", "value": "order 4711"}]
+    first = await clients.ask(
+        "agui", what="run", text=question, tools=tools, context=context, bases=mesh.urls[:1], **agent
+    )
     assert (first["error"], first["outcome"]) == (None, "success")
     (left,) = first["pending"]
     told = await clients.ask("agui", what="tell", results={left: "sunny"}, tools=tools, bases=mesh.urls[1:], **agent)
@@ -333,5 +336,8 @@ async def test_an_agui_agent_with_tools_of_its_own(mesh: Mesh, clients: LiveClie
     assert (again["error"], again["messages"]) == (None, told["messages"])
     unknown = await clients.ask("agui", what="tell", results={"call_unknown": "x"}, bases=mesh.urls[:1], **agent)
     assert "body_invalid" in unknown["error"]
+    told_of_order = ["order 4711" in body["messages"][0]["content"] for body in asked_upstream(upstream, question)]
+    # Both model calls of the first run, and not the next run's.
+    assert told_of_order == [True, True, False]
     last = asked_upstream(upstream, question)[-1]["messages"]
     assert [message["role"] for message in last[1:]] == ["user", "assistant", "tool", "assistant", "tool"]

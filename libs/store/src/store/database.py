@@ -53,6 +53,7 @@ class Database:
     def __init__(self, client: AsyncMongoClient[Document], name: str, instance: str) -> None:
         self._client = client
         self._database = client[name]
+        self._collections: dict[str, AsyncCollection[Document]] = {}
         self._sessions = Sessions(self._database, instance)
         self.outbox: Final = Outbox(self._database[OUTBOX])
         self.committed: Callable[[Sequence[OutboxRow]], None] = _ignore
@@ -60,7 +61,10 @@ class Database:
 
     def collection(self, name: str) -> AsyncCollection[Document]:
         """A collection of the database. Its errors are pymongo's: use it inside `store.faults.translated`."""
-        return self._database[name]
+        found = self._collections.get(name)
+        if found is None:
+            found = self._collections[name] = self._database[name]
+        return found
 
     async def create_collection(self, name: str) -> None:
         """Create a collection; pymongo's CollectionInvalid or OperationFailure where it exists."""

@@ -188,6 +188,31 @@ async def test_a_person_answers_a_call_or_says_something_else(mesh: SmallMesh, c
     assert [(row["role"], row["content"]) for row in (await rows(mesh))[6:8]] == [("tool", "later"), ("user", "hi")]
 
 
+async def test_a_page_that_keeps_no_metadata(mesh: SmallMesh) -> None:
+    """Its message does not say how far it has come: what came of its calls does. The same outputs again are the same run."""
+    in_turn(mesh, calls("look"), calls("look", first=2), says("Blue."), says("Yes."))
+
+    def message(*outputs: str) -> dict[str, Any]:
+        parts = [{"type": "tool-look", "toolCallId": one, "state": "output-available", "output": 1} for one in outputs]
+        return {"id": mesh.worker.inputs[0].message_id, "role": "assistant", "parts": parts}
+
+    runs = []
+    async with http(mesh) as client:
+        for outputs in ((), ("c1",), ("c1",), ("c1", "c2"), ("c1", "c2")):
+            said = [ASK, *([message(*outputs)] if outputs else [])]
+            runs.append(
+                (
+                    await client.post("/api/chat", json={"id": "bare", "messages": said, "tools": {"look": LOOK}})
+                ).headers["x-run-id"]
+            )
+            await mesh.stored(runs[-1])
+        last = [ASK, message("c1", "c2"), {**ASK, "id": "u2"}]
+        runs.append((await client.post("/api/chat", json={"id": "bare", "messages": last})).headers["x-run-id"])
+    assert [runs.index(run) for run in runs] == [0, 1, 1, 3, 3, 5]
+    found = await rows(mesh)
+    assert [row["parent_message_id"] for row in found] == ["", *(row["_id"] for row in found[:-1])]
+
+
 async def test_an_approval_within_a_message_that_went_on(mesh: SmallMesh, clients: LiveClients) -> None:
     """The agent's own tool, asked for in the answer to the page's outputs: a page that comes later is asked too, and both go on
     with the whole message."""

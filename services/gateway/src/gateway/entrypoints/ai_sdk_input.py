@@ -72,11 +72,16 @@ class UiMessage(msgspec.Struct):
         return "".join(part.text for part in self.parts if part.type == "text")
 
     @property
-    def stored_id(self) -> str:
-        """Our newest answer in it: a message that went on behind the outputs of its calls keeps its own id, and `metadata` says
-        how far it has come. Empty where it is none of ours."""
+    def come_to(self) -> str:
+        """Our newest answer in it, as its `metadata` says; empty where that says nothing."""
         named = self.metadata.get("message_id") if isinstance(self.metadata, dict) else None
-        return (stored_message_of(named) if isinstance(named, str) else "") or stored_message_of(self.id)
+        return stored_message_of(named) if isinstance(named, str) else ""
+
+    @property
+    def stored_id(self) -> str:
+        """An answer of ours in it: the newest, or else the one that it began with, since a message that goes on behind the outputs
+        of its calls keeps its id. Empty where it is none of ours."""
+        return self.come_to or stored_message_of(self.id)
 
     @property
     def last_step(self) -> list[UiPart]:

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 from contracts.codes import Code
+from contracts.parts import ToolCallPart
 
 from gateway.domain.brought_tools import check_names
 from gateway.domain.chat_ids import thread_of_chat
@@ -15,7 +16,7 @@ from gateway.domain.records import Earlier, Run
 from gateway.domain.tool_turns import only_open, results_in, settled
 from gateway.entrypoints.ai_sdk_input import ChatRequest, UiMessage, check_outputs, read_tools, read_turns, unanswered
 from gateway.entrypoints.wiring import Doors, Wiring
-from gateway.handlers.find_left import find_left
+from gateway.handlers.find_left import Left, find_left
 from gateway.handlers.send_from_client import FromClient
 
 PROTOCOL: Final = "ai_sdk"
@@ -62,7 +63,10 @@ async def turn_of(wiring: Wiring, doors: Doors, principal: Principal, asked: Cha
     thread_id = thread_of_chat(principal.user_id, PROTOCOL, chat_id)
     if told:
         check_outputs(last)
-    items = await _without_known(wiring, doors, principal.user_id, thread_id, read_turns(messages), told=told)
+    items = read_turns(messages)
+    answer = last if told else messages[-2] if len(messages) > 1 else None
+    if answer is not None and answer.role == "assistant":
+        items = await _placed(wiring, doors, principal.user_id, thread_id, items, answer, told=told)
     await check_names(wiring.agents, "", tools)
     regenerated = asked.trigger == "regenerate-message"
     key = f"{asked.trigger}:{last.id}:{asked.message_id or ''}"
@@ -81,38 +85,46 @@ async def turn_of(wiring: Wiring, doors: Doors, principal: Principal, asked: Cha
     )
 
 
-async def _without_known(
-    wiring: Wiring, doors: Doors, user_id: str, thread_id: str, items: list[Earlier], *, told: bool
+async def _placed(
+    wiring: Wiring, doors: Doors, user_id: str, thread_id: str, items: list[Earlier], answer: UiMessage, *, told: bool
 ) -> list[Earlier]:
-    """The conversation without outputs that the thread has: those of the agent's own tools, and those that were answered.
-    `told`: it ends with outputs, which must be those of all calls that the stored answer left. Raises Refusal."""
+    """The conversation with the client's last answer as the thread has it, and without the outputs that the thread has: those of the
+    agent's own tools, and those that were answered. `told`: it ends with outputs, which must be those of all calls that the stored
+    answer left. Raises Refusal."""
     at = len(items) - 1 if told else len(items) - 2
-    if at < 1 or items[at].role != "tool" or not items[at].parts or not items[at - 1].stored_id:
+    if at < 1 or not results_in(items[at]) or not items[at - 1].stored_id:
         return items
     given = results_in(items[at])
+    recent = {part.tool for part in answer.last_step if part.is_finished}
+    if not (told or recent) and answer.come_to:
+        return settled(items)
     left = await find_left(
         wiring.conversation,
         doors.threads,
         user_id,
         thread_id,
         items[at - 1].stored_id,
-        None if told else {result.name for result in given},
+        None if told else recent,
         past_failures=told,
+        finished=None if answer.come_to else {result.tool_call_id for result in given},
     )
     if left is None:
         return items if told else settled(items)
     if told:
-        ids = [result.tool_call_id for result in given]
-        unknown = next((one for one in ids if left.made is not None and one not in left.made), None)
-        if unknown is not None:
-            raise Refusal(
-                Code.BODY_INVALID,
-                f"The last message has an output of {unknown[:80]!r}, a call that was never made.",
-            )
-        missing = next((call for call in left.calls.values() if call.tool_call_id not in ids), None)
-        if missing is not None:
-            raise unanswered(missing.tool_call_id, missing.name)
-        if not left.calls:
-            raise Refusal(Code.BODY_INVALID, "The last message answers no call that was left to this client.")
-        items = [*items[: at - 1], replace(items[at - 1], stored_id=left.message_id), *items[at:]]
+        _check_all(given, left)
+    items = [*items[: at - 1], replace(items[at - 1], stored_id=left.message_id), *items[at:]]
     return only_open(items, left.calls)
+
+
+def _check_all(given: Sequence[ToolCallPart], left: Left) -> None:
+    ids = [result.tool_call_id for result in given]
+    unknown = next((one for one in ids if left.made is not None and one not in left.made), None)
+    if unknown is not None:
+        raise Refusal(
+            Code.BODY_INVALID, f"The last message has an output of {unknown[:80]!r}, a call that was never made."
+        )
+    missing = next((call for call in left.calls.values() if call.tool_call_id not in ids), None)
+    if missing is not None:
+        raise unanswered(missing.tool_call_id, missing.name)
+    if not left.calls:
+        raise Refusal(Code.BODY_INVALID, "The last message answers no call that was left to this client.")

@@ -42,10 +42,13 @@ async def find_left(
     given: Collection[str] | None,
     *,
     past_failures: bool = False,
+    finished: Collection[str] | None = None,
 ) -> Left | None:
     """What a stored answer left; None where it is not in the thread. `given` are the names of the tools whose results stand before
     a new text, None where nothing is said but results: an answer that goes on is not waited for where none of them is the
-    client's. `past_failures`: where an answer to results failed, those that it was to answer are open again. Raises Refusal."""
+    client's. `past_failures`: where an answer to results failed, those that it was to answer are open again. `finished` are the
+    calls that have an output in the client's message, where that does not say to which answer behind the named one it has come.
+    Raises Refusal."""
     doubted = given is not None
 
     async def look() -> Left | None:
@@ -54,6 +57,8 @@ async def find_left(
         found = newest.get(message_id)
         if found is None:
             return _ABSENT
+        if finished is not None:
+            found = _come_to(found, newest, finished, told=given is None)
         if found.status not in ("pending", "generating"):
             answer = _before_failure(found, newest) if past_failures else found
             left = pending_calls(parts_of(answer))
@@ -63,7 +68,7 @@ async def find_left(
             run, _stored = await conversation.get_run(user_id, found.run_id)
             brought = decode_tools(run.client_tools)
             if brought is None or brought.names.isdisjoint(given):
-                return Left(message_id, {})
+                return Left(found.id, {})
         return None
 
     try:
@@ -75,6 +80,27 @@ async def find_left(
     if left is None:
         raise Refusal(Code.THREAD_BUSY, "The answer that these results are for has not ended yet.")
     return None if left is _ABSENT else left
+
+
+def _come_to(answer: Message, known: Mapping[str, Message], finished: Collection[str], *, told: bool) -> Message:
+    """The last answer that goes on from this one, each from results that the client has. `told`: it brings results, so it is one
+    that left calls which it has outputs of."""
+    come_to = last = answer
+    while True:
+        behind = [
+            message
+            for question in known.values()
+            if question.parent_message_id == last.id and is_results(question.role, parts := parts_of(question))
+            if all(isinstance(part, ToolCallPart) and part.tool_call_id in finished for part in parts)
+            for message in known.values()
+            if message.parent_message_id == question.id and message.role == "assistant"
+        ]
+        if not behind:
+            return come_to
+        last = behind[-1]
+        left = {call.tool_call_id for call in pending_calls(parts_of(last))}
+        if not told or last.status in ("pending", "generating") or (left and left <= set(finished)):
+            come_to = last
 
 
 def _before_failure(answer: Message, known: Mapping[str, Message]) -> Message:

@@ -139,7 +139,7 @@ async def test_a_hundred_flips_change_no_running_answers_path(rollout: Mesh) -> 
                 response = await client.put("/v1/admin/rollout", params={"why": f"flip {flips}"}, json=body)
                 assert response.status_code == 200, response.text
                 flips += 1
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
     async def answer(number: int) -> str:
         content = f"tokens=30 rate=30 seed={number % 50}"

@@ -20,13 +20,15 @@ LOG_LIMIT: Final = 8 * 1024 * 1024
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """What to run: the whole command line and the whole environment, and the file its output is appended to. One with a
-    `niceness` above 0 stands back where the cores are not enough for all (setpriority(2))."""
+    `niceness` above 0 stands back where the cores are not enough for all (setpriority(2)); one with a `timer_slack`, in nanoseconds,
+    may be woken that much later than it asks (PR_SET_TIMERSLACK of prctl(2); Linux only)."""
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
     niceness: int = 0
+    timer_slack: int = 0
 
 
 STANDS_BACK: Final = 5
@@ -45,7 +47,7 @@ class Child:
         self.started = time.monotonic()
         with program.log.open("ab") as sink:
             self._process = subprocess.Popen(
-                [*_leash(), *program.arguments],
+                [*_leash(program.timer_slack), *program.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -122,7 +124,7 @@ def _watched_pipe() -> int:
     return _pipe()[0]
 
 
-def _leash() -> list[str]:
+def _leash(timer_slack: int) -> list[str]:
     how, descriptor = ("pipe", _watched_pipe()) if _by_pipe() else ("kernel", -1)
     script = str(Path(__file__).with_name("leash.py"))
-    return [sys.executable, "-I", "-S", script, how, str(os.getpid()), str(descriptor)]
+    return [sys.executable, "-I", "-S", script, how, str(os.getpid()), str(descriptor), str(timer_slack)]

@@ -1,10 +1,11 @@
 """Becomes another program that dies with the process that started it. Run by path, with `python -I -S`.
 
-    leash.py {kernel|pipe} PARENT_PID PIPE_FD PROGRAM [ARGUMENT...]
+    leash.py {kernel|pipe} PARENT_PID PIPE_FD TIMER_SLACK PROGRAM [ARGUMENT...]
 
 kernel: Linux sends SIGKILL when the parent's thread is gone. pipe: a small watcher waits for the end of a pipe whose other
-end only the parent holds. Either way the pid stays the one the parent knows. Standard library only: this runs before every
-child and must be quick.
+end only the parent holds. Either way the pid stays the one the parent knows. TIMER_SLACK: by how many nanoseconds the kernel may
+wake the program later than it asked, so that it wakes less often; 0 leaves that to the kernel. Standard library only: this runs
+before every child and must be quick.
 """
 
 import os
@@ -13,11 +14,15 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_TIMERSLACK = 29
 CANNOT_EXECUTE = 127
 
 
 def main(arguments: list[str]) -> None:
-    how, parent, descriptor, program = arguments[0], int(arguments[1]), int(arguments[2]), arguments[3:]
+    how, (parent, descriptor, slack), program = arguments[0], map(int, arguments[1:4]), arguments[4:]
+    if slack and sys.platform == "linux":
+        # A wish: one that the kernel refuses costs time and nothing else.
+        _prctl(PR_SET_TIMERSLACK, slack)
     if how == "kernel":
         _ask_kernel()
     else:
@@ -32,10 +37,14 @@ def main(arguments: list[str]) -> None:
         os._exit(CANNOT_EXECUTE)
 
 
-def _ask_kernel() -> None:
+def _prctl(option: int, value: int) -> bool:
     import ctypes
 
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+    return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
+
+
+def _ask_kernel() -> None:
+    if not _prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL)):
         print("cannot ask the kernel to end this process with its parent", file=sys.stderr, flush=True)
         os._exit(CANNOT_EXECUTE)
 

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -108,6 +109,29 @@ def test_a_program_that_is_not_there_ends_with_a_sentence_in_its_log(tmp_path: P
         time.sleep(0.01)
     assert child.exit_code == 127
     assert child.last_lines() == "cannot start /nowhere/gone: No such file or directory"
+
+
+def test_a_program_stands_back_and_sleeps_longer_where_it_may(tmp_path: Path) -> None:
+    said = "import os,time; time.sleep(0.2); print(os.getpriority(os.PRIO_PROCESS, 0))"
+    linux = sys.platform == "linux"
+    said += "; print(open('/proc/self/timerslack_ns').read().strip())" if linux else ""
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    for niceness, slack in ((0, 0), (3, 123_456)):
+        log = tmp_path / f"{niceness}.log"
+        program = Program(
+            name="one",
+            arguments=[sys.executable, "-c", said],
+            environment={},
+            log=log,
+            niceness=niceness,
+            timer_slack=slack,
+        )
+        child = Child(program)
+        while child.exit_code is None:
+            time.sleep(0.01)
+        lines = last_lines(log).splitlines()
+        assert int(lines[0]) == usual + niceness
+        assert not linux or (int(lines[1]) == slack) is bool(slack)
 
 
 def test_the_table_is_aligned_and_coloured_only_when_asked() -> None:

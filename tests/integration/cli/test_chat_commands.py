@@ -47,7 +47,7 @@ def test_branches_a_queue_a_stop_and_a_return(chat_mesh: Mesh) -> None:
         terminal.until("you (waits for its turn):")
         terminal.enter("/stop")
         terminal.until("[stopped by you")
-        assert words(expected_text("tokens=5 seed=4")) in words(terminal.until(" in, 5 out"))
+        assert words(expected_text("tokens=5 seed=4")) in words(terminal.until(", 5 out"))
         terminal.enter("/verify")
         terminal.until("what was shown is what is stored")
 

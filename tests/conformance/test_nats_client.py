@@ -4,9 +4,11 @@ protocol."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 from bus.jetstream.client import Message, NatsClient, write_headers
+from nats.aio.transport import TcpTransport
 from nats.errors import BadSubjectError, MaxPayloadError
 
 from tests.servers import NatsServer
@@ -62,6 +64,8 @@ async def test_what_would_break_the_protocol_is_refused_and_the_rest_goes_on(nat
         for subject in ("", "two words", "line\r\nPUB other 0", "tab\t"):
             with pytest.raises(BadSubjectError):
                 client.put(subject, b"x")
+        with pytest.raises(BadSubjectError):
+            client.put("still.there", b"x", reply="two words")
         with pytest.raises(MaxPayloadError):
             client.put("still.there", bytes(client.max_payload + 1))
         with pytest.raises(ValueError, match="line break"):
@@ -93,3 +97,25 @@ async def test_a_sender_that_is_too_fast_is_held_back_and_loses_nothing(nats: Na
         await asyncio.wait_for(whole.wait(), 60)
         # What waits is in the socket's buffer, not in ours: 100 MB were never here at once.
         assert most < 16 * 1024 * 1024
+
+
+async def test_whoever_waits_for_room_is_not_told_of_a_lost_connection(nats: NatsServer) -> None:
+    async with connected(nats) as client:
+        # Half of what it takes to see the loss: the socket is gone, and the task that reads it has not had its turn.
+        tcp = client._transport
+        assert isinstance(tcp, TcpTransport)
+        assert tcp._io_writer is not None
+        transport = cast(asyncio.Transport, tcp._io_writer.transport)
+        transport.pause_reading()
+        client.put("lost", b"x")
+        await asyncio.sleep(0)
+        transport.abort()
+        await asyncio.sleep(0)
+        for _ in range(20):
+            client.put("lost", b"x")
+            await client.room()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            while not client.is_connected:
+                await asyncio.sleep(0.01)
+        await client.flush()

@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import BadSubjectError, MaxPayloadError
 
-_NO_SUBJECT: Final = re.compile(r"\s|^$")
+_GAP: Final = re.compile(r"\s")
 MOST_IN_A_TURN: Final = 256 * 1024
 """Bytes that wait for the end of a turn; one that never ends must not gather without bound."""
 HEAD_LINE: Final = len(b"NATS/1.0")
@@ -88,7 +88,7 @@ class NatsClient(Client):
         size = len(headers) + len(data)
         if size > self._max_payload:
             raise MaxPayloadError
-        if _NO_SUBJECT.search(subject):
+        if not subject or _GAP.search(subject) or _GAP.search(reply):
             raise BadSubjectError
         if headers:
             command = f"HPUB {subject} {reply} {len(headers)} {size}\r\n".encode()
@@ -101,23 +101,25 @@ class NatsClient(Client):
         self._write_soon()
 
     async def room(self) -> None:
-        """Wait while the socket takes no more."""
+        """Wait while the socket takes no more. A connection that is found lost here is nats-py's to mend, and no error of whoever
+        waits: what was sent may have arrived or not, as always."""
         if self._pending_data_size > MOST_IN_A_TURN:
             self._write()
         transport = self._transport
-        if self._is_held_back and self.is_connected and transport is not None:
+        if not self._is_held_back or not self.is_connected or transport is None:
+            return
+        try:
             await transport.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it unannotated
-            self._is_held_back = False
+        except OSError as error:
+            await self._error_cb(error)
+            await self._process_op_err(error)
+        self._is_held_back = False
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         if force_flush or not self.is_connected:
             return await super()._flush_pending(force_flush)
         self._write_soon()
-        try:
-            await self.room()
-        except OSError as error:
-            await self._error_cb(error)
-            await self._process_op_err(error)
+        await self.room()
         return None
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:

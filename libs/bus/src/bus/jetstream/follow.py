@@ -93,7 +93,7 @@ class Follower:
                 elif self._live:
                     ready = self._take_live() or await self._fill_gap()
                 else:
-                    # A future where an Event would do: one wait a token, and this is a third of its cost.
+                    # A future of our own: an Event makes one as well, and keeps a queue of who waits, for every token.
                     self._waiter = asyncio.get_running_loop().create_future()
                     try:
                         await self._waiter

@@ -237,14 +237,20 @@ async def messages(client: httpx2.AsyncClient, thread_id: str) -> list[dict[str,
 
 
 async def stored_answer(client: httpx2.AsyncClient, thread_id: str, run_id: str, within: float = 15) -> dict[str, Any]:
-    """The stored message of a run, once it is in a final state."""
+    """The message of a run, once it is final and in the database: it is shown from the log a moment before."""
     deadline = time.monotonic() + within
     message: dict[str, Any] = {}
     while time.monotonic() < deadline:
         answers = [m for m in await messages(client, thread_id) if m["run_id"] == run_id and m["role"] == "assistant"]
         assert len(answers) == 1, answers
         message = answers[0]
-        if message["status"] in {"complete", "error", "cancelled"}:
+        if message["status"] in {"complete", "error", "cancelled"} and await _is_stored(client, run_id):
             return message
         await asyncio.sleep(0.1)
-    raise AssertionError(f"not final within {within} s: {message}")
+    raise AssertionError(f"not final and stored within {within} s: {message}")
+
+
+async def _is_stored(client: httpx2.AsyncClient, run_id: str) -> bool:
+    response = await client.get(f"/v1/runs/{run_id}/verify")
+    assert response.status_code == 200, response.text
+    return "not stored yet" not in (response.json()["reason"] or "")

@@ -24,6 +24,7 @@ interface Schedule {
   last_run_id: string | null;
   last_refusal: string | null;
   model: string;
+  agent: string;
   user_id: string;
   revision: number;
   paused: boolean;
@@ -124,6 +125,7 @@ export function Schedules() {
 }
 
 function Row({ item, readOnly, back, onEdit, onPause, onRemove }: { item: Schedule; readOnly: boolean; back: boolean; onEdit: () => void; onPause: () => void; onRemove: () => void }) {
+  const { agents } = useChoice();
   const [sure, setSure] = useState(false);
   const elsewhere = item.time_zone !== ownZone();
   const what = `“${item.content.slice(0, 40)}”`;
@@ -139,6 +141,7 @@ function Row({ item, readOnly, back, onEdit, onPause, onRemove }: { item: Schedu
           {inWords(item.cron)}
           {elsewhere && ` (${item.time_zone})`} · {next}
           {item.model && ` · ${modelName(item.model)}`}
+          {item.agent && ` · ${agents.find((known) => known.id === item.agent)?.name ?? item.agent}`}
           {item.user_id !== session.get().userId && ` · by ${nameOf(item.user_id)}`}
         </small>
         {item.last_refusal && <small className="wrong">The last time it was not sent: {item.last_refusal}</small>}
@@ -179,12 +182,13 @@ function Row({ item, readOnly, back, onEdit, onPause, onRemove }: { item: Schedu
 
 /** What is sent and when: of one that there is, or of another one. */
 function Form({ item, onSave, onDone }: { item?: Schedule; onSave: (wanted: Wanted) => Promise<unknown>; onDone?: () => void }) {
-  const { models } = useChoice();
+  const { models, agents } = useChoice();
   const [content, setContent] = useState(item?.content ?? "");
   const [times, setTimes] = useState<Times>(() => timesOf(item?.cron ?? "0 9 * * *"));
   const [cron, setCron] = useState(item?.cron ?? "0 9 * * *");
   const [zone, setZone] = useState(() => item?.time_zone ?? ownZone());
   const [model, setModel] = useState(() => item?.model ?? chosenModel.get());
+  const [agent, setAgent] = useState(() => item?.agent ?? chosenAgent.get());
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
   const alter = (changes: Partial<Times>) =>
@@ -197,9 +201,8 @@ function Form({ item, onSave, onDone }: { item?: Schedule; onSave: (wanted: Want
     event.preventDefault();
     setBusy(true);
     setError("");
-    const agent = item ? "" : chosenAgent.get();
     try {
-      await onSave({ cron, content, time_zone: zone, ...(item || model ? { model } : {}), ...(agent ? { agent } : {}) });
+      await onSave({ cron, content, time_zone: zone, ...(item || model ? { model } : {}), ...(item || agent ? { agent } : {}) });
       if (onDone) return onDone();
       setContent("");
     } catch (problem) {
@@ -208,6 +211,7 @@ function Form({ item, onSave, onDone }: { item?: Schedule; onSave: (wanted: Want
     setBusy(false);
   };
   const gone = model && !models.some((known) => known.id === model);
+  const agentGone = agent && !agents.some((known) => known.id === agent);
   return (
     <form onSubmit={save} aria-label={item ? "Edit" : "Another one"}>
       <label>
@@ -258,7 +262,9 @@ function Form({ item, onSave, onDone }: { item?: Schedule; onSave: (wanted: Want
           Time zone
           <input required maxLength={64} spellCheck={false} value={zone} onChange={(event) => setZone(event.target.value)} />
         </label>
-        <label className="long">
+      </div>
+      <div className="fields">
+        <label>
           Model
           <select value={model} onChange={(event) => setModel(event.target.value)}>
             <option value="">as the chat</option>
@@ -270,6 +276,20 @@ function Form({ item, onSave, onDone }: { item?: Schedule; onSave: (wanted: Want
             ))}
           </select>
         </label>
+        {(agents.length > 0 || agent) && (
+          <label>
+            Agent
+            <select value={agent} onChange={(event) => setAgent(event.target.value)}>
+              <option value="">as the chat</option>
+              {agentGone && <option value={agent}>{agent}</option>}
+              {agents.map((known) => (
+                <option key={known.id} value={known.id}>
+                  {known.name}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
       </div>
       <Failure text={error} />
       <div className="row">

@@ -148,7 +148,8 @@ async def test_people_and_receivers_who_are_not_watching_are_told(services: Serv
     webhook, event, device = new_id(WEBHOOK), new_id(FACT), new_id(DEVICE)
     gateway, notifier = services.gateway, services.notifier
     await gateway.publish(feed_subject(USER_ID), b"read", message_id="r1")
-    await gateway.compare_and_set(topology.WEBHOOKS.name, webhook_subject(webhook), b"hook", expected=0)
+    revision = await gateway.compare_and_set(topology.WEBHOOKS.name, webhook_subject(webhook), b"made", expected=0)
+    await notifier.compare_and_set(topology.WEBHOOKS.name, webhook_subject(webhook), b"hook", expected=revision)
     async with notifier.follow_stream(topology.WEBHOOKS.name, WEBHOOK_VALUES) as batches:
         assert [entry.data for entry in await asyncio.wait_for(anext(batches), 10)] == [b"hook"]
     consumer = topology.webhook_consumer(webhook)

@@ -159,6 +159,15 @@ async def test_a_dead_delivery_is_sent_again_by_an_administrator(
     (dead,) = await listed("dead")
     assert (dead["response"], dead["attempts"]) == (410, 1)
     receiver.answers.clear()
+
+    async def paused() -> bool:
+        found = (await admin.get(f"/v1/webhooks/{hook['id']}")).json()
+        return not found["enabled"] and "gone for good" in found["disabled_reason"]
+
+    await until(paused, "the pause")
+    refused = await admin.post(f"{path}/{dead['id']}/replay")
+    assert (refused.status_code, refused.json()["code"]) == (422, "webhook_invalid")
+    assert (await admin.patch(f"/v1/webhooks/{hook['id']}", json={"enabled": True})).status_code == 200
     replayed = await admin.post(f"{path}/{dead['id']}/replay")
     assert (replayed.status_code, replayed.json()["status"]) == (202, "pending")
     await until(lambda: listed("delivered"), "the delivery")

@@ -5,12 +5,13 @@ import base64
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from bus.errors import UnavailableError
 from bus.looking import ConsumerLevel
 from contracts.ids import FACT, THREAD, WEBHOOK, new_id, user_id_of
-from contracts.subjects import PUSH_KEY, device_subject, webhook_result_subject, webhook_subject
-from contracts.topology import DEVICES, WEBHOOK_RESULTS, WEBHOOKS, Consumer
+from contracts.subjects import PUSH_KEY, device_subject, webhook_result_subject, webhook_subject, webhook_work_subject
+from contracts.topology import DEVICES, WEBHOOK_RESULTS, WEBHOOK_WORK, WEBHOOKS, Consumer
 from contracts.webhooks import EVENT_TYPES, WebhookResult, WebhookWork, decode_webhook, encode
 
 from tests.integration.gateway.world import ISSUER, World
@@ -190,6 +191,27 @@ async def test_deliveries_are_listed_and_only_a_dead_one_is_sent_again(world: Wo
             assert refused(await admin.post(f"{path}/{unknown}/replay")) == (404, "delivery_not_found")
         other = f"/v1/webhooks/{new_id(WEBHOOK)}/deliveries/{ids['dead']}/replay"
         assert refused(await admin.post(other)) == (404, "webhook_not_found")
+        # Its receiver has said that it is gone: nothing is sent until somebody enables it, who is told why it is not.
+        why = "The receiver answered 410, gone for good, at 2026-11-21T03:00:00.000Z."
+        subject = webhook_subject(hook)
+        last = await world.bus.last_of(WEBHOOKS.name, subject)
+        assert last is not None
+        paused = msgspec.structs.replace(decode_webhook(last.data), enabled=False, disabled_reason=why)
+        await world.bus.compare_and_set(WEBHOOKS.name, subject, encode(paused), expected=last.stream_sequence)
+        for replay in (f"{path}/{ids['dead']}/replay", f"/v1/webhooks/{hook}/replay"):
+            told = await admin.post(replay)
+            assert refused(told) == (422, "webhook_invalid")
+            assert told.json()["detail"].endswith(f"enable it first. {why}")
+        for change in ({"description": "x"}, {"enabled": False}):
+            assert (await admin.patch(f"/v1/webhooks/{hook}", json=change)).json()["disabled_reason"] == why
+        enabled = (await admin.patch(f"/v1/webhooks/{hook}", json={"enabled": True})).json()
+        assert (enabled["enabled"], enabled["disabled_reason"]) == (True, None)
+
+        # A notifier ended between recording that it is dead and settling it: what it left stands in nobody's way.
+        left = WebhookWork(webhook_id=hook, event_id=ids["dead"], type="run.completed", at="a", body="{}")
+        await world.bus.compare_and_set(
+            WEBHOOK_WORK.name, webhook_work_subject(hook, ids["dead"]), encode(left), expected=0
+        )
         both = await asyncio.gather(*(admin.post(f"{path}/{ids['dead']}/replay") for _ in range(2)))
         assert sorted(response.status_code for response in both) == [202, 409]
         assert [i["id"] for i in (await admin.get(path, params={"status": "pending"})).json()["items"]] == [ids["dead"]]

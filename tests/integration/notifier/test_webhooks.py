@@ -191,6 +191,61 @@ async def test_a_receiver_that_is_down_takes_nothing_from_another(
     assert await notifier.stop() == 0, notifier.log()
 
 
+async def test_a_receiver_that_is_gone_for_good_is_left_alone_until_somebody_enables_it(
+    bus: JetStreamBus, notifiers: list[Notifier], server: Server
+) -> None:
+    async def gone(_: Got) -> web.Response:
+        return web.Response(status=410)
+
+    server.answers = {"gone": gone}
+    behind = notices(bus)
+    hook = await subscribe(behind, f"{server.base}/gone")
+    await subscribe(behind, f"{server.base}/good")
+    for notifier in notifiers:
+        notifier.environment = DEVELOPMENT
+        await notifier.start()
+    facts = [ended() for _ in range(EVENTS)]
+    for fact in facts:
+        await say(bus, fact)
+    ids = {fact.id for fact in facts}
+    await until(lambda: {got.headers["webhook-id"] for got in server.got.get("good", [])} == ids)
+    dead = await results(behind, hook, "dead", 1)
+    async with asyncio.timeout(30):
+        while (paused := (await behind.webhooks.get(hook.id))[0]) is not None and paused.enabled:
+            await asyncio.sleep(0.02)
+    assert paused is not None
+    assert paused.disabled_reason.startswith("The receiver answered 410, gone for good, at 20")
+    assert (paused.url, paused.events, paused.secrets) == (hook.url, hook.events, hook.secrets)
+
+    # It is told, with the reason, to whoever sends again, and by a notifier that was killed meanwhile nothing is sent.
+    all_of_it: dict[str, Any] = {"since": None, "event_type": None, "cursor": "", "limit": 1000}
+    for again in (replay_deliveries(behind, hook.id, **all_of_it), replay_delivery(behind, hook.id, dead[0].event_id)):
+        with pytest.raises(Refusal, match="enable it first") as refused:
+            await again
+        assert refused.value.code is Code.WEBHOOK_INVALID
+        assert str(refused.value).endswith(paused.disabled_reason)
+    notifiers[0].kill()
+    await notifiers[0].start()
+    sent = len(server.got["gone"])
+    later = ended()
+    await say(bus, later)
+    await until(lambda: later.id in {got.headers["webhook-id"] for got in server.got["good"]})
+    assert len(server.got["gone"]) == sent
+
+    # Enabled again, nothing of what was queued is lost: what is dead is sent again, what waited comes by itself.
+    dead, pending = [await results(behind, hook, status, 0) for status in ("dead", "pending")]
+    queued = {result.event_id for result in (*dead, *pending)}
+    assert queued <= ids
+    server.answers.clear()
+    change: dict[str, Any] = {"url": None, "events": None, "description": None, "now": datetime.now(UTC)}
+    assert (await change_webhook(behind, hook.id, enabled=True, **change)).disabled_reason == ""
+    assert (await replay_deliveries(behind, hook.id, **all_of_it)).queued == len(dead)
+    assert {result.event_id for result in await results(behind, hook, "delivered", len(queued))} == queued
+    assert ((await behind.webhooks.get(hook.id))[0] or hook).enabled
+    for notifier in notifiers:
+        assert await notifier.stop() == 0, notifier.log()
+
+
 async def test_of_each_webhook_the_last_results_are_kept(bus: JetStreamBus) -> None:
     deliveries = BusDeliveries(bus, share=10, webhooks=2)
     behind = notices(bus)

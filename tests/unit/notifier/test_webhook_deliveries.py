@@ -54,6 +54,7 @@ class World:
         self.sent: list[str] = []
         self.now = NOW
         self.unrecorded = False
+        self.unpaused = False
         self.room = True
         self.full = False
 
@@ -71,6 +72,12 @@ class World:
 
     def get(self, webhook_id: str) -> Webhook | None:
         return self.webhook
+
+    async def pause(self, webhook: Webhook, reason: str, now: datetime) -> bool:
+        if self.unpaused:
+            raise UnavailableError("killed between recording and pausing")
+        self.webhook = msgspec.structs.replace(webhook, enabled=False, disabled_reason=reason, changed_at=rfc3339(now))
+        return True
 
     async def queue(self, work: WebhookWork) -> bool:
         if self.full:
@@ -163,6 +170,30 @@ async def test_a_refused_address_and_one_that_is_gone_are_dead_at_once() -> None
         world, due = World(), work()
         world.replies = [reply]
         assert (await world.attempt(due)).outcome == "dead"
+
+
+async def test_a_receiver_that_is_gone_pauses_its_webhook_wherever_the_notifier_is_killed() -> None:
+    world, due = World(), work()
+    world.replies = [Reply(410, "gone"), Reply(410, "gone")]
+    world.unpaused = True
+    with pytest.raises(UnavailableError):
+        await world.attempt(due)
+    assert world.results[due.event_id][0].status == "dead"
+    world.unpaused = False
+    assert await world.attempt(due) == Attempt("repeated", paused=True)
+    assert world.webhook is not None
+    assert (world.webhook.enabled, world.webhook.disabled_reason) == (
+        False,
+        f"The receiver answered 410, gone for good, at {rfc3339(NOW)}.",
+    )
+    assert (await world.attempt(work())).outcome == "held"
+    # Enabled again after that: what is delivered again of before pauses nothing, what is gone anew does.
+    later = rfc3339(NOW + timedelta(seconds=1))
+    world.webhook = msgspec.structs.replace(HOOK, changed_at=later)
+    assert await world.attempt(due) == Attempt("repeated")
+    assert world.webhook.enabled
+    assert (await world.attempt(work())).paused
+    assert len(world.sent) == 2
 
 
 async def test_deleted_disabled_and_not_yet_heard_of() -> None:

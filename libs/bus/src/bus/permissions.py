@@ -184,6 +184,8 @@ USERS: Final = {
             f"$JS.API.STREAM.MSG.DELETE.{topology.FEEDS.name}",
             *_consumes(topology.TELL),
             *_reads(topology.WEBHOOKS, topology.WEBHOOK_WORK, topology.WEBHOOK_RESULTS),
+            # A webhook whose receiver says that it is gone for good is paused.
+            *topology.WEBHOOKS.subjects,
             *topology.WEBHOOK_WORK.subjects,
             *topology.WEBHOOK_RESULTS.subjects,
             # Of each webhook only its share is kept.

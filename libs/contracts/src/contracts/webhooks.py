@@ -34,12 +34,14 @@ class Secret(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Webhook(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A subscription. `secrets` has the current one first. `deleted` leaves only the id: what is still queued is dropped."""
+    """A subscription. `secrets` has the current one first. `disabled_reason` is a sentence where nobody disabled it: its receiver
+    said that it is gone. `deleted` leaves only the id: what is still queued is dropped."""
 
     id: str
     url: str = ""
     events: list[str] = []
     enabled: bool = True
+    disabled_reason: str = ""
     description: str = ""
     secrets: list[Secret] = []
     created_at: str = ""

@@ -44,6 +44,10 @@ class Subscriptions(Protocol):
     def get(self, webhook_id: str) -> Webhook | None:
         """One as last heard, deleted ones included; None for one never heard of."""
 
+    async def pause(self, webhook: Webhook, reason: str, now: datetime) -> bool:
+        """Disable it with a reason, durably, unless it is another than `webhook` by now: what somebody changed stays as it is.
+        False where it was. Idempotent."""
+
 
 class Deliveries(Protocol):
     """What is due to webhooks, and how it went."""

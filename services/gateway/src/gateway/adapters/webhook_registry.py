@@ -17,6 +17,7 @@ from gateway.notice_ports import DeliveryPage
 
 logger = structlog.get_logger()
 
+TRIES: Final = 5
 SCANNED: Final = 5000
 """How many entries one page looks at, where few of them have the status that is asked for."""
 
@@ -100,11 +101,19 @@ class DeliveryRegistry:
     async def queue(self, work: WebhookWork) -> bool:
         """See the port."""
         subject = webhook_work_subject(work.webhook_id, work.event_id)
-        try:
-            await self._bus.compare_and_set(WEBHOOK_WORK.name, subject, encode(work), expected=0)
-        except RevisionConflictError:
-            return False
-        return True
+        expected = 0
+        for _ in range(TRIES):
+            try:
+                await self._bus.compare_and_set(WEBHOOK_WORK.name, subject, encode(work), expected=expected)
+            except RevisionConflictError:
+                # A notifier that ended between recording that it is dead and settling it leaves the dead one for a moment.
+                last = await self._bus.last_of(WEBHOOK_WORK.name, subject)
+                if last is not None and decode_work(last.data).generation >= work.generation:
+                    return False
+                expected = 0 if last is None else last.stream_sequence
+                continue
+            return True
+        return False
 
     async def _current(self, result: WebhookResult) -> WebhookResult:
         """A dead one may have been queued again since."""

@@ -76,12 +76,13 @@ class QueueView(BaseModel):
 
 
 class WebhookView(BaseModel):
-    """A subscription. `secret` is shown once: when it is made."""
+    """A subscription. `secret` is shown once: when it is made. `disabled_reason` says why it is paused where nobody disabled it."""
 
     id: str
     url: str
     events: list[str]
     enabled: bool
+    disabled_reason: str | None
     description: str
     secrets: list[SecretView]
     secret: str | None = None
@@ -287,6 +288,7 @@ def _view(notices: Notices, webhook: Webhook, waiting: int, *, with_secret: bool
         url=webhook.url,
         events=webhook.events,
         enabled=webhook.enabled,
+        disabled_reason=webhook.disabled_reason or None,
         description=webhook.description,
         secrets=[SecretView(ends_with=kept.value[-4:], until=kept.until) for kept in webhook.secrets],
         secret=webhook.secrets[0].value if with_secret else None,

@@ -62,7 +62,8 @@ async def change_webhook(
     enabled: bool | None,
     now: datetime,
 ) -> Webhook:
-    """Change what is given. What is queued goes to the new address. Raises Refusal."""
+    """Change what is given. What is queued goes to the new address. Enabled, it has no reason any more why it was not. Raises
+    Refusal."""
     if url is not None:
         check_address(notices, url)
     wanted = None if events is None else check_events(events)
@@ -74,6 +75,7 @@ async def change_webhook(
             events=webhook.events if wanted is None else wanted,
             description=webhook.description if description is None else description,
             enabled=webhook.enabled if enabled is None else enabled,
+            disabled_reason="" if enabled else webhook.disabled_reason,
             changed_at=rfc3339(now),
         )
 
@@ -109,6 +111,15 @@ async def known_webhook(webhooks: Webhooks, webhook_id: str) -> Webhook:
     if webhook is None:
         raise Refusal(Code.WEBHOOK_NOT_FOUND, "There is no such webhook.")
     return webhook
+
+
+def check_enabled(webhook: Webhook) -> None:
+    """Whether anything would be sent. Raises Refusal."""
+    if not webhook.enabled:
+        why = f" {webhook.disabled_reason}" if webhook.disabled_reason else ""
+        raise Refusal(
+            Code.WEBHOOK_INVALID, f"The webhook is not enabled, so nothing would be sent; enable it first.{why}"
+        )
 
 
 def check_address(notices: Notices, url: str) -> None:

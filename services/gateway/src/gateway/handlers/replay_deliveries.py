@@ -11,7 +11,7 @@ from contracts.webhooks import WebhookResult
 from msgspec.structs import replace
 
 from gateway.domain.problems import Refusal
-from gateway.handlers.change_webhook import check_events, known_webhook
+from gateway.handlers.change_webhook import check_enabled, check_events, known_webhook
 from gateway.notice_ports import Notices
 
 MOST: Final = 1000
@@ -47,8 +47,7 @@ async def replay_deliveries(
     if event_type is not None:
         check_events([event_type])
     begin = None if since is None else check_moment(since)
-    if not webhook.enabled:
-        raise Refusal(Code.WEBHOOK_INVALID, "The webhook is not enabled, so nothing would be sent; enable it first.")
+    check_enabled(webhook)
     room = max(0, notices.share // 2 - await notices.webhooks.waiting(webhook_id))
     queued = 0
     for _ in range(PAGES):

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 import structlog
-from bus.api import Bus, Entry
-from bus.errors import BusError, UnavailableError
-from contracts.subjects import WEBHOOK_VALUES
+from bus.api import Entry
+from bus.errors import BusError, RevisionConflictError, UnavailableError
+from bus.key_values import KeyValues
+from contracts.subjects import WEBHOOK_VALUES, webhook_subject
+from contracts.times import rfc3339
 from contracts.topology import WEBHOOKS
-from contracts.webhooks import Webhook, decode_webhook
+from contracts.webhooks import Webhook, decode_webhook, encode
+from msgspec.structs import replace
 
 logger = structlog.get_logger()
 
@@ -21,7 +25,7 @@ RETRY_SECONDS: Final = 0.5
 class SubscriptionBucket:
     """notifier.ports.Subscriptions. `watch` must run; `changed` is called after each change of `webhooks`."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: KeyValues) -> None:
         self._bus = bus
         self._heard = 0
         self._asking: asyncio.Task[int] | None = None
@@ -32,6 +36,19 @@ class SubscriptionBucket:
     def get(self, webhook_id: str) -> Webhook | None:
         """See the port."""
         return self.webhooks.get(webhook_id)
+
+    async def pause(self, webhook: Webhook, reason: str, now: datetime) -> bool:
+        """See the port."""
+        subject = webhook_subject(webhook.id)
+        last = await self._bus.last_of(WEBHOOKS.name, subject)
+        if last is None or decode_webhook(last.data) != webhook:
+            return False
+        paused = replace(webhook, enabled=False, disabled_reason=reason, changed_at=rfc3339(now))
+        try:
+            await self._bus.compare_and_set(WEBHOOKS.name, subject, encode(paused), expected=last.stream_sequence)
+        except RevisionConflictError:
+            return False
+        return True
 
     async def wanting(self, event_type: str) -> Sequence[Webhook]:
         """See the port. One direct get makes sure that nothing stored before is missed, for all who ask in one turn."""

@@ -61,6 +61,8 @@ def work_subscriber(
 
 
 def _tell(work: WebhookWork, attempt: Attempt) -> None:
+    if attempt.paused:
+        logger.warning("webhook.paused", webhook_id=work.webhook_id, event_id=work.event_id)
     metrics.add(Metric.WEBHOOK_ATTEMPTS, outcome=attempt.outcome)
     if attempt.outcome == "delivered" and not work.generation:
         metrics.observe(Metric.WEBHOOK_LAG, attempt.age)

@@ -8,7 +8,7 @@ from typing import Literal
 from contracts.times import parse_rfc3339, rfc3339
 from contracts.webhooks import WebhookResult, WebhookWork
 
-from notifier.domain.retries import wait_after
+from notifier.domain.retries import GONE, wait_after
 from notifier.ports import Deliveries, Receiver, Reply, Subscriptions
 
 Outcome = Literal["delivered", "failed", "dead", "repeated", "dropped", "held"]
@@ -18,12 +18,14 @@ HELD_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of it. `again` is in seconds, None: settled. `age` is the event's when the attempt ended, in seconds."""
+    """What came of it. `again` is in seconds, None: settled. `age` is the event's when the attempt ended, in seconds. `paused`: the
+    webhook was disabled by it."""
 
     outcome: Outcome
     again: float | None = None
     age: float = 0.0
     reply: Reply | None = None
+    paused: bool = False
 
 
 async def deliver_webhook(
@@ -37,7 +39,8 @@ async def deliver_webhook(
     chance: Callable[[], float],
 ) -> Attempt:
     """Send it unless it was settled before, and record how it went. At least once: killed between the two, the next attempt
-    sends it again, under the same id. Raises what the ports raise (try again)."""
+    sends it again, under the same id. A receiver that is gone for good has its webhook paused, whatever is killed where. Raises
+    what the ports raise (try again)."""
     webhook = subscriptions.get(work.webhook_id)
     if webhook is None:
         return Attempt("held", again=5.0)  # not heard of yet
@@ -45,7 +48,9 @@ async def deliver_webhook(
         return Attempt("dropped")
     result, revision = await deliveries.result(work.webhook_id, work.event_id)
     if result is not None and _is_settled(result, work):
-        return Attempt("repeated")
+        # Between recording that it is gone and pausing it, this may have ended.
+        missed = result.response == GONE and webhook.enabled and webhook.changed_at <= result.attempted_at
+        return Attempt("repeated", paused=missed and await subscriptions.pause(webhook, _gone(result), now()))
     if not webhook.enabled:
         return Attempt("held", again=HELD_SECONDS)
     before = result.attempts if result is not None and result.generation == work.generation else 0
@@ -69,8 +74,10 @@ async def deliver_webhook(
         )
     )
     if wait is None:
-        await deliveries.record(_result(work, "dead", before + 1, reply, ended), expected=revision)
-        return Attempt("dead", age=age, reply=reply)
+        dead = _result(work, "dead", before + 1, reply, ended)
+        await deliveries.record(dead, expected=revision)
+        paused = reply.status == GONE and await subscriptions.pause(webhook, _gone(dead), ended)
+        return Attempt("dead", age=age, reply=reply, paused=paused)
     again = rfc3339(ended + timedelta(seconds=wait))
     await deliveries.record(_result(work, "retrying", before + 1, reply, ended, again), expected=revision)
     return Attempt("failed", again=wait, age=age, reply=reply)
@@ -78,6 +85,10 @@ async def deliver_webhook(
 
 def _is_settled(result: WebhookResult, work: WebhookWork) -> bool:
     return result.status in ("delivered", "dead") and result.generation >= work.generation
+
+
+def _gone(result: WebhookResult) -> str:
+    return f"The receiver answered {GONE}, gone for good, at {result.attempted_at}."
 
 
 def _age(work: WebhookWork, now: datetime) -> float:

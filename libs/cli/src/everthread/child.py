@@ -52,9 +52,8 @@ class Child:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env=dict(program.environment),
-                # The terminal's Ctrl-C goes to the foreground group: the children are ended in order by their parent instead. No
-                # session of its own: Linux weighs sessions against each other (autogroups), and a niceness only within one.
-                process_group=0,
+                # The terminal's Ctrl-C goes to the foreground group: the children are ended in order by their parent instead.
+                start_new_session=True,
                 pass_fds=(_watched_pipe(),) if _by_pipe() else (),
             )
         if program.niceness:

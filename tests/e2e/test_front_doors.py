@@ -144,7 +144,7 @@ async def test_cut_at_every_tenth_and_gone_on_with_at_the_other_gateway(
     visits: dict[tuple[str, str], Visit] = {}
     # An answer is some 45 frames, or fewer where tokens were joined: then the last cuts come after the end.
     for tenth in tenths:
-        cut = await _visits(mesh, clients, "tokens=36 rate=40", user, cut=tenth * 4)
+        cut = await _visits(mesh, clients, "tokens=36 rate=16", user, cut=tenth * 4)
         visits |= {(user, f"{door} {tenth}"): visit for (_, door), visit in cut.items()}
     asking = [DOORS[name.partition(" ")[0]](visit) for (_, name), visit in visits.items()]
     shown = await asyncio.gather(*asking)

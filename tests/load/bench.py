@@ -81,7 +81,7 @@ class Arm:
                     (self.latencies if all_run < when < one_ends else self.beside_starts).append(late / 1e6)
 
 
-async def _together(count: int, one: Callable[[Stream], Coroutine[Any, Any, None]]) -> list[Stream]:
+async def together(count: int, one: Callable[[Stream], Coroutine[Any, Any, None]]) -> list[Stream]:
     """`count` streams, STARTS a second."""
     streams = [Stream() for _ in range(count)]
 
@@ -100,7 +100,7 @@ async def direct_round(upstream: UpstreamProcess, count: int, content: str) -> l
     async def one(stream: Stream) -> None:
         await read_stream(f"{upstream.base_url}/chat/completions", stream, end_marks=DIRECT_END, body=body)
 
-    return await _together(count, one)
+    return await together(count, one)
 
 
 async def durable_round(mesh: Mesh, threads: list[str], client: httpx2.AsyncClient, content: str) -> list[Stream]:
@@ -116,7 +116,7 @@ async def durable_round(mesh: Mesh, threads: list[str], client: httpx2.AsyncClie
             f"{mesh.urls[0]}/v1/runs/{accepted['run_id']}/events", stream, end_marks=RUN_END, headers=headers
         )
 
-    return await _together(len(threads), one)
+    return await together(len(threads), one)
 
 
 def _cpu(mesh: Mesh, upstream: UpstreamProcess) -> dict[str, float]:

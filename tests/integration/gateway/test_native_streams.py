@@ -11,9 +11,10 @@ import httpx2
 import msgspec
 import pytest
 from contracts import events as e
-from contracts.cursor import parse_cursor
+from contracts.cursor import START, parse_cursor
 from contracts.run_state import RunState
 from contracts.subjects import run_subject, thread_events_subject
+from gateway.handlers.watch import LONG
 
 from tests.integration.gateway.conftest import MakeWorld
 from tests.integration.gateway.test_native_calls import problem
@@ -366,6 +367,28 @@ async def test_a_run_whose_log_has_expired_is_shown_from_its_message(world: Worl
         verified = (await client.get(f"/v1/runs/{writer.state.run_id}/verify")).json()
         assert verified["equal"] is None
         assert "expired" in verified["reason"]
+
+
+async def test_a_long_answer_that_ended_is_whole_at_once_and_by_cursor_event_by_event(world: World) -> None:
+    async with world.client() as client:
+        thread = await world.thread(client)
+        writer = await world.answered(client, thread, [f"{number} wörld " for number in range(LONG)])
+        short = await world.answered(client, thread)
+        fresh = await seen_by(client, events_of(writer))
+        assert [frame.event for frame in fresh] == ["run.started", "text.delta", "usage", "run.completed"]
+        assert shape(folded(writer, fresh)) == shape(writer.state)
+        every = await seen_by(client, events_of(writer), str(START))
+        assert [frame.json["sequence"] for frame in every] == list(range(1, writer.state.sequence + 1))
+        assert shape(folded(writer, every)) == shape(writer.state)
+        assert pairs(await seen_by(client, f"{events_of(writer)}?cursor={START}")) == pairs(every)
+        assert len(await seen_by(client, events_of(short))) == short.state.sequence
+        # Whoever was cut off in the one goes on in it, and from the other's cursors in the other.
+        for cut in range(len(fresh) - 1):
+            rest = await seen_by(client, events_of(writer), fresh[cut].id)
+            assert shows_the_stored(writer, fresh[: cut + 1] + rest)
+        assert pairs(await seen_by(client, events_of(writer), every[LONG // 2].id)) == pairs(every[LONG // 2 + 1 :])
+        for end in (fresh[-1].id, every[-1].id):
+            assert (await client.get(events_of(writer), headers={"last-event-id": end})).status_code == 204
 
 
 async def test_a_log_that_lost_its_beginning_or_its_end_is_not_taken_for_whole(world: World) -> None:

@@ -167,6 +167,10 @@ def _stream_operation(name: str, summary: str, parameter: str) -> dict[str, Any]
         only = {"type": "string", "enum": ["presence"]}
         about = "`presence`: who is there, without the runs' events."
         parameters.append({"name": "only", "in": "query", "schema": only, "description": about})
+    if name == "watch_run":
+        parameters[-1]["description"] += (
+            " `0-0` is every event from the first. Without one, a long answer that has ended is told in few events."
+        )
     if parameter:
         parameters.insert(0, {"name": parameter, "in": "path", "required": True, "schema": text})
     return {

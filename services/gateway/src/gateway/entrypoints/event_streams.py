@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import structlog
 from contracts.codes import Code
+from contracts.cursor import START
 from contracts.ids import RUN, THREAD, InvalidIdError, check_id
 from starlette.types import Receive, Scope, Send
 
@@ -85,7 +86,7 @@ class EventStreams:
                 await send({"type": "http.response.start", "status": 204, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
                 return
-            given = "" if place == "latest" else str(place)
+            given = "" if place == "latest" else str(START if place == "whole" else place)
             lifetime = principal.expires_at - self._wiring.clock()
             stream = _Stream(attachment, given, lifetime, self._heartbeat, send, Farewell(scope))
             self._streams.add(stream)

@@ -1,7 +1,7 @@
 """Attach a viewer: check that the stream is the caller's, find the place of the cursor, fill in what the log has lost."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from contracts.codes import Code
 from contracts.cursor import START, Cursor, InvalidCursorError, parse_cursor
@@ -16,8 +16,12 @@ from gateway.handlers.fold_run import fold_run
 from gateway.ports import Conversation, Entry, LogReader, LogViewer, Viewer, Viewers
 
 PAGE = 200
+LONG: Final = 1_000
+"""Events from which on an ended answer is given as it is stored to whoever asks for it without a cursor. To read so many from
+the log takes some 20 µs each, and as much of the broker; what is stored comes with the check that the run is the caller's."""
 
-Place = Cursor | Literal["latest"]
+Place = Cursor | Literal["latest", "whole"]
+"""A cursor promises every event behind it, START all of them; `whole` is the answer, however many events tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +35,10 @@ class Attachment:
 
 
 def check_place(last_event_id: str | None, query: str | None) -> Place:
-    """Where a client wants to go on: the header wins over the query, neither means the beginning. Raises Refusal."""
+    """Where a client wants to go on: the header wins over the query, neither means all there is. Raises Refusal."""
     text = last_event_id or query
     if not text:
-        return START
+        return "whole"
     if text == "latest" and not last_event_id:
         return "latest"
     try:
@@ -45,7 +49,7 @@ def check_place(last_event_id: str | None, query: str | None) -> Place:
 
 async def watch_feed(viewers: Viewers, user_id: str, place: Place) -> Attachment:
     """The user's feed; authorised by being the user's own."""
-    after = None if place == "latest" else place.stream_sequence
+    after = None if place == "latest" else _cursor_of(place).stream_sequence
     return Attachment(b"", await viewers.of_feed(user_id, after=after))
 
 
@@ -67,6 +71,9 @@ async def _attach_run(
         if message is not None or (last is not None and _is_terminal(last)):
             return None
         return Attachment(b"", viewers.of_log(subject, after=_sequence_of(last), until_terminal=True))
+    if place == "whole" and message is not None and run.final_sequence >= LONG:
+        return await _from_what_is_stored(log, viewers, run, message, seen=0)
+    place = _cursor_of(place)
     if message is not None and (
         place.stream_sequence == STORED_END or (run.final_sequence and place.sequence >= run.final_sequence)
     ):
@@ -134,6 +141,7 @@ async def _attach_thread(
     if place == "latest":
         last = await log.last(subject)
         return Attachment(b"", viewers.of_log(subject, after=_sequence_of(last), until_terminal=False))
+    place = _cursor_of(place)
     viewer = viewers.of_log(subject, after=max(place.stream_sequence - 1, 0), until_terminal=False)
     try:
         if place.sequence:
@@ -228,6 +236,10 @@ def run_of(message: Message) -> Run:
         final_sequence=0,
         attempts=1,
     )
+
+
+def _cursor_of(place: Cursor | Literal["whole"]) -> Cursor:
+    return START if place == "whole" else place
 
 
 def _is_terminal(entry: Entry) -> bool:

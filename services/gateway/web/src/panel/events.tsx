@@ -38,6 +38,7 @@ export function Events({ run }: { run: string }) {
       setRows((before) => [...before, ...fresh].slice(-SHOWN));
     };
     void follow(`/v1/runs/${run}/events`, {
+      cursor: "0-0", // Without a cursor a long answer that has ended comes whole, in few events.
       signal: gone.signal,
       onState: (now) => setOpen(now),
       onFrame: ({ data, id }) => {

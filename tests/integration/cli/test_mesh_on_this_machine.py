@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from everthread.home import Home
 from everthread.ports import free_port, next_free
 from everthread.probes import alive
+from everthread.ps import current
+from everthread.state import public
 
 COMMAND = str(Path(sys.executable).with_name("everthread"))
 CLEAN = {
@@ -68,7 +71,10 @@ class Up:
         return f"ready http://127.0.0.1:{self.port}" in self.output.read_text().splitlines()
 
     def ps(self) -> dict[str, dict[str, Any]]:
-        return {part["name"]: part for part in json.loads(command(self.home, "ps", "--json").stdout)}
+        """What `everthread ps --json` prints, looked at in this process: it is asked every tenth of a second."""
+        found = current(Home(self.home))
+        assert found is not None, f"no mesh runs in {self.home}"
+        return {str(part["name"]): part for part in public(found.parts)}
 
     def pids(self) -> list[int]:
         return [part["pid"] for part in self.ps().values()]
@@ -86,64 +92,18 @@ class Up:
             return json.load(response)
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
-    running: list[Up] = []
-
-    def begin(*arguments: str) -> Up:
-        running.append(Up(tmp_path / "home", *arguments))
-        return running[-1]
-
-    yield begin
-    for up in running:
-        if up.process.poll() is None:
-            up.process.kill()
-            up.process.wait()
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One mesh for these tests; the last of them kills it."""
+    mesh = Up(tmp_path_factory.mktemp("one") / "home", "--scale", "gateway=2")
+    try:
+        yield mesh
+    finally:
+        if mesh.process.poll() is None:
+            mesh.stop()
 
 
-def test_parts_that_die_come_back_on_their_ports_and_the_data_outlives_the_mesh(start: Callable[..., Up]) -> None:
-    up = start("--scale", "gateway=2")
-    before = up.ps()
-    assert set(before) == {"nats", "mongo", "conversation-1", "inference-1", "notifier-1", "gateway-1", "gateway-2"}
-    assert [before[name]["port"] for name in ("gateway-1", "gateway-2")] == [up.port, up.port + 1]
-    assert {part["state"] for part in before.values()} == {"ready"}
-    thread = up.call("POST", "/v1/threads", {"title": "kept"})["id"]
-
-    for name in ("gateway-1", "conversation-1", "mongo", "nats"):
-        os.kill(before[name]["pid"], signal.SIGKILL)
-
-    def all_back() -> bool:
-        now = up.ps()
-        return all(part["state"] == "ready" for part in now.values()) and all(
-            now[name]["pid"] not in (0, before[name]["pid"])
-            for name in ("gateway-1", "conversation-1", "mongo", "nats")
-        )
-
-    until(all_back)
-    after = up.ps()
-    assert {name: part["port"] for name, part in after.items()} == {name: part["port"] for name, part in before.items()}
-
-    assert up.stop() == 0
-    assert not [pid for pid in (*(part["pid"] for part in after.values()), before["nats"]["pid"]) if alive(pid)]
-    assert command(up.home, "ps", "--json").stdout.strip() == "[]"
-
-    again = start()
-    assert again.call("GET", f"/v1/threads/{thread}")["title"] == "kept"
-    assert again.stop() == 0
-
-
-def test_children_do_not_outlive_a_killed_supervisor_and_the_next_start_works(start: Callable[..., Up]) -> None:
-    up = start()
-    pids = up.pids()
-    assert all(map(alive, pids))
-    up.process.kill()
-    up.process.wait()
-    until(lambda: not any(map(alive, pids)), 5)
-    assert start().stop() == 0
-
-
-def test_a_running_mesh_answers_its_commands_and_refuses_a_second_up(start: Callable[..., Up]) -> None:
-    up = start()
+def test_a_running_mesh_answers_its_commands_and_refuses_a_second_up(up: Up) -> None:
     second = command(up.home, "up", "--no-model", "--port", str(free_port()))
     assert second.returncode == 1
     assert second.stderr == (
@@ -169,7 +129,48 @@ def test_a_running_mesh_answers_its_commands_and_refuses_a_second_up(start: Call
     assert doctor.returncode == 1
     assert "EVERTHREAD_HOEM" in doctor.stdout
     assert "chmod" in doctor.stdout
-    assert up.stop() == 0
+    (up.home / "secrets.json").chmod(0o600)
+
+
+def test_parts_that_die_come_back_on_their_ports(up: Up) -> None:
+    before = up.ps()
+    assert set(before) == {"nats", "mongo", "conversation-1", "inference-1", "notifier-1", "gateway-1", "gateway-2"}
+    assert [before[name]["port"] for name in ("gateway-1", "gateway-2")] == [up.port, up.port + 1]
+    assert {part["state"] for part in before.values()} == {"ready"}
+    assert json.loads(command(up.home, "ps", "--json").stdout) == list(before.values())
+
+    for name in ("gateway-1", "conversation-1", "mongo", "nats"):
+        os.kill(before[name]["pid"], signal.SIGKILL)
+
+    def all_back() -> bool:
+        now = up.ps()
+        return all(part["state"] == "ready" for part in now.values()) and all(
+            now[name]["pid"] not in (0, before[name]["pid"])
+            for name in ("gateway-1", "conversation-1", "mongo", "nats")
+        )
+
+    until(all_back)
+    after = up.ps()
+    assert {name: part["port"] for name, part in after.items()} == {name: part["port"] for name, part in before.items()}
+
+
+def test_children_do_not_outlive_a_killed_supervisor_and_the_data_outlives_all(up: Up) -> None:
+    thread = up.call("POST", "/v1/threads", {"title": "kept"})["id"]
+    pids = up.pids()
+    assert all(map(alive, pids))
+    up.process.kill()
+    up.process.wait()
+    until(lambda: not any(map(alive, pids)), 5)
+
+    again = Up(up.home)
+    try:
+        assert again.call("GET", f"/v1/threads/{thread}")["title"] == "kept"
+        pids = again.pids()
+    finally:
+        code = again.stop()
+    assert code == 0
+    assert not any(map(alive, pids))
+    assert command(up.home, "ps", "--json").stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

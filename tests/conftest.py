@@ -1,5 +1,8 @@
 """What all tests share."""
 
+from pathlib import Path
+
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
@@ -15,3 +18,22 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+HERE = Path(__file__).parent
+FIRST = ("e2e", "integration/operations", "integration/cli", "integration/notifier", "integration")
+"""Folders whose files take longest, most of them with a mesh of their own: begun first, so that short files fill the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In one of several processes: the long files first, and those that share the mesh of a folder in one process."""
+    if not hasattr(config, "workerinput"):
+        return
+    items.sort(key=lambda item: _turn(item.path.relative_to(HERE).as_posix()))
+    for item in items:
+        shares = "chat_mesh" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("chat_mesh" if shares else str(item.path.relative_to(HERE))))
+
+
+def _turn(file: str) -> int:
+    return next((place for place, folder in enumerate(FIRST) if file.startswith(folder + "/")), len(FIRST))

@@ -56,12 +56,15 @@ BOB = user_id_of("test", "bob")
 
 
 class Commands(CommandListener):
-    """Every command that the driver sent, as (name, collection)."""
+    """Every command that the driver sent, as (name, collection), and every `find` with its options."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
+        self.finds: list[dict[str, Any]] = []
 
     def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.finds.append({name: event.command.get(name) for name in ("find", "filter", "sort", "limit")})
         if event.command_name not in ("hello", "ping", "endSessions"):
             self.sent.append((event.command_name, str(event.command.get(event.command_name))))
 

@@ -45,7 +45,7 @@ class Writes(Lists, Protocol):
 
     async def appended_behind(self, thread_id: str, last: Message | None) -> Sequence[Appended]:
         """What internal services appended to a thread later than a message (None: ever), wherever in it, and the answers to
-        that and to this message, if a service asked it. Two reads, however much it is."""
+        that and to this message, if a service asked it. One read, however much it is."""
 
     async def run(self, run_id: str) -> Run | None:
         """A run, whoever owns it."""

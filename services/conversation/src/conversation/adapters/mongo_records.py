@@ -15,6 +15,7 @@ from conversation.adapters import schema
 from conversation.adapters.mongo_joined import asked_of
 from conversation.adapters.mongo_lists import MongoLists
 from conversation.adapters.mongo_shadows import MongoShadows
+from conversation.adapters.mongo_thread_list import MongoThreadList
 from conversation.adapters.mongo_writes import MongoWrites
 from conversation.domain.context import Asked
 from conversation.domain.entities import OPEN, Message, Preferences, Run, Thread, User
@@ -32,6 +33,7 @@ class MongoRecords(MongoLists):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.shadows: Final[Shadows] = MongoShadows(database)
+        self._thread_list = MongoThreadList(database)
 
     async def transaction(self, body: Callable[[Writes], Awaitable[T]]) -> T:
         async def once(transaction: Transaction) -> T:
@@ -53,22 +55,7 @@ class MongoRecords(MongoLists):
     async def threads(
         self, user_id: str, *, archived: bool | None, after: ThreadKey | None, limit: int
     ) -> Sequence[Thread]:
-        mine: list[d.Document] = [{"user_id": user_id}, {"members.user_id": user_id}]
-        query: d.Document = {"$or": mine}
-        if archived is not None:
-            query["archived"] = archived
-        if after is not None:
-            behind: list[d.Document] = [
-                {"pinned": {"$lt": after.pinned}},
-                {"pinned": after.pinned, "updated_at": {"$lt": after.updated_at}},
-                {"pinned": after.pinned, "updated_at": after.updated_at, "_id": {"$lt": after.id}},
-            ]
-            query = {**query, "$and": [{"$or": mine}, {"$or": behind}]}
-            del query["$or"]
-        order = [("pinned", -1), ("updated_at", -1), ("_id", -1)]
-        with translated():
-            cursor = self._database.collection(schema.THREADS).find(query).sort(order)
-            return [d.thread_of(found) for found in await cursor.to_list(limit)]
+        return await self._thread_list.page(user_id, archived=archived, after=after, limit=limit)
 
     async def messages(self, thread_id: str, *, after: int, limit: int) -> Sequence[Message]:
         query = {"thread_id": thread_id, "position": {"$gt": after}}

@@ -66,23 +66,24 @@ class MongoWrites(MongoLists):
         return None if found is None else d.message_of(found)
 
     async def appended_behind(self, thread_id: str, last: Message | None) -> Sequence[Appended]:
-        behind: d.Document = {"thread_id": thread_id, "position": {"$gt": 0 if last is None else last.position}}
-        place = {"parent_message_id": 1, "position": 1}
-        asked = [last.id] if last is not None and last.service else []
+        # One range of an index and nothing else: what more a query asks for has the embedded server read the whole thread.
+        behind = {"thread_id": thread_id, "position": {"$gt": 0 if last is None else last.position}}
+        parts = {"$cond": [{"$eq": ["$role", "tool"]}, "$parts", ""]}
+        fields = {"parent_message_id": 1, "position": 1, "role": 1, "service": 1, "parts": parts}
+        asked = {last.id} if last is not None and last.service else set()
         appended: list[Appended] = []
-        messages = self._database.collection(schema.MESSAGES)
-        query = behind | {"$or": [{"role": "tool"}, {"service": {"$gt": ""}}]}
         with translated():
+            cursor = self._database.collection(schema.MESSAGES).find(behind, fields, session=self._session)
             # One at a time: what a service appended may be large, and all that is kept of it is its place.
-            async for found in messages.find(query, place | {"parts": 1, "service": 1}, session=self._session):
+            async for found in cursor.sort("position", 1):
                 if found.get("service"):
-                    asked.append(found["_id"])
-                elif d.holds_results(found["parts"]):
-                    continue
-                appended.append(_place_of(found))
-            if asked:
-                query = behind | {"role": "assistant", "parent_message_id": {"$in": asked}}
-                async for found in messages.find(query, place, session=self._session):
+                    asked.add(found["_id"])
+                    kept = True
+                elif found["role"] == "tool":
+                    kept = not d.holds_results(found["parts"])
+                else:
+                    kept = found["role"] == "assistant" and found["parent_message_id"] in asked
+                if kept:
                     appended.append(_place_of(found))
         return appended
 

@@ -31,17 +31,19 @@ KEY_LIFE: Final = timedelta(hours=24)
 SHADOW_LIFE: Final = timedelta(days=30)
 """How long the figures of a shadow run are kept."""
 _NAMESPACE_EXISTS: Final = 48
+_INDEX_NOT_FOUND: Final = 27
+
+_LISTED: Final = [("archived", 1), ("pinned", -1), ("updated_at", -1), ("_id", -1)]
 
 INDEXES: Final = {
     USERS: [],
     THREADS: [
-        # The list: pinned ones first, then the one updated last.
-        IndexModel([("user_id", 1), ("pinned", -1), ("updated_at", -1), ("_id", -1)], name="list"),
-        # The same for those who were invited. Only threads with members are in it, so the others cost no write.
+        # The list: archived ones apart, pinned ones first, then the one updated last.
+        IndexModel([("user_id", 1), *_LISTED], name="owned"),
+        # The same for those who were invited. Only threads with members are in it, so the others cost no write. (Of `$exists` the
+        # embedded server does not see that a query implies it.)
         IndexModel(
-            [("members.user_id", 1), ("pinned", -1), ("updated_at", -1), ("_id", -1)],
-            name="shared",
-            partialFilterExpression={"members.user_id": {"$exists": True}},
+            [("members.user_id", 1), *_LISTED], name="joined", partialFilterExpression={"members.user_id": {"$gt": ""}}
         ),
     ],
     MESSAGES: [
@@ -99,6 +101,9 @@ INDEXES: Final = {
     OUTBOX: [],
 }
 
+RETIRED: Final = {THREADS: ("list", "shared")}
+"""Indexes of earlier versions, dropped once those that serve instead are there."""
+
 
 async def prepare(database: Database) -> None:
     """Create what is missing; idempotent, and harmless when several replicas start at once. Raises StoreUnavailableError."""
@@ -113,3 +118,10 @@ async def prepare(database: Database) -> None:
                     raise
             if indexes:
                 await database.collection(name).create_indexes(indexes)
+        for name, indexes_of_old in RETIRED.items():
+            for index in indexes_of_old:
+                try:
+                    await database.collection(name).drop_index(index)
+                except OperationFailure as error:
+                    if error.code != _INDEX_NOT_FOUND:
+                        raise

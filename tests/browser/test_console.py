@@ -20,6 +20,7 @@ VIEWS = {
     "Workers": "GET /v1/admin/workers",
     "Streams": "GET /v1/admin/streams",
     "Dead letters": "GET /v1/admin/dead-letters",
+    "Webhooks": "GET /v1/webhooks",
     "Rollout": "GET /v1/admin/rollout",
     "Cost": "GET /v1/admin/usage",
     "Budgets": "GET /v1/admin/budgets",

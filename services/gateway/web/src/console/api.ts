@@ -86,6 +86,36 @@ export interface DeadLetter {
   at: string;
 }
 
+export interface Webhook {
+  id: string;
+  url: string;
+  events: string[];
+  enabled: boolean;
+  /** Why it is paused, where nobody disabled it. */
+  disabled_reason: string | null;
+  description: string;
+  created_by: string;
+  changed_at: string;
+  queue: { waiting: number; share: number; full: boolean };
+}
+
+export interface Delivery {
+  id: string;
+  type: string;
+  timestamp: string;
+  status: "pending" | "retrying" | "delivered" | "dead";
+  attempts: number;
+  attempted_at: string | null;
+  next_attempt_at: string | null;
+  error: string | null;
+}
+
+export interface Replayed {
+  queued: number;
+  full: boolean;
+  next_cursor: string | null;
+}
+
 interface Percentiles {
   p50: number | null;
   p95: number | null;

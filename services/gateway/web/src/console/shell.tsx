@@ -16,6 +16,8 @@ import { RolloutView } from "./rollout";
 import { Run } from "./run";
 import { Runs } from "./runs";
 import { StreamsView } from "./streams";
+import { Webhook } from "./webhook";
+import { Webhooks } from "./webhooks";
 import { WorkersView } from "./workers";
 
 /** Name, address, label, the call behind it, the view. */
@@ -25,10 +27,17 @@ const VIEWS: ReadonlyArray<readonly [string, string, string, () => ReactNode]> =
   ["workers", "Workers", "GET /v1/admin/workers", () => <WorkersView />],
   ["streams", "Streams", "GET /v1/admin/streams", () => <StreamsView />],
   ["dead-letters", "Dead letters", "GET /v1/admin/dead-letters", () => <DeadLetters />],
+  ["webhooks", "Webhooks", "GET /v1/webhooks", () => <Webhooks />],
   ["rollout", "Rollout", "GET /v1/admin/rollout", () => <RolloutView />],
   ["cost", "Cost", "GET /v1/admin/usage", () => <Cost />],
   ["budgets", "Budgets", "GET /v1/admin/budgets", () => <Budgets />],
 ];
+
+/** Of a section that has one: what a single thing is called, and its view. */
+const ITEMS: Record<string, readonly [string, (id: string) => ReactNode]> = {
+  runs: ["Run", (id) => <Run id={id} />],
+  webhooks: ["Webhook", (id) => <Webhook id={id} />],
+};
 
 export function Console() {
   const { state, role } = useSession();
@@ -114,7 +123,8 @@ function Frame() {
   const [, section = "", item = ""] = path.replace(/\/$/, "").match(/^\/console(?:\/([^/]*))?(?:\/([^/]*))?$/) ?? [];
   const there = VIEWS.filter(([, , call]) => offers.has(call));
   const view = there.find(([name]) => name === section) ?? (section ? undefined : there[0]);
-  const label = item && section === "runs" ? "Run" : (view?.[1] ?? "Console");
+  const single = item && view ? ITEMS[section] : undefined;
+  const label = single?.[0] ?? view?.[1] ?? "Console";
   useEffect(() => {
     document.title = `${label} · Console · Everthread`;
     document.querySelector<HTMLElement>("#view h1")?.focus({ preventScroll: true });
@@ -153,7 +163,7 @@ function Frame() {
       </nav>
       <main id="view" tabIndex={-1}>
         <Boundary what="This view" key={path}>
-          {section === "runs" && item && view ? <Run id={item} /> : view ? view[3]() : <Nothing empty={there.length === 0} />}
+          {single ? single[1](item) : view ? view[3]() : <Nothing empty={there.length === 0} />}
         </Boundary>
       </main>
     </div>

@@ -1,0 +1,176 @@
+import { useState } from "react";
+import { get, patch, post, type Page } from "../lib/api";
+import { count } from "../lib/format";
+import { setQuery, usePlace } from "../lib/router";
+import { offers } from "../lib/session";
+import { say } from "../lib/toast";
+import type { Delivery, Replayed, Webhook as Hook } from "./api";
+import { useLoad } from "./load";
+import { Ask, Facts, Failure, Link, or, Table, View, Warning, When, type Question } from "./parts";
+import { HookState } from "./webhooks";
+
+const STATUSES = ["dead", "retrying", "pending", "delivered"];
+const ONE = "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay";
+const ALL = "POST /v1/webhooks/{webhook_id}/replay";
+const CHANGE = "PATCH /v1/webhooks/{webhook_id}";
+
+/** One webhook: what became of its deliveries, and those that are dead sent again. */
+export function Webhook({ id }: { id: string }) {
+  const { query } = usePlace();
+  const status = query.get("status") ?? "dead";
+  const path = `/v1/webhooks/${encodeURIComponent(id)}`;
+  const address = `${path}/deliveries?status=${encodeURIComponent(status)}&limit=100`;
+  const loaded = useLoad<Hook>(path, 5);
+  const deliveries = useLoad<Page<Delivery>>(address, 5);
+  const [later, setLater] = useState<{ address: string; items: Delivery[]; next: string | null } | null>(null);
+  const [question, setQuestion] = useState<Question | null>(null);
+  const [left, setLeft] = useState("");
+  const [busy, setBusy] = useState("");
+  const again = () => {
+    setLater(null);
+    loaded.again();
+    deliveries.again();
+  };
+  const enable = () =>
+    setQuestion({
+      title: "Enable this webhook?",
+      text: <p>What waits for it is sent at once, and what happens from now on. What happened while it was not enabled is not sent. If its receiver is still gone, it is paused again.</p>,
+      action: "Enable",
+      run: async () => {
+        await patch(path, { enabled: true });
+        say("The webhook is enabled.");
+        again();
+      },
+    });
+  const sendAll = () =>
+    setQuestion({
+      title: "Send all dead deliveries again?",
+      text: <p>Each under its own id, the longest dead first, up to 1,000 at once and no more than it has room for. A receiver that was told already hears it a second time, and knows it by the id.</p>,
+      action: "Send again",
+      run: async () => {
+        const { queued, full, next_cursor } = await post<Replayed>(`${path}/replay`);
+        say(`${count(queued)} ${queued === 1 ? "is" : "are"} sent again.`);
+        setLeft(full ? "More were not queued: half of its share waits already. Come back when less does." : next_cursor ? "There may be more that are dead: send them again as well." : "");
+        again();
+      },
+    });
+  const sendOne = async (delivery: Delivery) => {
+    setBusy(delivery.id);
+    try {
+      await post(`${path}/deliveries/${delivery.id}/replay`);
+      say("1 is sent again.");
+    } catch (error) {
+      say((error as Error).message);
+    } finally {
+      setBusy("");
+      again();
+    }
+  };
+  return (
+    <View title="Webhook" loaded={{ ...loaded, again }}>
+      {(hook) => {
+        const more = later?.address === address ? later : null;
+        const first = deliveries.data?.items ?? [];
+        const known = new Set(first.map((item) => item.id));
+        const items = [...first, ...(more?.items ?? []).filter((item) => !known.has(item.id))];
+        const next = more ? more.next : deliveries.data?.next_cursor;
+        const none = status === "dead" ? "No delivery was given up." : "There is none.";
+        return (
+          <>
+            <Facts
+              items={[
+                ["To", <code>{hook.url}</code>],
+                ["For", or(hook.description)],
+                ["State", <HookState hook={hook} />],
+                ["Waiting", `${count(hook.queue.waiting)} of ${count(hook.queue.share)}`],
+                ["Events", hook.events.join(", ")],
+                ["Made by", <code>{hook.created_by}</code>],
+              ]}
+            />
+            {!hook.enabled && (
+              <Warning>
+                {hook.disabled_reason ? `Paused. ${hook.disabled_reason}` : "Disabled by an administrator."} Nothing is sent to it, and dead deliveries cannot be sent again, until it is enabled.
+              </Warning>
+            )}
+            {left && <Warning>{left}</Warning>}
+            {deliveries.error && <Failure what="Its deliveries could not be read." why={deliveries.error.message} code={deliveries.error.code} />}
+            <div className="row bulk">
+              <label>
+                <span className="unseen">Deliveries</span>
+                <select value={status} onChange={(event) => setQuery({ status: event.target.value === "dead" ? null : event.target.value })}>
+                  {STATUSES.map((name) => (
+                    <option key={name}>{name}</option>
+                  ))}
+                </select>
+              </label>
+              {offers(ALL) && status === "dead" && (
+                <button type="button" disabled={!hook.enabled || !(items.length || next)} onClick={sendAll}>
+                  Send all again
+                </button>
+              )}
+              {offers(CHANGE) && !hook.enabled && (
+                <button type="button" onClick={enable}>
+                  Enable
+                </button>
+              )}
+              <Link to="/console/webhooks">All webhooks</Link>
+            </div>
+            <Table
+              label="Deliveries"
+              empty={deliveries.data !== null && items.length === 0 && (next ? "None among those that were looked at so far." : none)}
+              head={
+                <>
+                  <th>At</th>
+                  <th>Event</th>
+                  <th className="number">Attempts</th>
+                  <th>Last attempt</th>
+                  <th>Error</th>
+                  <th>
+                    <span className="unseen">What to do</span>
+                  </th>
+                </>
+              }
+            >
+              {items.map((delivery) => (
+                <tr key={delivery.id} data-delivery={delivery.id}>
+                  <td>
+                    <When at={delivery.timestamp} />
+                  </td>
+                  <td className="two">
+                    {delivery.type}
+                    <small title={delivery.id}>{delivery.id}</small>
+                  </td>
+                  <td className="number">{delivery.attempts}</td>
+                  <td>
+                    <When at={delivery.attempted_at} />
+                  </td>
+                  <td className="reason">{or(delivery.error)}</td>
+                  <td>
+                    {delivery.status === "dead" && offers(ONE) && (
+                      <button type="button" disabled={!hook.enabled || busy === delivery.id} aria-label={`Send ${delivery.id} again`} onClick={() => void sendOne(delivery)}>
+                        Send again
+                      </button>
+                    )}
+                  </td>
+                </tr>
+              ))}
+            </Table>
+            {next && (
+              <button
+                type="button"
+                onClick={() =>
+                  get<Page<Delivery>>(`${address}&cursor=${encodeURIComponent(next)}`)
+                    .then((found) => setLater({ address, items: [...(more?.items ?? []), ...found.items], next: found.next_cursor }))
+                    .catch((error: Error) => say(error.message))
+                }
+              >
+                Later ones
+              </button>
+            )}
+            {question && <Ask question={question} onClose={() => setQuestion(null)} />}
+          </>
+        );
+      }}
+    </View>
+  );
+}

@@ -14,6 +14,8 @@ _GAP: Final = re.compile(r"\s")
 MOST_IN_A_TURN: Final = 256 * 1024
 """Bytes that wait for the end of a turn; one that never ends must not gather without bound."""
 HEAD_LINE: Final = len(b"NATS/1.0")
+NO_STATUS: Final = b"NATS/1.0\r\n"
+"""How the headers of a message begin that is no answer by status alone."""
 STATUS_DIGITS: Final = 3
 
 
@@ -177,3 +179,13 @@ def read_headers(block: bytes) -> dict[str, str]:
         if colon and name.isascii() and " " not in name and "\t" not in name:
             headers[name] = value.strip()
     return headers
+
+
+def server_header(block: bytes, name: bytes) -> bytes | None:
+    """One header that the server has put behind those of the message as it was sent, without reading the others: of several by
+    that name the last counts, as in `read_headers`. `name` is as it stands there, `\\r\\nNats-Sequence: `. None where there is none."""
+    at = block.rfind(name)
+    if at < 0:
+        return None
+    begin = at + len(name)
+    return block[begin : block.index(b"\r", begin)]

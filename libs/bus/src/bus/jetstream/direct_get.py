@@ -12,7 +12,7 @@ from bus.api import Entry
 from bus.errors import BusError, UnavailableError
 from bus.jetstream import api_calls
 from bus.jetstream.api_calls import ApiError, call_api
-from bus.jetstream.client import Message
+from bus.jetstream.client import NO_STATUS, Message, server_header
 from bus.jetstream.connection import Connection
 from bus.jetstream.requests import NoAnswerError, Requests
 
@@ -20,6 +20,11 @@ BATCH: Final = 1024
 BATCH_BYTES: Final = 4 * 1024 * 1024
 SILENCE: Final = 3.0
 BUDGET: Final = 30.0
+# What the server puts behind a stored message's own headers (ADR-31 of nats-architecture-and-design).
+SUBJECT: Final = b"\r\nNats-Subject: "
+SEQUENCE: Final = b"\r\nNats-Sequence: "
+LAST_SEQUENCE: Final = b"\r\nNats-Last-Sequence: "
+TIME_STAMP: Final = b"\r\nNats-Time-Stamp: "
 
 
 @dataclass(slots=True)
@@ -153,13 +158,18 @@ class Reader:
             if message is None:
                 ended.set_result(False)
                 return
+            block = message.raw_headers
+            if block.startswith(NO_STATUS):
+                # Each answer names the one before it, so one that was dropped on the way ends the batch here.
+                if int(server_header(block, LAST_SEQUENCE) or 0) == result.position:
+                    result.entries.append(entry_of(message))
+                else:
+                    ended.set_result(False)
+                return
             headers = message.headers or {}
             status = headers.get("Status")
-            # Each answer names the one before it, so one that was dropped on the way ends the batch here.
-            if status in (None, "204") and int(headers.get("Nats-Last-Sequence", "0")) != result.position:
+            if status == "204" and int(headers.get("Nats-Last-Sequence", "0")) != result.position:
                 ended.set_result(False)
-            elif status is None:
-                result.entries.append(entry_of(message))
             else:
                 # 204 ends a batch, 404 says that there is nothing; anything else (503, 408) is worth another try.
                 result.pending = int(headers.get("Nats-Num-Pending", "0"))
@@ -208,15 +218,22 @@ class Reader:
 
 def entry_of(message: Message) -> Entry:
     """An entry read by direct get."""
-    headers = message.headers or {}
-    sequence, stored_at = int(headers["Nats-Sequence"]), stored_at_of(headers)
-    return Entry(headers["Nats-Subject"], message.data, sequence, stored_at=stored_at or 0.0)
+    block = message.raw_headers
+    subject, sequence = server_header(block, SUBJECT), server_header(block, SEQUENCE)
+    if subject is None or sequence is None:
+        raise BusError(f"no stored message: {block[:200]!r}")
+    stored_at = _seconds((server_header(block, TIME_STAMP) or b"").decode())
+    return Entry(subject.decode(), message.data, int(sequence), stored_at=stored_at or 0.0)
 
 
 def stored_at_of(headers: Mapping[str, str]) -> float | None:
     """When the server stored an entry, in seconds since 1970; None where it does not say."""
+    return _seconds(headers.get("Nats-Time-Stamp", ""))
+
+
+def _seconds(time: str) -> float | None:
     try:
-        return datetime.fromisoformat(headers.get("Nats-Time-Stamp", "")).timestamp()
+        return datetime.fromisoformat(time).timestamp()
     except ValueError:
         return None
 

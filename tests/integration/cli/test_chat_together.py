@@ -47,7 +47,13 @@ def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> N
         anna.until("3 out")
         for other, role in ((ben, "editor"), (carl, "viewer")):
             other.until("you>")
-            other.enter(f"/join {invited(anna, role)}")
+            token = invited(anna, role)
+            for word, said in (("n", "You have not joined"), ("y", f"you are its {role}")):
+                other.enter(f"/join {token}")
+                asked = other.until(lambda text: any(line.startswith("join? [y/n]") for line in text.splitlines()))
+                assert words(f"An invitation to “tokens=3”, as {role}, from usr_…") in words(asked)
+                other.enter(word)
+                other.until(said)
             shown = other.until(f"you are its {role}")
             assert words(expected_text("tokens=3")) in words(shown)
         thread = re.search(r"thr_\w+", anna.text())

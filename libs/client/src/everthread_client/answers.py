@@ -57,6 +57,17 @@ class Member(msgspec.Struct, kw_only=True):
     role: str
 
 
+class Invitation(msgspec.Struct, kw_only=True):
+    """What a link lets one into: `role` in the thread of that title, until `expires_at`; `own_role` is what the caller is in it
+    already, None for nothing."""
+
+    title: str
+    invited_by: str
+    role: str
+    expires_at: str
+    own_role: str | None = None
+
+
 class Present(msgspec.Struct, kw_only=True):
     """A member who is there now."""
 

@@ -11,7 +11,7 @@ from contracts.codes import Code
 from contracts.events import RunEvent, TextRetracted, decode_event, event_head
 from contracts.ids import MESSAGE, THREAD, check_id
 
-from everthread_client.answers import Accepted, Branch, Member, Message, Presence, Thread, Unread
+from everthread_client.answers import Accepted, Branch, Invitation, Member, Message, Presence, Thread, Unread
 from everthread_client.errors import ProblemError
 from everthread_client.following import GapError, Sequel, follow
 from everthread_client.sse import SseEvent
@@ -96,6 +96,11 @@ class Threads:
         body = {"role": role, "expires_in_seconds": 86_400, "max_uses": 1}
         answer = await self._call("POST", f"{_of(thread_id)}/invitations", body, repeatable=False)
         return str(msgspec.json.decode(answer, type=dict[str, Any])["token"])
+
+    async def preview(self, token: str) -> Invitation:
+        """What an invitation is, before one comes in; nothing is used up and nobody is told. Raises ProblemError like `accept`."""
+        answer = await self._call("POST", "/v1/invitations/preview", {"token": token}, repeatable=True)
+        return msgspec.json.decode(answer, type=Invitation)
 
     async def accept(self, token: str) -> str:
         """Come in by an invitation; the thread's id."""

@@ -85,7 +85,17 @@ async def _open(here: Following, choice: Choice, rest: str) -> None:
 async def _join(here: Following, choice: Choice, rest: str) -> None:
     if not rest:
         raise SlashError("give the invitation's token: /join TOKEN")
-    await here.enter(await here.client.threads.accept(rest))
+    found = await here.client.threads.preview(rest)
+    already = f" You are in it already, as {found.own_role}." if found.own_role else ""
+    here.transcript.aside(
+        f"An invitation to “{shortened(found.title) or 'untitled'}”, as {found.role}, from "
+        f"{here.people.name(found.invited_by)}; it holds until {found.expires_at}.{already}"
+    )
+
+    async def come_in() -> None:
+        await here.enter(await here.client.threads.accept(rest))
+
+    here.waits.confirm("join? [y/n] ", come_in, otherwise="You have not joined; the invitation holds as before.")
 
 
 async def _stop(here: Following, choice: Choice, rest: str) -> None:
@@ -271,7 +281,7 @@ COMMANDS: Final[dict[str, Slash]] = dict(
         _slash("/new", "begin another thread", _new),
         _slash("/who", "who is in this thread, and who is here", _who),
         _slash("/invite [ROLE]", "let one other person in, as editor or viewer", _invite),
-        _slash("/join TOKEN", "come in by an invitation", _join),
+        _slash("/join TOKEN", "what an invitation is, and come in by it", _join),
     ]
 )
 _SHORT: Final = {"/?": "/help", "/h": "/help", "/regenerate": "/again"}

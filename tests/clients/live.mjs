@@ -64,7 +64,7 @@ function summary(chat, seen) {
 
 const chats = new Map();
 
-// useChat's Chat. `do`: "send" { text }, "resume", "approve" { approval }, "regenerate" { messageId? }, "stop" (the server's), "new" (a page reload
+// useChat's Chat. `do`: "send" { text, body? of this POST }, "resume", "approve" { approval }, "regenerate" { messageId? }, "stop" (the server's), "new" (a page reload
 // without its messages), "output" { output } of a tool call, each on the chat named `id`; `transport`: "default" | "workflow".
 // A chat made with `tools` has them in every body; those in `carries`, { name: output or { error } }, it carries out by itself.
 async function chat(request) {
@@ -107,7 +107,7 @@ async function chat(request) {
   }
   const holder = chats.get(id);
   holder.fetch = lossy(request, seen);
-  if (what === "send") await holder.chat.sendMessage({ text });
+  if (what === "send") await holder.chat.sendMessage({ text }, { body: request.body });
   else if (what === "resume") await holder.chat.resumeStream();
   else if (what === "approve") {
     await holder.chat.addToolApprovalResponse(request.approval);

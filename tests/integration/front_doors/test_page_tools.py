@@ -300,6 +300,37 @@ async def test_a_chat_that_we_do_not_know_brings_its_calls_along(mesh: SmallMesh
     ]
 
 
+async def test_a_page_chooses_what_is_called(mesh: SmallMesh, clients: LiveClients) -> None:
+    in_turn(mesh, calls("look"), says("Blue."), says("Yes."))
+    answer = await clients.ask(
+        "chat",
+        id="choice",
+        bases=mesh.bases,
+        token="alice",
+        what="send",
+        text="hi",
+        tools={"look": LOOK, "ask": {"description": "Ask."}},
+        carries={"look": "blue"},
+        body={"toolChoice": {"type": "tool", "toolName": "look"}},
+    )
+    assert (answer["status"], answer["error"]) == ("ready", None)
+    kept = []
+    for given in mesh.worker.inputs:
+        run = await mesh.service.stub.GetRunInput(pb.GetRunInputRequest(run_id=given.run_id))
+        brought = decode_tools(run.client_tools_json)
+        assert brought is not None
+        kept.append((brought.choice, brought.named))
+    # The client sends the outputs with the body of the message that led to them.
+    assert kept == [("function", "look")] * 2
+    async with http(mesh) as client:
+        body = {"id": "choice", "messages": [*answer["messages"], {**ASK, "id": "u2"}], "tools": {"look": LOOK}}
+        await client.post("/api/chat", json=body)
+    run = await mesh.service.stub.GetRunInput(pb.GetRunInputRequest(run_id=mesh.worker.inputs[2].run_id))
+    brought = decode_tools(run.client_tools_json)
+    assert brought is not None
+    assert (brought.choice, brought.named) == ("auto", "")
+
+
 async def test_what_is_wrong_is_refused_and_starts_nothing(mesh: SmallMesh) -> None:
     in_turn(mesh, calls("look", "look"), says("Done."))
     wrong: list[tuple[Any, str]] = [
@@ -321,6 +352,8 @@ async def test_what_is_wrong_is_refused_and_starts_nothing(mesh: SmallMesh) -> N
         for tools, sentence in wrong:
             refused = await post(tools=tools)
             assert (refused.status_code, sentence in refused.text) == (422, True), refused.text
+        refused = await post(tools={"look": LOOK}, toolChoice={"type": "tool", "toolName": "other"})
+        assert (refused.status_code, "names 'other'" in refused.text) == (422, True)
         refused = await post(tools=[{"name": "a"}], model="embedded:smollm2-135m")
         assert (refused.status_code, "cannot call any" in refused.text) == (422, True)
         assert await mesh.service.rows("runs") == []

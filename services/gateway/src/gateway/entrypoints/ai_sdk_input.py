@@ -1,20 +1,16 @@
-"""What `/api/chat` is sent: UI messages with the parts that are read, the page's own tools and what came of their calls."""
+"""What `/api/chat` is sent: UI messages with the parts that are read, and what came of the calls of the page's own tools."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-from contracts.client_tools import ClientTool, ClientTools
 from contracts.codes import Code
 from contracts.parts import Part, TextPart, ToolCallPart
-from contracts.registry import Model
 
-from gateway.domain.brought_tools import ToolProblem, check_brought
 from gateway.domain.chat_ids import stored_message_of
 from gateway.domain.problems import Refusal
 from gateway.domain.records import Earlier
 from gateway.domain.tool_turns import results_message
-from gateway.entrypoints.schemas import schema_problem
 
 CALL_CHARACTERS: Final = 200
 _TOOL: Final = "tool-"
@@ -100,17 +96,7 @@ class ChatRequest(msgspec.Struct, rename="camel"):
     message_id: str | None = None
     model: str = ""
     tools: list[Any] | dict[str, Any] | None = None
-
-
-class UiTool(msgspec.Struct, rename="camel"):
-    """A tool of the page. The schema is called `inputSchema`, as the AI SDK does, or `parameters`, as AG-UI does."""
-
-    name: str
-    type: Literal["function", "dynamic"] = "function"
-    description: str | None = None
-    input_schema: dict[str, Any] | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    tool_choice: Any = None
 
 
 _decoder: Final = msgspec.json.Decoder(ChatRequest)
@@ -131,52 +117,6 @@ def answered_approvals(asked: ChatRequest) -> list[UiApproval]:
         return []
     answered = [part.approval for part in last.parts if part.state == "approval-responded"]
     return [approval for approval in answered if approval is not None and approval.approved is not None]
-
-
-def read_tools(given: Sequence[Any] | Mapping[str, Any] | None, model: Model | None) -> ClientTools | None:
-    """The page's own tools: a list of tools with names, or an object of tools by name. `model` is the one asked for. Raises
-    Refusal."""
-    if not given:
-        return None
-    places, tools = [], []
-    for place, item in _named(given):
-        places.append(place)
-        tools.append(_tool(place, item))
-    try:
-        check_brought(tools, schema_problem)
-    except ToolProblem as problem:
-        field = {"parameters": "inputSchema"}.get(problem.place, problem.place)
-        place = "tools" if problem.index is None else f"{places[problem.index]}.{field}"
-        raise Refusal(Code.BODY_INVALID, f"`{place}`: {problem.sentence}") from problem
-    if model is not None and not model.tools:
-        raise Refusal(Code.BODY_INVALID, f"`tools`: the model {model.id!r} cannot call any. Choose another model.")
-    return ClientTools(tools=tuple(tools))
-
-
-def _named(given: Sequence[Any] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if isinstance(given, Mapping):
-        for name, item in given.items():
-            yield f"tools.{name[:80]}", {**item, "name": name} if isinstance(item, dict) else item
-        return
-    for index, item in enumerate(given):
-        yield f"tools[{index}]", item
-
-
-def _tool(place: str, item: Any) -> ClientTool:
-    try:
-        tool = msgspec.convert(item, UiTool)
-    except msgspec.ValidationError as error:
-        raise Refusal(Code.BODY_INVALID, f"`{place}` is no tool of a page: {error}.") from error
-    schema = tool.parameters if tool.input_schema is None else tool.input_schema
-    if schema is not None and set(schema) == {"jsonSchema"} and isinstance(schema["jsonSchema"], dict):
-        # What `jsonSchema()` and `zodSchema()` of the AI SDK become on the way.
-        schema = schema["jsonSchema"]
-    if schema is not None and isinstance(schema.get("def"), dict) and "properties" not in schema:
-        raise Refusal(
-            Code.BODY_INVALID,
-            f"`{place}.inputSchema` is an object of zod, which loses its schema on the way; send z.toJSONSchema() of it.",
-        )
-    return ClientTool(name=tool.name, description=tool.description or "", parameters=schema, strict=tool.strict)
 
 
 def read_turns(messages: Sequence[UiMessage]) -> list[Earlier]:

@@ -14,7 +14,8 @@ from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.records import Earlier, Run
 from gateway.domain.tool_turns import only_open, results_in, settled
-from gateway.entrypoints.ai_sdk_input import ChatRequest, UiMessage, check_outputs, read_tools, read_turns, unanswered
+from gateway.entrypoints.ai_sdk_input import ChatRequest, UiMessage, check_outputs, read_turns, unanswered
+from gateway.entrypoints.ai_sdk_tools import read_tools
 from gateway.entrypoints.wiring import Doors, Wiring
 from gateway.handlers.find_left import Left, find_left
 from gateway.handlers.send_from_client import FromClient
@@ -59,7 +60,7 @@ async def turn_of(wiring: Wiring, doors: Doors, principal: Principal, asked: Cha
         raise Refusal(Code.BODY_INVALID, "The request names no chat: neither `id` nor an id of its first message.")
     if len(last.id) > LONGEST_ID:
         raise Refusal(Code.BODY_INVALID, f"The id of a message has at most {LONGEST_ID} characters.")
-    tools = read_tools(asked.tools, wiring.models.find(asked.model))
+    tools = read_tools(asked.tools, asked.tool_choice, wiring.models.find(asked.model))
     thread_id = thread_of_chat(principal.user_id, PROTOCOL, chat_id)
     if told:
         check_outputs(last)

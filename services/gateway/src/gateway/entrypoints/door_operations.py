@@ -40,6 +40,10 @@ _CHAT: Final = {
                 "properties": {"name": TEXT, "description": TEXT, "inputSchema": OBJECT},
             },
         },
+        "toolChoice": {
+            "description": "auto, none, required, or {type: tool, toolName}; as the AI SDK has it.",
+            "type": ["string", "object", "null"],
+        },
     },
 }
 _AGUI: Final = {

@@ -17,12 +17,22 @@ from typing import Any, Final
 
 from contracts import events as e
 from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart
-from contracts.run_state import RunState, Waiting
+from contracts.run_state import RunState
 
+from gateway.domain.protocols.ai_sdk_chunks import (
+    Chunk,
+    about,
+    earlier_chunks,
+    end_chunks,
+    part_chunks,
+    result_chunks,
+    waiting_chunks,
+    waiting_data,
+    with_agent,
+)
 from gateway.domain.protocols.frame import Frame, frame
 from gateway.domain.protocols.retraction import is_retracted
 from gateway.domain.protocols.terminal import terminal_event
-from gateway.domain.protocols.waits import asked_calls
 
 FINISH_REASONS: Final = {
     "stop": "stop",
@@ -30,8 +40,6 @@ FINISH_REASONS: Final = {
     "content_filter": "content-filter",
     "tool_calls": "tool-calls",
 }
-NAMESPACE: Final = "everthread"
-"""Key of `providerMetadata`, where the SDK lets a provider add what it has no field for."""
 
 
 class _Part:
@@ -92,44 +100,44 @@ class AiSdkMapping:
 
         Few and large: each part once, whole. They are not counted, so they are never mixed with `startIndex`.
         """
-        about = _about(state)
+        metadata = about(state)
         if state.attempt > 1:
-            about["attempt"] = state.attempt
+            metadata["attempt"] = state.attempt
         message_id = self._continues or state.message_id
-        chunks: list[dict[str, Any]] = [{"type": "start", "messageId": message_id, "messageMetadata": about}]
-        chunks += _earlier_chunks(self._before)
+        chunks: list[Chunk] = [{"type": "start", "messageId": message_id, "messageMetadata": metadata}]
+        chunks += earlier_chunks(self._before)
         parts = [(number, state.parts[number]) for number in sorted(state.parts)]
         before = [item for item in parts if item[0] not in self._parts]
         inside = [item for item in parts if item[0] in self._parts]
         if before:
             chunks.append({"type": "start-step"})
             for number, part in before:
-                chunks += _part_chunks(part.value, part.agent, str(number), still_open=False)
+                chunks += part_chunks(part.value, part.agent, str(number), still_open=False)
             chunks.append({"type": "finish-step"})
         if self._step is not None:
             chunks.append({"type": "start-step"})
         for number, part in inside:
             _, identity = self._open.get(number, ("", str(number)))
-            chunks += _part_chunks(part.value, part.agent, identity, still_open=number in self._open)
+            chunks += part_chunks(part.value, part.agent, identity, still_open=number in self._open)
         if state.waiting is not None:
             calls = [part.value for _, part in parts if isinstance(part.value, ToolCallPart)]
             waiting = state.waiting
-            asked, answers = _waiting_chunks(waiting, calls)
+            asked, answers = waiting_chunks(waiting, calls)
             chunks += asked
             if answers:
                 chunks.append({"type": "finish", "finishReason": "tool-calls"})
         end = terminal_event(state)
         if end is not None:
-            chunks += _end_chunks(end, self._reason_at_end())
+            chunks += end_chunks(end, self._reason_at_end())
         return [frame(chunk) for chunk in chunks]
 
-    def _chunks(self, event: e.RunEvent) -> list[dict[str, Any]]:
+    def _chunks(self, event: e.RunEvent) -> list[Chunk]:
         match event:
             case e.TextDelta() | e.ReasoningDelta():
                 return self._ensure_step() + self._delta(event)
             case e.RunStarted():
                 self._message_id = self._continues or event.message_id
-                return self._start(_about(event))
+                return self._start(about(event))
             case e.AttemptStarted():
                 return self._attempt_started(event)
             case e.StepStarted():
@@ -167,31 +175,31 @@ class AiSdkMapping:
                 self._message_id = self._message_id or event.message_id
                 return self._ensure() + self._end(event)
 
-    def _ensure(self) -> list[dict[str, Any]]:
+    def _ensure(self) -> list[Chunk]:
         """Frames that must stand before any other: `start`, when a segment begins without `run.started`."""
         return [] if self._opened else self._start(None)
 
-    def _ensure_step(self) -> list[dict[str, Any]]:
+    def _ensure_step(self) -> list[Chunk]:
         """Before a new part: a step of its own unless the client's last one is still open, so that a `reset-step` can
         only reach what this mapping remembers."""
         return self._ensure() if self._fresh else self._ensure() + self._start_step(self._step_number)
 
-    def _start(self, metadata: dict[str, Any] | None) -> list[dict[str, Any]]:
+    def _start(self, metadata: dict[str, Any] | None) -> list[Chunk]:
         self._opened = True
-        start: dict[str, Any] = {"type": "start"}
+        start: Chunk = {"type": "start"}
         if self._message_id:
             start["messageId"] = self._message_id
         if metadata is not None:
             start["messageMetadata"] = metadata
-        return [start, *(_earlier_chunks(self._before) if self.segment == 0 else [])]
+        return [start, *(earlier_chunks(self._before) if self.segment == 0 else [])]
 
-    def _attempt_started(self, event: e.AttemptStarted) -> list[dict[str, Any]]:
+    def _attempt_started(self, event: e.AttemptStarted) -> list[Chunk]:
         if event.attempt <= self._attempt or not self._opened:
             return []
         self._attempt = event.attempt
         return [{"type": "message-metadata", "messageMetadata": {"attempt": event.attempt}}]
 
-    def _step_started(self, event: e.StepStarted) -> list[dict[str, Any]]:
+    def _step_started(self, event: e.StepStarted) -> list[Chunk]:
         if event.kind == "tool":
             return []
         # A takeover starts the interrupted step again: for the client it is the same step.
@@ -202,12 +210,12 @@ class AiSdkMapping:
             return []
         return self._finish_step() + self._start_step(event.step)
 
-    def _start_step(self, number: int) -> list[dict[str, Any]]:
+    def _start_step(self, number: int) -> list[Chunk]:
         self._step = self._step_number = number
         self._fresh = True
         return [{"type": "start-step"}]
 
-    def _finish_step(self) -> list[dict[str, Any]]:
+    def _finish_step(self) -> list[Chunk]:
         """End the step in the client. It stays open in the log's sense until the next model step, for its tools."""
         chunks = self._end_open(list(self._open))
         for number, part in self._parts.items():
@@ -219,9 +227,9 @@ class AiSdkMapping:
         self._step = None
         return [*chunks, {"type": "finish-step"}]
 
-    def _delta(self, event: e.TextDelta | e.ReasoningDelta) -> list[dict[str, Any]]:
+    def _delta(self, event: e.TextDelta | e.ReasoningDelta) -> list[Chunk]:
         kind = "text" if isinstance(event, e.TextDelta) else "reasoning"
-        chunks: list[dict[str, Any]] = []
+        chunks: list[Chunk] = []
         if event.part not in self._open:
             # Thinking is over once something else begins; a page shows it as finished then.
             chunks += self._end_reasoning(event.agent)
@@ -238,22 +246,22 @@ class AiSdkMapping:
         self._parts[event.part].texts.append(event.delta)
         return [*chunks, {"type": f"{kind}-delta", "id": self._open[event.part][1], "delta": event.delta}]
 
-    def _open_text(self, number: int, kind: str, identity: str, agent: str | None) -> dict[str, Any]:
+    def _open_text(self, number: int, kind: str, identity: str, agent: str | None) -> Chunk:
         self._open[number] = (kind, identity)
-        return _with_agent({"type": f"{kind}-start", "id": identity}, agent)
+        return with_agent({"type": f"{kind}-start", "id": identity}, agent)
 
-    def _end_reasoning(self, agent: str | None) -> list[dict[str, Any]]:
+    def _end_reasoning(self, agent: str | None) -> list[Chunk]:
         mine = [number for number in self._open if self._parts[number].agent == agent]
         return self._end_open([number for number in mine if self._open[number][0] == "reasoning"])
 
-    def _end_parts_of(self, agent: str | None) -> list[dict[str, Any]]:
+    def _end_parts_of(self, agent: str | None) -> list[Chunk]:
         return self._end_open([number for number in self._open if self._parts[number].agent == agent])
 
-    def _end_open(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    def _end_open(self, numbers: Iterable[int]) -> list[Chunk]:
         closed = [self._open.pop(number) for number in numbers]
         return [{"type": f"{kind}-end", "id": identity} for kind, identity in closed]
 
-    def _retract(self, event: e.TextRetracted) -> list[dict[str, Any]]:
+    def _retract(self, event: e.TextRetracted) -> list[Chunk]:
         if any(is_retracted(event, opened_at, agent) for opened_at, agent in self._earlier_texts.values()):
             return [
                 {
@@ -271,12 +279,12 @@ class AiSdkMapping:
             return []
         was_open = self._open
         self._parts, self._open = {}, {}
-        chunks: list[dict[str, Any]] = [{"type": "reset-step"}]
+        chunks: list[Chunk] = [{"type": "reset-step"}]
         for number, part in kept:
             chunks += self._whole(number, part, still_open=number in was_open)
         return chunks
 
-    def _whole(self, number: int, part: _Part, *, still_open: bool) -> list[dict[str, Any]]:
+    def _whole(self, number: int, part: _Part, *, still_open: bool) -> list[Chunk]:
         """A part in one piece, as it is now, and remembered as part of the open step."""
         self._parts[number] = part
         value = part.value
@@ -287,9 +295,9 @@ class AiSdkMapping:
             value = type(value)(text="".join(part.texts))
             if still_open:
                 self._open[number] = (kind, str(number))
-        return _part_chunks(value, part.agent, str(number), still_open=still_open)
+        return part_chunks(value, part.agent, str(number), still_open=still_open)
 
-    def _tool(self, event: e.ToolProgress | e.ToolResult) -> list[dict[str, Any]]:
+    def _tool(self, event: e.ToolProgress | e.ToolResult) -> list[Chunk]:
         call = self._calls.get(event.tool_call_id)
         if call is None:
             return []
@@ -298,10 +306,10 @@ class AiSdkMapping:
             data = {"tool_call_id": event.tool_call_id, "name": event.name, "progress": event.progress}
             return [{"type": "data-tool-progress", "id": event.tool_call_id, "data": data, "transient": True}]
         call.output, call.error, call.ended_at = event.output, event.error, event.ended_at
-        return _result_chunks(call)
+        return result_chunks(call)
 
-    def _wait(self, event: e.RunWaiting) -> list[dict[str, Any]]:
-        chunks, answers = _waiting_chunks(event, self._calls.values())
+    def _wait(self, event: e.RunWaiting) -> list[Chunk]:
+        chunks, answers = waiting_chunks(event, self._calls.values())
         if not answers:
             self._waiting_shown = True
             return chunks
@@ -310,14 +318,14 @@ class AiSdkMapping:
         self.answered_in |= dict.fromkeys(answers, self.segment)
         return chunks
 
-    def _resumed(self, reason: str) -> list[dict[str, Any]]:
+    def _resumed(self, reason: str) -> list[Chunk]:
         if not self._waiting_shown:
             return []
         self._waiting_shown = False
-        return [_waiting_data({"reason": reason, "resumed": True})]
+        return [waiting_data({"reason": reason, "resumed": True})]
 
-    def _end(self, event: e.Terminal) -> list[dict[str, Any]]:
-        chunks = self._finish_step() + _end_chunks(event, self._reason_at_end())
+    def _end(self, event: e.Terminal) -> list[Chunk]:
+        chunks = self._finish_step() + end_chunks(event, self._reason_at_end())
         self._close()
         return chunks
 
@@ -329,125 +337,3 @@ class AiSdkMapping:
     def _close(self) -> None:
         self._opened = False
         self.segment += 1
-
-
-def _part_chunks(value: Part, agent: str | None, identity: str, *, still_open: bool) -> list[dict[str, Any]]:
-    """A whole part, left open where more is to come."""
-    match value:
-        case TextPart() | ReasoningPart():
-            kind = "text" if isinstance(value, TextPart) else "reasoning"
-            chunks = [_with_agent({"type": f"{kind}-start", "id": identity}, agent)]
-            if value.text:
-                chunks.append({"type": f"{kind}-delta", "id": identity, "delta": value.text})
-            return chunks if still_open else [*chunks, {"type": f"{kind}-end", "id": identity}]
-        case ToolCallPart():
-            return [_call_chunk(value, agent), *_result_chunks(value)]
-        case SourcePart():
-            return [_source_chunk(value)]
-
-
-def _waiting_chunks(
-    wait: e.RunWaiting | Waiting, calls: Iterable[ToolCallPart]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """What a wait looks like, and the approvals that it asks for: they end the response, and are answered by a new one."""
-    if asked := asked_calls(wait, calls):
-        return [
-            {"type": "tool-approval-request", "approvalId": wait.wait_id or call, "toolCallId": call} for call in asked
-        ], [wait.wait_id or call for call in asked]
-    data: dict[str, Any] = {"reason": wait.reason}
-    if wait.schema is not None:
-        data["schema"] = wait.schema
-    if wait.expires_at is not None:
-        data["expires_at"] = wait.expires_at
-    if wait.wait_id:
-        data["wait_id"] = wait.wait_id
-    if wait.prompt:
-        data["prompt"] = wait.prompt
-    return [_waiting_data(data)], []
-
-
-def _end_chunks(event: e.Terminal, finish_reason: str) -> list[dict[str, Any]]:
-    metadata: dict[str, Any] = {"usage": event.usage, "cost_microusd": event.cost_microusd}
-    match event:
-        case e.RunCompleted():
-            metadata["status"] = "complete"
-            return [{"type": "finish", "finishReason": finish_reason, "messageMetadata": metadata}]
-        case e.RunCancelled():
-            metadata["status"] = "cancelled"
-            return [
-                {"type": "abort", "reason": "cancelled"},
-                {"type": "finish", "finishReason": "other", "messageMetadata": metadata},
-            ]
-        case e.RunFailed():
-            metadata |= {"status": "error", "code": event.code}
-            # The client stops reading at `error`, so what it shall know comes before; `finish` stops the one that would
-            # otherwise reconnect (WorkflowChatTransport).
-            return [
-                {"type": "message-metadata", "messageMetadata": metadata},
-                {"type": "error", "errorText": event.message},
-                {"type": "finish", "finishReason": "error"},
-            ]
-
-
-def _about(run: e.RunStarted | RunState) -> dict[str, Any]:
-    """`message_id` is the stored answer's, whatever the client's message is called that it is in."""
-    return {
-        "run_id": run.run_id,
-        "thread_id": run.thread_id,
-        "message_id": run.message_id,
-        "model": run.model,
-        "path": run.path,
-    }
-
-
-def _earlier_chunks(answers: Sequence[Sequence[Part]]) -> list[dict[str, Any]]:
-    """Stored answers that stand before the run's in the client's message, a step each."""
-    chunks: list[dict[str, Any]] = []
-    for place, parts in enumerate(answers):
-        chunks.append({"type": "start-step"})
-        for number, part in enumerate(parts):
-            chunks += _part_chunks(part, None, f"earlier-{place}-{number}", still_open=False)
-        chunks.append({"type": "finish-step"})
-    return chunks
-
-
-def _with_agent(chunk: dict[str, Any], agent: str | None) -> dict[str, Any]:
-    if agent is not None:
-        chunk["providerMetadata"] = {NAMESPACE: {"agent": agent}}
-    return chunk
-
-
-def _call_chunk(call: ToolCallPart, agent: str | None) -> dict[str, Any]:
-    return _with_agent(
-        {
-            "type": "tool-input-available",
-            "toolCallId": call.tool_call_id,
-            "toolName": call.name,
-            "input": call.input,
-        },
-        agent,
-    )
-
-
-def _result_chunks(call: ToolCallPart) -> list[dict[str, Any]]:
-    if call.state == "completed":
-        return [{"type": "tool-output-available", "toolCallId": call.tool_call_id, "output": call.output}]
-    if call.state == "error":
-        error = call.error or "The tool failed."
-        return [{"type": "tool-output-error", "toolCallId": call.tool_call_id, "errorText": error}]
-    return []
-
-
-def _source_chunk(source: SourcePart) -> dict[str, Any]:
-    chunk: dict[str, Any] = {"sourceId": source.source_id, "title": source.title}
-    if source.url is not None:
-        chunk |= {"type": "source-url", "url": source.url}
-    else:
-        chunk |= {"type": "source-document", "mediaType": "text/plain"}
-    if source.quote is not None:
-        chunk["providerMetadata"] = {NAMESPACE: {"quote": source.quote}}
-    return chunk
-
-
-def _waiting_data(data: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "data-waiting", "id": "waiting", "data": data}

@@ -1,0 +1,1 @@
+"""`task bench:peers`: Everthread beside what a team would use otherwise."""

@@ -85,3 +85,26 @@ def test_a_question_is_answered_in_a_form(open_page: OpenPage) -> None:
     person.sees(flat(expected_text("tokens=5 seed=42")))
     person.ended()
     expect(person.answer.locator("[data-tool=ask_user]")).to_contain_text("done")
+
+    # A call of a tool that a client brought is made by nobody here: it is neither running nor something to answer.
+    function = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    left = person.context.request.post(
+        f"{person.url}/openai/v1/chat/completions",
+        data={
+            "model": "openai:large",
+            "messages": [{"role": "user", "content": 'call=get_weather:{"city":"Rome"} tokens=4 seed=43'}],
+            "tools": [{"type": "function", "function": function}],
+        },
+        headers={"origin": person.url},
+    )
+    assert left.status == 200, left.text()
+    run = person.context.request.get(f"{person.url}/v1/runs/{left.headers['x-run-id']}").json()
+    person.visit(f"/t/{run['thread_id']}")
+    assert person.ended().startswith(flat(expected_text("tokens=4 seed=43")))
+    call = person.answer.locator("[data-tool=get_weather]")
+    expect(call.locator("summary")).to_contain_text("left to the client")
+    expect(call.locator(".running")).to_have_count(0)
+    expect(person.page.get_by_role("form", name="Question")).to_have_count(0)
+    expect(person.page.get_by_text("Waiting for you")).to_have_count(0)
+    call.locator("summary").click()
+    expect(call).to_contain_text("Rome")

@@ -1,10 +1,17 @@
 """What all tests share."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 import structlog
+from everthread.environment import keep_bytecode
 from hypothesis import HealthCheck, settings
+
+# To compile its modules anew is more than half of what the start of a mesh costs. For all that tests start, and for the workers of
+# pytest, which are started after this.
+keep_bytecode(os.environ, Path(sys.prefix) / "bytecode")
 
 # How long something takes says nothing here: two cores are shared with servers that other tests have started.
 settings.register_profile("everthread", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

@@ -1,7 +1,8 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from everthread.environment import Wiring, service_environment
+from everthread.environment import Wiring, keep_bytecode, service_environment
 from everthread.scale import SERVICES
 from runtime.variables import KNOWN
 
@@ -76,3 +77,19 @@ def test_loopback_is_not_reached_through_a_proxy_and_the_users_exceptions_stay()
 def test_a_drain_time_of_the_users_own_is_kept() -> None:
     assert environment("inference")["EVERTHREAD_DRAIN_SECONDS"] == "5"
     assert environment("inference", outer={"EVERTHREAD_DRAIN_SECONDS": "30"})["EVERTHREAD_DRAIN_SECONDS"] == "30"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"PYTHONDONTWRITEBYTECODE": "1"}, {"PYTHONPYCACHEPREFIX": "/home/bytecode"}),
+        # Beside the sources, as Python does it by itself.
+        ({}, {}),
+        # A cache that somebody else fills, and that is only read here.
+        *[({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/cache"},) * 2],
+    ],
+)
+def test_modules_are_not_compiled_at_each_start(given: dict[str, str], kept: dict[str, str]) -> None:
+    environment = {"PATH": "/bin", **given}
+    keep_bytecode(environment, Path("/home/bytecode"))
+    assert environment == {"PATH": "/bin", **kept}

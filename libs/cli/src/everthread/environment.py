@@ -1,7 +1,8 @@
 """The environment each child gets: the contract between `everthread up` and the services, in one place."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from everthread.ports import LOOPBACK
@@ -85,3 +86,12 @@ def service_environment(
     if wiring.model_url is not None:
         environment["EVERTHREAD_EMBEDDED_MODEL_URL"] = wiring.model_url
     return environment
+
+
+def keep_bytecode(environment: MutableMapping[str, str], folder: Path) -> None:
+    """Have Python programs with this environment keep their compiled modules in `folder` where it forbids to write them beside the
+    sources, as many containers do: to compile them anew at each start takes most of a service's start. One that already says where
+    they are kept is left alone."""
+    if environment.get("PYTHONDONTWRITEBYTECODE") and not environment.get("PYTHONPYCACHEPREFIX"):
+        del environment["PYTHONDONTWRITEBYTECODE"]
+        environment["PYTHONPYCACHEPREFIX"] = str(folder)

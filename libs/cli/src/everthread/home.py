@@ -24,6 +24,7 @@ class Home:
         self.logs = self.root / "logs"
         self.nats = self.root / "nats"
         self.mongo = self.root / "mongo"
+        self.bytecode = self.root / "bytecode"
         self.secrets = self.root / "secrets.json"
         self.dev_key = self.root / "dev-key.json"
         self.vapid_key = self.root / "vapid-key.pem"

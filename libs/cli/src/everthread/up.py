@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from everthread.embedded import PartError
-from everthread.environment import PAGE_FOLDER
+from everthread.environment import PAGE_FOLDER, keep_bytecode
 from everthread.errors import RefusedError, explain_os_error
 from everthread.home import Home
 from everthread.page import build_page, page_sources
@@ -33,6 +33,7 @@ def run_up(
     home.prepare()
     check_disk(home)
     raise_file_limit()
+    keep_bytecode(os.environ, home.bytecode)
     with home.locked():
         try:
             home.state.unlink(missing_ok=True)

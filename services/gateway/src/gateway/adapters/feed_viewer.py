@@ -17,8 +17,21 @@ RETRY_SECONDS: Final = 0.25
 
 
 class FeedViewer:
-    """See ports.Viewer. The follower fetches nothing while a piece waits to be taken."""
+    """See ports.Viewer. The follower fetches nothing while a piece waits to be taken. Most have nothing to do all day, so what
+    waits is a future while it does: an Event has a queue of its own."""
 
+    __slots__ = (
+        "_bus",
+        "_entries",
+        "_fetched",
+        "_piece_bytes",
+        "_room",
+        "_subject",
+        "_taken",
+        "_task",
+        "_waiter",
+        "_woken",
+    )
     ended: Final = False
 
     def __init__(self, bus: Bus, subject: str, after: int, piece_bytes: int) -> None:
@@ -28,9 +41,9 @@ class FeedViewer:
         self._fetched = after
         self._taken = 0
         self._entries: list[Entry] = []
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._waiter: asyncio.Future[None] | None = None
+        self._woken = False
+        self._room: asyncio.Future[None] | None = None
         self._task: Final = asyncio.create_task(self._follow(), name=f"follow {subject}")
 
     @classmethod
@@ -49,13 +62,19 @@ class FeedViewer:
 
     def wake(self) -> None:
         """See ports.Viewer."""
-        self._arrived.set()
+        self._woken = True
+        _release(self._waiter)
 
     async def take(self) -> bytes:
         """See ports.Viewer."""
         if not self._entries:
-            await self._arrived.wait()
-            self._arrived.clear()
+            if not self._woken:
+                self._waiter = asyncio.get_running_loop().create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            self._woken = False
         pieces, size, count = [], 0, 0
         while count < len(self._entries) and size < self._piece_bytes:
             entry = self._entries[count]
@@ -65,7 +84,7 @@ class FeedViewer:
             count += 1
         del self._entries[:count]
         if not self._entries:
-            self._room.set()
+            _release(self._room)
         return b"".join(pieces)
 
     async def close(self) -> None:
@@ -78,11 +97,17 @@ class FeedViewer:
             try:
                 async with self._bus.follow_stream(FEEDS.name, self._subject, after=self._fetched) as batches:
                     async for batch in batches:
-                        await self._room.wait()
+                        if self._entries:
+                            self._room = asyncio.get_running_loop().create_future()
+                            await self._room
                         self._entries += batch
                         self._fetched = batch[-1].stream_sequence
-                        self._room.clear()
-                        self._arrived.set()
+                        self.wake()
             except BusError as error:
                 logger.warning("feed.follow_failed", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def _release(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)

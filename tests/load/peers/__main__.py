@@ -6,10 +6,12 @@ Loopback only, but for installing the peers; everything started here is stopped 
 """
 
 import argparse
+import asyncio
 import contextlib
 import os
 import platform
 import re
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,12 +23,14 @@ from tests import mesh as mesh_module
 from tests.load.bench import PAGE, console
 from tests.load.peers import ask_everthread, ask_resumable_stream
 from tests.load.peers.peer_servers import LiteLLM, PeerMissingError, ResumableStream
+from tests.load.peers.picture import picture
 from tests.load.peers.report import answers_table, throughput_table
 from tests.load.peers.throughput import Contender, Direct, Everthread, Measured, Proxied, Resumable, one_round
 from tests.mesh import Mesh
 from tests.upstream import UpstreamProcess
 
 BEGIN, END = "<!-- peer figures: written by task bench:peers -->", "<!-- end of peer figures -->"
+PICTURE = PAGE.parent / "images" / "peers.svg"
 FEW = 20
 """Streams of the second table, which LiteLLM's proxy can carry on two cores."""
 
@@ -59,9 +63,13 @@ async def rounds(
     return found
 
 
-async def measure(arguments: argparse.Namespace) -> str:
-    """Start the arms, measure, ask; the tables."""
-    lines, notes, versions = [], list[str](), list[str]()
+async def measure(arguments: argparse.Namespace) -> tuple[str, str]:
+    """Start the arms, measure, ask; the tables, and the first of them as a picture."""
+    # Whoever ends this ends what it started.
+    measuring = asyncio.current_task()
+    assert measuring is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, measuring.cancel)
+    lines, pictures, notes, versions = list[str](), list[str](), list[str](), list[str]()
     load = os.getloadavg()[0]
     with (
         tempfile.TemporaryDirectory(prefix="everthread-peers-", dir=arguments.store) as folder,
@@ -98,6 +106,7 @@ async def measure(arguments: argparse.Namespace) -> str:
                 arms, upstream, count=count, rate=arguments.rate, seconds=arguments.seconds, times=arguments.rounds
             )
             lines += [*throughput_table(found, count=count, rate=arguments.rate), ""]
+            pictures.append(picture(found, count=count, rate=arguments.rate))
         proxy.stop()
         if peers:
             console.print("what dies and what is stopped: resumable-stream (a traceback of the upstream is part of it)")
@@ -109,11 +118,12 @@ async def measure(arguments: argparse.Namespace) -> str:
         f"{platform.python_version()}. Command: `uv run task bench:peers -- {'--litellm ' if arguments.litellm else ''}"
         f"--streams {arguments.streams} --rate {arguments.rate} --seconds {arguments.seconds} --rounds {arguments.rounds}`."
     )
-    return "\n".join([" ".join([heading, *(f"{version}." for version in versions), *notes]), "", *lines]).rstrip()
+    about = " ".join([heading, *(f"{version}." for version in versions), *notes])
+    return "\n".join([about, "", *lines]).rstrip(), pictures[0]
 
 
 def main() -> None:
-    """Measure, print, and (unless --no-write) put the tables into docs/benchmarks.md."""
+    """Measure, print, and (unless --no-write) put the tables into docs/benchmarks.md and the picture beside it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--rate", type=int, default=50)
@@ -124,15 +134,16 @@ def main() -> None:
     )
     default = Path("/dev/shm")
     parser.add_argument("--store", type=Path, default=default if default.is_dir() else Path(tempfile.gettempdir()))
-    parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/ as it is")
     arguments = parser.parse_args()
     began = time.monotonic()
-    text = uvloop.run(measure(arguments))
+    text, drawn = uvloop.run(measure(arguments))
     console.print(text, markup=False, soft_wrap=True)
     console.print(f"took {time.monotonic() - began:.0f} s")
     if not arguments.no_write:
         page = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{text}\n{END}", PAGE.read_text("utf-8"), flags=re.DOTALL)
         PAGE.write_text(page, "utf-8")
+        PICTURE.write_text(drawn, "utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from everthread import ports
 from everthread.home import Home
 from everthread.keys import development_token
 from everthread.ps import current
@@ -28,18 +28,10 @@ TERMINAL = {"run.completed", "run.failed", "run.cancelled"}
 
 
 def free_port(count: int = 1) -> int:
-    """A port such that it and the `count - 1` after it are free now."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                for following in range(port + 1, port + count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", following))
-            except OSError:
-                continue
-            return port
+    """A port such that it and the `count - 1` after it are free now, and that no outgoing connection takes later."""
+    port = ports.next_free(ports.free_port(), count)
+    assert port is not None
+    return port
 
 
 @dataclass

@@ -17,6 +17,7 @@ from bus.jetstream import connect as connect_bus
 from contracts.ids import new_id
 from contracts.subjects import execute_subject, fact_subject
 from contracts.topology import COMMANDS, THREADS
+from everthread.ports import free_port
 from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
 from runtime.rpc import connect
@@ -25,18 +26,11 @@ from tests.integration.conversation.replica import ALICE, until
 from tests.servers import MongoServer, NatsServer
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Process:
     """One conversation process, started again at will on the same ports."""
 
     def __init__(self, nats: str, mongo: str, log: Path, **more: str) -> None:
-        self.grpc_port, self.health_port = _free_port(), _free_port()
+        self.grpc_port, self.health_port = free_port(), free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("EVERTHREAD_", "OTEL_"))}
         self._environment = kept | {
             "NATS_URL": nats,
@@ -178,13 +172,13 @@ async def _refusal(process: Process) -> str:
 
 
 async def test_a_database_that_is_not_there_is_one_sentence(nats: NatsServer, tmp_path: Path) -> None:
-    nowhere = f"mongodb://somebody:secret@127.0.0.1:{_free_port()}/?directConnection=true"
+    nowhere = f"mongodb://somebody:secret@127.0.0.1:{free_port()}/?directConnection=true"
     with Process(nats.url("conversation"), nowhere, tmp_path / "log") as process:
         assert "MONGODB_URI did not answer within 4 s" in await _refusal(process)
 
 
 async def test_a_database_that_is_no_replica_set_is_refused(nats: NatsServer, tmp_path: Path) -> None:
-    port, config = _free_port(), tmp_path / "mongo.toml"
+    port, config = free_port(), tmp_path / "mongo.toml"
     config.touch()
     arguments = ["--config", str(config), "--port", str(port), "--storage-path", str(tmp_path), "--standalone"]
     with (tmp_path / "mongo.log").open("wb") as log:

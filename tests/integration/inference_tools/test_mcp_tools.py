@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from everthread.ports import free_port
 from inference.agents.domain.config import McpServer
 from inference.tools.adapters.arguments import check_arguments
 from inference.tools.adapters.mcp_connection import RETRY_AFTER
@@ -38,9 +38,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[McpServer]:
     if request.param == "stdio":
         yield STDIO
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"NOTES_OWNER": "ada"}
     process = subprocess.Popen(
         [sys.executable, SERVER, "http", str(port)],

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -24,11 +25,26 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 class Connection:
     """One client's connection. `grace` is in seconds."""
 
-    __slots__ = ("_transport", "grace")
+    __slots__ = ("_is_lost", "_notice", "_transport", "grace")
 
     def __init__(self, transport: asyncio.Transport, grace: float = CUT_SECONDS) -> None:
         self._transport: Final = transport
         self.grace: Final = grace
+        self._is_lost = False
+        self._notice: Callable[[], None] | None = None
+
+    def when_lost(self, notice: Callable[[], None] | None) -> None:
+        """Call `notice` when the client has left, at once if it has; None ends that. One at a time: requests on a connection are
+        served one after another. In place of a task that waits for `http.disconnect`, which is 2 KiB for who waits all day."""
+        self._notice = notice
+        if self._is_lost and notice is not None:
+            notice()
+
+    def lost(self) -> None:
+        """The client has left."""
+        self._is_lost = True
+        if self._notice is not None:
+            self._notice()
 
     @property
     def unsent(self) -> int:

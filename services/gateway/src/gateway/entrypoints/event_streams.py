@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.domain.frames import HEADERS, HEARTBEAT, end_frame, opening
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
-from gateway.entrypoints.connections import Farewell
+from gateway.entrypoints.connections import CONNECTION, Connection, Farewell
 from gateway.entrypoints.wiring import BEGAN, PRINCIPAL, Wiring
 from gateway.handlers.replay_run import check_speed, replay_run
 from gateway.handlers.watch import Attachment, Place, check_place, watch_feed, watch_run, watch_thread
@@ -88,7 +88,7 @@ class EventStreams:
                 return
             given = "" if place == "latest" else str(START if place == "whole" else place)
             lifetime = principal.expires_at - self._wiring.clock()
-            stream = _Stream(attachment, given, lifetime, self._heartbeat, send, Farewell(scope))
+            stream = _Stream(attachment, given, lifetime, self._heartbeat, send, Farewell(scope), scope.get(CONNECTION))
             self._streams.add(stream)
             self._greet(stream)
             seat = None
@@ -97,7 +97,7 @@ class EventStreams:
                     attachment.thread_id, principal.user_id, stream.end, since=scope[BEGAN]
                 )
             try:
-                await stream.serve(receive)
+                await stream.serve()
             finally:
                 self._streams.discard(stream)
                 if seat is not None:
@@ -141,8 +141,10 @@ class _Stream:
 
     __slots__ = (
         "_beat_due",
+        "_connection",
         "_farewell",
         "_given",
+        "_gone",
         "_heartbeat",
         "_lifetime",
         "_prefix",
@@ -160,6 +162,7 @@ class _Stream:
         heartbeat: float,
         send: Send,
         farewell: Farewell,
+        connection: Connection | None,
     ) -> None:
         self._prefix = attachment.prefix
         self._viewer = attachment.viewer
@@ -168,6 +171,8 @@ class _Stream:
         self._heartbeat = heartbeat
         self._send = send
         self._farewell = farewell
+        self._connection = connection
+        self._gone = False
         self._reason = ""
         self._beat_due = False
         self._wrote = False
@@ -179,7 +184,7 @@ class _Stream:
         if self._viewer is not None:
             self._viewer.wake()
 
-    async def serve(self, receive: Receive) -> None:
+    async def serve(self) -> None:
         """Until the end of what is watched, of the token, of this process, or until the client leaves."""
         loop = asyncio.get_running_loop()
         timers = [loop.call_later(max(self._lifetime, 0), self.end, "token_expired")]
@@ -188,16 +193,15 @@ class _Stream:
             if self._viewer is None:
                 return
             timers.append(loop.call_later(self._heartbeat, self._beat, loop, timers))
-            gone = asyncio.create_task(_disconnected(receive), name="watch for disconnect")
-            gone.add_done_callback(self._wake)
-            try:
-                await self._pump(gone)
-            finally:
-                gone.cancel()
+            if self._connection is not None:
+                self._connection.when_lost(self._leave)
+            await self._pump()
         finally:
             for timer in timers:
                 timer.cancel()
             self._farewell.said()
+            if self._connection is not None:
+                self._connection.when_lost(None)
             if self._viewer is not None:
                 await self._viewer.close()
 
@@ -209,13 +213,13 @@ class _Stream:
         await self._send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
         await self._send({"type": "http.response.body", "body": first, "more_body": self._viewer is not None})
 
-    async def _pump(self, gone: "asyncio.Task[None]") -> None:
+    async def _pump(self) -> None:
         viewer, send = self._viewer, self._send
         if viewer is None:
             return
-        while not gone.done():
+        while not self._has_left():
             piece = b"" if self._reason else await viewer.take()
-            if gone.done():
+            if self._has_left():
                 return
             if piece:
                 self._wrote = True
@@ -237,14 +241,13 @@ class _Stream:
         self._wrote = False
         timers[1] = loop.call_later(self._heartbeat, self._beat, loop, timers)
 
-    def _wake(self, _: object) -> None:
+    def _has_left(self) -> bool:
+        return self._gone
+
+    def _leave(self) -> None:
+        self._gone = True
         if self._viewer is not None:
             self._viewer.wake()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _only_presence(scope: Scope) -> bool:

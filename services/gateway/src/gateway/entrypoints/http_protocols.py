@@ -25,17 +25,25 @@ class HttpProtocol(HttpToolsProtocol):
         self._unread = 0
         self._has_read = False
         self._looking: asyncio.TimerHandle | None = None
+        self._connection: Connection | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        self._connection = Connection(transport, self._cut)
 
     def on_message_begin(self) -> None:
         """See HttpToolsProtocol."""
         super().on_message_begin()
-        self.scope[CONNECTION] = Connection(self.transport, self._cut)  # type: ignore[typeddict-unknown-key]  # a key of ours
+        self.scope[CONNECTION] = self._connection  # type: ignore[typeddict-unknown-key]  # a key of ours
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         if self._looking is not None:
             self._looking.cancel()
         super().connection_lost(exc)
+        if self._connection is not None:
+            self._connection.lost()
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx2
@@ -15,6 +17,7 @@ from tests.upstream import expected_text
 from tests.upstream_script import token
 
 AT_ONCE = 20
+SAMPLES = 11
 LONG, LONG_RATE = 10_000, 300
 LONGEST, LONGEST_RATE = 50_000, 2_500
 ROUNDS = 5
@@ -68,22 +71,27 @@ async def after_a_kill(mesh: Mesh, answer: Answer, count: int) -> tuple[list[flo
     return times, wrong
 
 
-async def while_it_goes_on(mesh: Mesh, client: httpx2.AsyncClient, count: int) -> tuple[list[float], int]:
-    """The same for an answer that has said so many tokens and not ended, without the kill."""
-    content = f"tokens={LONG + 1} rate={LONG_RATE} stall_after={LONG}"
+@asynccontextmanager
+async def going_on(
+    mesh: Mesh, client: httpx2.AsyncClient
+) -> AsyncIterator[Callable[[], Awaitable[tuple[list[float], int]]]]:
+    """An answer that says LONG tokens and then nothing, without an end. What is yielded waits for that and reads it, without a
+    kill: milliseconds, and how often another text came than was sent."""
     thread = await mesh_module.create_thread(client)
+    content = f"tokens={LONG + 1} rate={LONG_RATE} stall_after={LONG}"
     run_id = (await mesh_module.send(client, thread, content))["run_id"]
     expected = "".join(token(index, 0) for index in range(LONG))
     last = (token(LONG - 1, 0).encode(),)
     watcher = await attach(f"{mesh.urls[0]}/v1/runs/{run_id}/events", mesh.token(), end_marks=last)
-    try:
+
+    async def read() -> tuple[list[float], int]:
         await asyncio.wait_for(watcher.ended, LONG / LONG_RATE + 30)
-        times, wrong = [], 0
-        for _ in range(count):
-            viewer = await read_whole(f"{mesh.urls[-1]}/v1/runs/{run_id}/events", mesh.token(), end_marks=last)
-            times.append(viewer.milliseconds)
-            wrong += viewer.text() != expected
-        return times, wrong
+        url = f"{mesh.urls[-1]}/v1/runs/{run_id}/events"
+        viewers = [await read_whole(url, mesh.token(), end_marks=last) for _ in range(SAMPLES)]
+        return [viewer.milliseconds for viewer in viewers], sum(viewer.text() != expected for viewer in viewers)
+
+    try:
+        yield read
     finally:
         watcher.close()
         await client.post(f"/v1/runs/{run_id}/cancel")
@@ -91,18 +99,20 @@ async def while_it_goes_on(mesh: Mesh, client: httpx2.AsyncClient, count: int) -
 
 async def resume(mesh: Mesh, client: httpx2.AsyncClient) -> list[Row]:
     """10,000 tokens: alone, twenty at once, and while it goes on."""
-    console.print(f"  {AT_ONCE} answers of {LONG} tokens are generated, {LONG_RATE} tokens/s each")
+    console.print(
+        f"  {AT_ONCE} answers of {LONG} tokens are generated, {LONG_RATE} tokens/s each, and one that goes on"
+    )
     began = time.monotonic()
-    answers = await generate(mesh, client, LONG, LONG_RATE, within=120)
-    console.print(f"  generated in {time.monotonic() - began:.0f} s; the gateway is killed 11 times")
-    alone, wrong_alone = await after_a_kill(mesh, answers[0], 11)
+    async with going_on(mesh, client) as read_it:
+        answers = await generate(mesh, client, LONG, LONG_RATE, within=120)
+        alive, wrong_alive = await read_it()
+    console.print(f"  generated in {time.monotonic() - began:.0f} s; the gateway is killed {SAMPLES} times")
+    alone, wrong_alone = await after_a_kill(mesh, answers[0], SAMPLES)
     together, wrong_together = [], 0
     for _ in range(ROUNDS):
         viewers, wrong = await read_again(mesh, answers)
         together += [viewer.milliseconds for viewer in viewers]
         wrong_together += wrong
-    console.print("  one that goes on")
-    alive, wrong_alive = await while_it_goes_on(mesh, client, 11)
     events = sorted(answer.events for answer in answers)[AT_ONCE // 2]
     what = f"{LONG:,} tokens ({events:,} events)"
     return [

@@ -66,19 +66,32 @@ async def measure(chosen: list[str], store: Path) -> list[Row]:
                     for name in ROWS:
                         if name not in chosen or name == "database":
                             continue
-                        began = time.monotonic()
-                        console.print(name)
+                        measured: Awaitable[list[Row]]
                         if name == "throughput":
-                            rows += await throughput(mesh, client, upstream)
+                            measured = throughput(mesh, client, upstream)
                         else:
-                            rows += await ON_A_MESH[name](mesh, client)
+                            measured = ON_A_MESH[name](mesh, client)
+                        rows += await _told(name, measured)
                         gc.collect()
-                        console.print(f"{name}: {time.monotonic() - began:.0f} s")
+                        await mesh.wait_ready(within=60)
             finally:
                 mesh.stop()
         if "database" in chosen:
-            console.print("database")
-            rows += await database(Path(home), environment)
+            rows += await _told("database", database(Path(home), environment))
+    return rows
+
+
+async def _told(name: str, measured: Awaitable[list[Row]]) -> list[Row]:
+    """The rows, said as they come; what went wrong is a row too, so that the others are not lost with it."""
+    began = time.monotonic()
+    console.print(name)
+    try:
+        rows = list(await measured)
+    except (AssertionError, ConnectionError, TimeoutError, httpx2.HTTPError) as error:
+        rows = [Row(name, f"failed: {type(error).__name__} {str(error)[:200]}", "–")]
+    for row in rows:
+        console.print(f"  {row.what}: {row.figure}", markup=False, soft_wrap=True)
+    console.print(f"{name}: {time.monotonic() - began:.0f} s")
     return rows
 
 

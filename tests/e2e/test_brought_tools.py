@@ -195,6 +195,54 @@ async def test_workers_killed_before_the_call(mesh: Mesh, clients: LiveClients, 
     await mesh.wait_ready(changed=killed)
 
 
+@pytest.mark.parametrize("path", PATHS)
+async def test_outputs_of_two_tabs_at_two_gateways_at_once(mesh: Mesh, upstream: UpstreamProcess, path: str) -> None:
+    """Several of each tab: the first stands and is answered once, the same are shown that answer, others are told."""
+    question = f'call=get_weather:{{"city":"Rome"}} then tokens=40 rate=100 seed={7 + PATHS.index(path)}'
+    function, user = WEATHER["function"], f"tool-tabs-{path}"
+    asked = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": question}]}
+    tools = {"get_weather": {"description": function["description"], "inputSchema": function["parameters"]}}
+    headers = {"authorization": f"Bearer {mesh.token(user, 'admin')}", "x-everthread-path": path}
+    async with mesh.client(0, user=user) as one, mesh.client(1, user=user) as other:
+
+        async def post(client: httpx2.AsyncClient, *said: dict[str, Any], **more: Any) -> httpx2.Response:
+            body = {"id": user, "model": MODEL, "messages": said, "tools": tools, **more}
+            return await client.post("/api/chat", json=body, headers=headers)
+
+        first = await post(one, asked)
+        run = (await one.get(f"/v1/runs/{first.headers['x-run-id']}")).json()
+        left = await stored_answer(one, run["thread_id"], run["id"])
+        (call,) = [part for part in left["parts"] if part["type"] == "tool_call"]
+        part = {
+            "type": "tool-get_weather",
+            "toolCallId": call["tool_call_id"],
+            "state": "output-available",
+            "input": {},
+        }
+
+        async def tell(number: int) -> tuple[str, httpx2.Response]:
+            output = ("sunny", "rainy")[number % 2]
+            message = {"id": left["id"], "role": "assistant", "parts": [part | {"output": output}]}
+            # Each brings a tool of its own, so that none is a repetition of another by its body.
+            more = {"tools": {**tools, f"own{number}": {}}}
+            return output, await post((one, other)[number // 2 % 2], asked, message, **more)
+
+        at_once = await asyncio.gather(*map(tell, range(6)))
+        stored = await messages(one, run["thread_id"])
+        assert [item["role"] for item in stored] == ["user", "assistant", "tool", "assistant"]
+        stands, run_id = stored[2]["content"], stored[3]["run_id"]
+        answered = await stored_answer(one, run["thread_id"], run_id)
+        assert answered["content"] == expected_text(question.rpartition(" then ")[2])
+        for told in (at_once, await asyncio.gather(*map(tell, range(6)))):
+            shown = [answer for output, answer in told if output == stands]
+            # While a legacy answer goes on, only the gateway that writes it can show it.
+            elsewhere = {503} if (path, told) == ("legacy_sync", at_once) else set()
+            assert {answer.status_code for answer in shown} - elsewhere == {200}
+            assert {answer.headers["x-run-id"] for answer in shown if answer.status_code == 200} == {run_id}
+            assert {answer.status_code for output, answer in told if output != stands} == {409}
+    assert len(asked_upstream(upstream, question)) == 2
+
+
 async def test_a_page_and_the_node_sdk_on_the_legacy_path(mesh: Mesh, clients: LiveClients) -> None:
     page, script = (
         f'tokens=3 seed={seed} call=get_weather:{{"city":"Rome"}} then tokens=9 seed={seed}' for seed in (4, 5)

@@ -12,8 +12,8 @@ from conversation.domain.schedules import Schedule
 class Lists(Protocol):
     """Reads, beside those of single things."""
 
-    async def stubs(self, thread_id: str) -> Sequence[Stub]:
-        """All messages of a thread, without what they say, in order."""
+    async def stubs(self, thread_id: str, after: int = 0) -> Sequence[Stub]:
+        """All messages of a thread with a position above `after`, without what they say, in order."""
 
     async def messages_of(self, message_ids: Sequence[str]) -> Sequence[Message]:
         """The messages with these ids, in order."""

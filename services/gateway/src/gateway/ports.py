@@ -139,8 +139,8 @@ class Conversation(Protocol):
 class ClientMessage:
     """A message from a client that has a thread and a history of its own, oldest first: with one, or with `from_root`, a new branch
     begins, unless there is a parent for it to stand behind. `client` is opaque and found again with the run. `roles` are the
-    author's. `results` come instead of the content: what became of calls that the answer before left to the client. `tools` are
-    the client's own."""
+    author's. `results` come instead of the content: what became of calls that the answer before left to the client; with
+    `results_once` the same again are accepted as what they were, others refused. `tools` are the client's own."""
 
     content: str
     model: str = ""
@@ -153,6 +153,7 @@ class ClientMessage:
     client: str = ""
     roles: tuple[str, ...] = ()
     results: tuple[ToolCallPart, ...] = ()
+    results_once: bool = False
     tools: ClientTools | None = None
     context: str = ""
     """What the model shall know for this run alone; it is no message of the thread."""

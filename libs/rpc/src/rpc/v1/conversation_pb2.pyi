@@ -669,6 +669,7 @@ class AcceptMessageRequest(_message.Message):
     RESULTS_JSON_FIELD_NUMBER: _builtins.int
     CLIENT_TOOLS_JSON_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    RESULTS_ONCE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     content: _builtins.str
@@ -707,6 +708,10 @@ class AcceptMessageRequest(_message.Message):
     """The tools that the client brings, a contracts.client_tools.ClientTools. Empty: none."""
     context: _builtins.str
     """What the model shall know for this run alone, as a system message; not stored in the thread. Empty: nothing."""
+    results_once: _builtins.bool
+    """Calls have one result: `results_json` that stands behind the same answer already, and was not answered by a failure, is not stored
+    again. The same results join the answer to them, as a repeated request; others are refused with `already_answered`.
+    """
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputMessage]:
         """What stands before the message and is not in the thread: stored with it, as the beginning of a new branch."""
@@ -738,10 +743,11 @@ class AcceptMessageRequest(_message.Message):
         results_json: _builtins.bytes = ...,
         client_tools_json: _builtins.bytes = ...,
         context: _builtins.str = ...,
+        results_once: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "answers_message_id", b"answers_message_id", "body_hash", b"body_hash", "branch_label", b"branch_label", "client", b"client", "client_tools_json", b"client_tools_json", "content", b"content", "context", b"context", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "parent_message_id", b"parent_message_id", "path", b"path", "replaces_message_id", b"replaces_message_id", "results_json", b"results_json", "roles", b"roles", "run_at", b"run_at", "steer_run_id", b"steer_run_id", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "answers_message_id", b"answers_message_id", "body_hash", b"body_hash", "branch_label", b"branch_label", "client", b"client", "client_tools_json", b"client_tools_json", "content", b"content", "context", b"context", "from_root", b"from_root", "history", b"history", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "parent_message_id", b"parent_message_id", "path", b"path", "replaces_message_id", b"replaces_message_id", "results_json", b"results_json", "results_once", b"results_once", "roles", b"roles", "run_at", b"run_at", "steer_run_id", b"steer_run_id", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

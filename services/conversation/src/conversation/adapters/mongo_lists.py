@@ -24,11 +24,11 @@ class MongoLists:
         self._database = database
         self._session = session
 
-    async def stubs(self, thread_id: str) -> Sequence[Stub]:
+    async def stubs(self, thread_id: str, after: int = 0) -> Sequence[Stub]:
         fields = {"parent_message_id": 1, "position": 1, "created_at": 1}
         with translated():
             cursor = self._database.collection(schema.MESSAGES).find(
-                {"thread_id": thread_id}, fields, session=self._session
+                {"thread_id": thread_id, "position": {"$gt": after}}, fields, session=self._session
             )
             return [
                 Stub(found["_id"], found["parent_message_id"], found["position"], found["created_at"])

@@ -59,6 +59,8 @@ class NewMessage:
     branch_label: str = ""
     results: tuple[ToolCallPart, ...] = ()
     """Instead of a text: what came of calls that the answer before left to the client."""
+    results_once: bool = False
+    """Those that came first stand: the same again are this request again, others are refused."""
     client_tools: str = ""
     """The tools that the client brings, as JSON (contracts.client_tools)."""
     context: str = ""

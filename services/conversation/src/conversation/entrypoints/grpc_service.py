@@ -241,6 +241,7 @@ def _new_message(request: pb.AcceptMessageRequest) -> NewMessage:
         replaces_message_id=request.replaces_message_id,
         branch_label=request.branch_label,
         results=_results_of(request),
+        results_once=request.results_once,
         client_tools=_text_of(request.client_tools_json),
         context=request.context,
     )

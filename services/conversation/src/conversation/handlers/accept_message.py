@@ -32,7 +32,7 @@ from conversation.domain.limits import (
 from conversation.domain.queueing import cancel_command, check_policy, check_run_at, place_behind, policy_of
 from conversation.domain.refusals import RefusedError, known_id, unknown_model
 from conversation.handlers.access import open_thread
-from conversation.handlers.placing import find_place, run_to_join
+from conversation.handlers.placing import find_place, find_standing, run_to_join
 from conversation.handlers.queueing import join, runs_ahead
 from conversation.ports import Parts, Writes
 
@@ -75,6 +75,8 @@ async def accept_message(parts: Parts, message: NewMessage, together: Together |
         if opening.remembered is not None:
             return check_repetition(message, opening.remembered)
         wanted, question = await find_place(writes, thread, message)
+        if (standing := await find_standing(writes, thread, wanted)) is not None:
+            return standing
         if run_at is not None:
             # A legacy answer cannot wait: it lives with the request.
             wanted, place = replace(wanted, path=DURABLE), Place(question=question, held="time")

@@ -7,11 +7,12 @@ from contracts.codes import Code
 from contracts.ids import MESSAGE, RUN
 from contracts.parts import ToolCallPart
 
-from conversation.domain.acceptance import NewMessage
+from conversation.domain.acceptance import Accepted, NewMessage
 from conversation.domain.appending import last_appended
 from conversation.domain.entities import DURABLE, OPEN, Message, Run, Thread
 from conversation.domain.queueing import steerable
 from conversation.domain.refusals import RefusedError, known_id, not_found
+from conversation.domain.standing import are_told_again
 from conversation.ports import Writes
 
 
@@ -48,6 +49,29 @@ async def find_place(writes: Writes, thread: Thread, message: NewMessage) -> tup
         first = await _behind_appends(writes, thread, None)
         return replace(message, parent_message_id=first, from_root=not first), None
     return message, None
+
+
+async def find_standing(writes: Writes, thread: Thread, message: NewMessage) -> Accepted | None:
+    """What was accepted when the same results came before; None where they are the first, or an answer to those before failed. Two
+    that come at once both change the thread, so that one of them begins again and finds the other. Refuses other results."""
+    if not (message.results_once and message.results and message.parent_message_id):
+        return None
+    answer = await _message(writes, thread, message.parent_message_id)
+    stubs = await writes.stubs(thread.id, after=answer.position)
+    told = {stub.id for stub in stubs if stub.parent_id == answer.id}
+    wanted = [stub.id for stub in stubs if stub.id in told or stub.parent_id in told]
+    found = await writes.messages_of(wanted) if wanted else ()
+    for before in found:
+        if before.parent_message_id != answer.id or not before.is_results:
+            continue
+        answers = [one for one in found if one.parent_message_id == before.id and one.role == "assistant"]
+        answered = next((one for one in reversed(answers) if one.status != "error"), None)
+        run = None if answered is None else await writes.run(answered.run_id)
+        if answered is not None and run is not None and are_told_again(message.results, before):
+            return Accepted(
+                message_id=before.id, assistant_message_id=answered.id, run_id=run.id, path=run.path, repeated=True
+            )
+    return None
 
 
 async def run_to_join(writes: Writes, message: NewMessage, ahead: Sequence[Run]) -> Run | None:

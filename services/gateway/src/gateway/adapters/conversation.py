@@ -166,6 +166,7 @@ class GrpcConversation:
             client=message.client,
             roles=message.roles,
             results_json=msgspec.json.encode(message.results) if message.results else b"",
+            results_once=message.results_once,
             client_tools_json=encode_tools(message.tools),
             context=message.context,
         )

@@ -141,6 +141,7 @@ class AguiDoor:
             thread_id=thread_id,
             content=last.content,
             results=results_in(last),
+            results_once=True,
             earlier=items[:-1],
             key=f"{asked.run_id}:{messages[-1].id}",
             client=msgspec.json.encode(kept_ids(asked, messages)).decode(),

@@ -75,6 +75,7 @@ async def turn_of(wiring: Wiring, doors: Doors, principal: Principal, asked: Cha
         thread_id=thread_id,
         content=items[-1].content,
         results=results_in(items[-1]),
+        results_once=True,
         earlier=items[:-1],
         # An edited message is sent again under its own id.
         replaces=not told and (regenerated or bool(asked.message_id)),

@@ -86,6 +86,8 @@ def _come_to(answer: Message, known: Mapping[str, Message], finished: Collection
     """The last answer that goes on from this one, each from results that the client has. `told`: it brings results, so it is one
     that left calls which it has outputs of."""
     come_to = last = answer
+    # Where one that goes on answers what came of these, the client is no further than they are.
+    made = set(_made(answer, known) or ())
     while True:
         behind = [
             message
@@ -99,8 +101,10 @@ def _come_to(answer: Message, known: Mapping[str, Message], finished: Collection
             return come_to
         last = behind[-1]
         left = {call.tool_call_id for call in pending_calls(parts_of(last))}
-        if not told or last.status in ("pending", "generating") or (left and left <= set(finished)):
+        goes_on = last.status in ("pending", "generating") and not made.issuperset(finished)
+        if not told or goes_on or (left and left <= set(finished)):
             come_to = last
+        made |= _calls_of(last)
 
 
 def _before_failure(answer: Message, known: Mapping[str, Message]) -> Message:
@@ -114,11 +118,15 @@ def _before_failure(answer: Message, known: Mapping[str, Message]) -> Message:
     return answer
 
 
+def _calls_of(answer: Message) -> set[str]:
+    return {part.tool_call_id for part in parts_of(answer) if isinstance(part, ToolCallPart)}
+
+
 def _made(answer: Message, known: Mapping[str, Message]) -> frozenset[str] | None:
     made: set[str] = set()
     last: Message | None = answer
     while last is not None:
-        made |= {part.tool_call_id for part in parts_of(last) if isinstance(part, ToolCallPart)}
+        made |= _calls_of(last)
         question = known.get(last.parent_message_id)
         if question is None:
             return None if last.parent_message_id else frozenset(made)

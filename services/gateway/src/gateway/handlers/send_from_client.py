@@ -25,7 +25,8 @@ RESENDS = 3
 class FromClient:
     """What a client wants answered. `replaces`: what is after `earlier` in the thread is not to be continued (an edit, a
     regeneration). `key` is the client's own name for this request, empty if it has none. `roles` are the caller's. With `results`,
-    of calls that the message before left to the client, nothing else is said and `content` is their text. `tools` are what the
+    of calls that the message before left to the client, nothing else is said and `content` is their text; `results_once`: of one
+    call the first ones stand. `tools` are what the
     client brings, `context` is what the model shall know for this run alone."""
 
     thread_id: str
@@ -39,6 +40,7 @@ class FromClient:
     path: str = DURABLE
     roles: tuple[str, ...] = ()
     results: tuple[ToolCallPart, ...] = ()
+    results_once: bool = False
     tools: ClientTools | None = None
     context: str = ""
 
@@ -108,6 +110,7 @@ def _message(
         path=wanted.path,
         roles=wanted.roles,
         results=wanted.results,
+        results_once=wanted.results_once,
         tools=wanted.tools,
         context=wanted.context,
     )

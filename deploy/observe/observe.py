@@ -29,9 +29,11 @@ class Refused(Exception):
 
 
 def free_port(wanted: int) -> int:
-    """`wanted` if nobody has it, else any free one."""
+    """`wanted` if nobody listens there, else any free one."""
     for port in (wanted, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
+            # What was stopped a moment ago holds it in name only, and links to it shall go on to work.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((LOOPBACK, port))
             taken: int = probe.getsockname()[1]
             return taken
@@ -146,7 +148,6 @@ def start_viewer(parts: Parts, folder: Path) -> str:
         "PHOENIX_PORT": str(port),
         "PHOENIX_GRPC_PORT": str(free_port(4317)),
         "PHOENIX_WORKING_DIR": str(folder / "phoenix"),
-        "PHOENIX_PROJECT_NAME": "everthread",
     }
     (folder / "phoenix").mkdir(exist_ok=True)
     command = ["uv", "run", "--no-project", "--isolated", "--with", VIEWER, "python"]
@@ -155,6 +156,11 @@ def start_viewer(parts: Parts, folder: Path) -> str:
     print(f"trace viewer: starting {VIEWER} (the first time it is downloaded)", flush=True)
     parts.wait_for("phoenix", process, f"{address}/healthz")
     return address
+
+
+def attributes(given: str) -> str:
+    """What each span says besides of where it comes from; the viewer sorts traces into projects by it."""
+    return ",".join(filter(None, [given, "openinference.project.name=everthread"]))
 
 
 def until_ready(mesh: "subprocess.Popen[bytes]", home: Path) -> None:
@@ -180,6 +186,7 @@ def main() -> int:
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": viewer,
             "EVERTHREAD_HOME": str(home),
+            "OTEL_RESOURCE_ATTRIBUTES": attributes(os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")),
             "EVERTHREAD_TRACE_VIEWER_URL": f"{viewer}/redirects/traces/{{trace_id}}",
         }
         mesh = parts.start("mesh", ["everthread", "up", *sys.argv[1:]], environment=environment, shown=True)

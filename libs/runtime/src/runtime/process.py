@@ -79,6 +79,7 @@ async def _live(service: str, settings: ServiceSettings, main: Main) -> int:
     # What was built while starting lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     try:
         return await _outcome(process, settings.drain_seconds, work)
     finally:

@@ -9,8 +9,6 @@ from typing import Any, Final, NoReturn
 
 import grpc
 from contracts.codes import Code
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from runtime.process import StartupError
 from runtime.rpc_tracing import CODE_KEY, ServerTracing, StreamClientTracing, UnaryClientTracing
@@ -96,6 +94,10 @@ class Server:
     """A gRPC server with health and reflection. Add servicers to `grpc`, then `start`; `stop` lets calls under way finish."""
 
     def __init__(self) -> None:
+        # Only a server needs them, and a gateway has none.
+        from grpc_health.v1 import health, health_pb2_grpc
+        from grpc_reflection.v1alpha import reflection
+
         self.grpc: Final = grpc.aio.server(interceptors=[ServerTracing()], options=list(_SERVER_OPTIONS))
         self._names: Final = [reflection.SERVICE_NAME]
         added = self.grpc.add_generic_rpc_handlers
@@ -113,6 +115,9 @@ class Server:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (0 asks for a free one). Raises StartupError where the address is taken."""
+        from grpc_health.v1 import health_pb2
+        from grpc_reflection.v1alpha import reflection
+
         try:
             bound = self.grpc.add_insecure_port(f"{host}:{port}")
         except RuntimeError as error:

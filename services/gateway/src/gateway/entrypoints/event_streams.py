@@ -142,6 +142,7 @@ class _Stream:
     __slots__ = (
         "_beat_due",
         "_connection",
+        "_expires_at",
         "_farewell",
         "_given",
         "_gone",
@@ -150,6 +151,7 @@ class _Stream:
         "_prefix",
         "_reason",
         "_send",
+        "_timer",
         "_viewer",
         "_wrote",
     )
@@ -168,6 +170,8 @@ class _Stream:
         self._viewer = attachment.viewer
         self._given = given
         self._lifetime = lifetime
+        self._expires_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._heartbeat = heartbeat
         self._send = send
         self._farewell = farewell
@@ -187,18 +191,18 @@ class _Stream:
     async def serve(self) -> None:
         """Until the end of what is watched, of the token, of this process, or until the client leaves."""
         loop = asyncio.get_running_loop()
-        timers = [loop.call_later(max(self._lifetime, 0), self.end, "token_expired")]
+        self._expires_at = loop.time() + self._lifetime
+        self._set_timer(loop)
         try:
             await self._open()
             if self._viewer is None:
                 return
-            timers.append(loop.call_later(self._heartbeat, self._beat, loop, timers))
             if self._connection is not None:
                 self._connection.when_lost(self._leave)
             await self._pump()
         finally:
-            for timer in timers:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._farewell.said()
             if self._connection is not None:
                 self._connection.when_lost(None)
@@ -234,12 +238,21 @@ class _Stream:
                 await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
             self._beat_due = False
 
-    def _beat(self, loop: asyncio.AbstractEventLoop, timers: list[asyncio.TimerHandle]) -> None:
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        # One for both: a timer is most of a KiB, and there are as many as there are viewers.
+        wait = min(self._heartbeat, self._expires_at - loop.time())
+        self._timer = loop.call_later(max(wait, 0), self._tick, loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop.time() >= self._expires_at:
+            self._timer = None
+            self.end("token_expired")
+            return
         if not self._wrote and self._viewer is not None:
             self._beat_due = True
             self._viewer.wake()
         self._wrote = False
-        timers[1] = loop.call_later(self._heartbeat, self._beat, loop, timers)
+        self._set_timer(loop)
 
     def _has_left(self) -> bool:
         return self._gone

@@ -64,6 +64,20 @@ async def test_a_killed_part_is_started_again_and_all_are_stopped_in_reverse(tmp
     assert not any(p.running for p in parts)
 
 
+async def test_a_part_is_not_asked_whether_it_is_ready_while_nothing_listens(tmp_path: Path) -> None:
+    one, listens, asked = part(tmp_path, "one", LASTING), tmp_path / "one", []
+
+    def ready() -> bool:
+        asked.append(listens.exists())
+        return len(asked) == 2
+
+    one.ready, one.refuses = ready, lambda: not listens.exists()
+    supervisor = Supervisor([one], lambda _: None)
+    await supervisor.start()
+    assert asked == [True, True]
+    await supervisor.stop()
+
+
 async def test_a_service_that_refuses_its_settings_is_not_started_again(tmp_path: Path) -> None:
     bad = part(
         tmp_path,

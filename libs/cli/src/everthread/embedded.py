@@ -20,7 +20,7 @@ from typing import Final
 from everthread.child import STANDS_BACK, Child, Program
 from everthread.home import write_private
 from everthread.ports import LOOPBACK, free_port
-from everthread.probes import accepts, http_status
+from everthread.probes import http_status, mongo_hello
 
 PYTHON: Final = (sys.executable, "-P")
 """This interpreter, without the current directory on its path: a folder named like a service shall not be run for it."""
@@ -147,26 +147,8 @@ def mongo_program(home: Path, port: int, *, test_commands: bool = False) -> Prog
 
 def mongo_ready(port: int) -> bool:
     """It answers `hello` as a writable member of a replica set."""
-    from pymongo import MongoClient
-    from pymongo.errors import PyMongoError
-
-    if not accepts(port):
-        return False
-    client: MongoClient[dict[str, object]] = MongoClient(
-        LOOPBACK,
-        port,
-        directConnection=True,
-        serverSelectionTimeoutMS=1000,
-        connectTimeoutMS=1000,
-        socketTimeoutMS=2000,
-    )
-    try:
-        hello = client.admin.command("hello")
-    except PyMongoError:
-        return False
-    finally:
-        client.close()
-    return bool(hello.get("isWritablePrimary")) and "setName" in hello
+    hello = mongo_hello(port)
+    return b"\x08isWritablePrimary\x00\x01" in hello and b"\x02setName\x00" in hello
 
 
 def model_program(home: Path, port: int) -> Program:

@@ -24,7 +24,7 @@ from everthread.errors import RefusedError
 from everthread.home import Home, kept_passwords
 from everthread.keys import ensure_key, ensure_vapid_key
 from everthread.ports import LOOPBACK, free_port, is_free, next_free
-from everthread.probes import http_status
+from everthread.probes import http_status, refuses
 from everthread.scale import SERVICES
 from everthread.supervisor import Part
 
@@ -197,6 +197,7 @@ def _embedded(name: str, port: int, probe: str, program: Callable[[], Program], 
         probe=probe,
         program=program,
         ready=partial(ready, port),
+        refuses=partial(refuses, port),
         stage=_EMBEDDED_STAGE,
     )
 
@@ -224,6 +225,7 @@ def _service(
         probe="/readyz",
         program=lambda: program,
         ready=lambda: http_status(health_port, "/readyz") == 200,
+        refuses=partial(refuses, health_port),
         stage=_STAGE[service],
         needs=needs,
         grace=_drain(settings) + 5.0,

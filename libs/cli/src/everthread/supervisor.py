@@ -28,8 +28,8 @@ EXIT_CONFIGURATION: Final = 78
 
 @dataclass(kw_only=True)
 class Part:
-    """One process of the mesh. `program` makes its command line anew for every start; `ready` asks, blocking shortly;
-    `needs` are the parts that must have been ready once before it starts; parts of the highest `stage` are stopped first."""
+    """One process of the mesh. `program` makes its command line anew for every start; `ready` asks, blocking shortly, and is not
+    called while `refuses` says, at once, that nothing listens yet; `needs` are the parts that must have been ready once before it starts; parts of the highest `stage` are stopped first."""
 
     name: str
     port: int
@@ -38,6 +38,7 @@ class Part:
     program: Callable[[], Program]
     ready: Callable[[], bool]
     stage: int
+    refuses: Callable[[], bool] = lambda: False
     needs: tuple[str, ...] = ()
     grace: float = 10.0
     status: PartStatus = "waiting"
@@ -153,10 +154,12 @@ class Supervisor:
     async def _become_ready(self, part: Part) -> float | None:
         """When it became ready (monotonic), or None when it ended or hung before."""
         deadline = time.monotonic() + START_SECONDS
+        listens = False
         while time.monotonic() < deadline:
             if part.gone.is_set():
                 return None
-            if await asyncio.to_thread(part.ready):
+            listens = listens or not part.refuses()
+            if listens and await asyncio.to_thread(part.ready):
                 return time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(part.gone.wait(), 0.05)

@@ -171,6 +171,14 @@ class ClientThreads(Protocol):
     async def last_messages(self, user_id: str, thread_id: str, *, limit: int) -> Sequence[Message]:
         """The newest messages, oldest first."""
 
+    async def leading_to(self, user_id: str, thread_id: str, message_id: str, *, limit: int) -> Sequence[Message]:
+        """The last messages on the way from the thread's beginning to this one, which is the last of them."""
+
+    async def page_behind(
+        self, user_id: str, thread_id: str, message_id: str, *, cursor: str, limit: int
+    ) -> tuple[Sequence[Message], str]:
+        """Messages that came later than this one, oldest first, and the cursor of the next page; without one this is the last."""
+
 
 class FrameViewer(Protocol):
     """One viewer of a run in one client protocol. Used by one task; `wake` may be called by anybody."""

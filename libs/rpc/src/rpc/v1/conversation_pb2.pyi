@@ -807,6 +807,8 @@ class ListMessagesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     FROM_END_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
+    PATH_TO_FIELD_NUMBER: _builtins.int
+    BEHIND_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     cursor: _builtins.str
@@ -815,6 +817,12 @@ class ListMessagesRequest(_message.Message):
     """The last page instead of the first; without a cursor only."""
     branch: _builtins.str
     """Only the messages along this branch. `active`: the thread's. Empty: all messages, of all branches."""
+    path_to: _builtins.str
+    """At most one of these two; MESSAGE_NOT_FOUND where the thread has no such message. The last messages on the way from the thread's
+    beginning to this one, which is the last of them:
+    """
+    behind: _builtins.str
+    """The messages that came later than this one, on whatever branch; without a cursor only."""
     def __init__(
         self,
         *,
@@ -824,10 +832,12 @@ class ListMessagesRequest(_message.Message):
         limit: _builtins.int = ...,
         from_end: _builtins.bool = ...,
         branch: _builtins.str = ...,
+        path_to: _builtins.str = ...,
+        behind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "cursor", b"cursor", "from_end", b"from_end", "limit", b"limit", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind", "branch", b"branch", "cursor", b"cursor", "from_end", b"from_end", "limit", b"limit", "path_to", b"path_to", "thread_id", b"thread_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

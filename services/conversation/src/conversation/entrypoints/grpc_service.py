@@ -123,6 +123,8 @@ class ConversationService(ThreadCalls, ConversationServiceServicer):
                 limit=request.limit,
                 from_end=request.from_end,
                 branch=request.branch,
+                path_to=request.path_to,
+                behind=request.behind,
             )
             return pb.ListMessagesResponse(
                 items=[message_reply(message) for message in page.items], next_cursor=page.next_cursor

@@ -186,6 +186,22 @@ class GrpcConversation:
         answer = await self._call(self._stub.ListMessages, request)
         return [_message(item) for item in answer.items]
 
+    async def leading_to(self, user_id: str, thread_id: str, message_id: str, *, limit: int) -> Sequence[Message]:
+        """See ports.ClientThreads."""
+        request = pb.ListMessagesRequest(user_id=user_id, thread_id=thread_id, limit=limit, path_to=message_id)
+        answer = await self._call(self._stub.ListMessages, request)
+        return [_message(item) for item in answer.items]
+
+    async def page_behind(
+        self, user_id: str, thread_id: str, message_id: str, *, cursor: str, limit: int
+    ) -> tuple[Sequence[Message], str]:
+        """See ports.ClientThreads."""
+        request = pb.ListMessagesRequest(
+            user_id=user_id, thread_id=thread_id, cursor=cursor, limit=limit, behind=message_id
+        )
+        answer = await self._call(self._stub.ListMessages, request)
+        return [_message(item) for item in answer.items], answer.next_cursor
+
     async def list_messages(
         self, user_id: str, thread_id: str, *, cursor: str, limit: int, branch: str = "", from_end: bool = False
     ) -> Page:

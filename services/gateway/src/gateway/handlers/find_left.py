@@ -12,11 +12,9 @@ from gateway.domain.problems import Refusal
 from gateway.domain.records import Message
 from gateway.domain.stored_log import parts_of
 from gateway.domain.tool_turns import pending_calls
+from gateway.handlers.read_chain import read_chain
 from gateway.handlers.wait_recorded import wait_recorded
 from gateway.ports import ClientThreads, Conversation
-
-NEWEST: Final = 50
-"""Messages among which the answer is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +51,16 @@ async def find_left(
 
     async def look() -> Left | None:
         nonlocal doubted
-        newest = {message.id: message for message in await threads.last_messages(user_id, thread_id, limit=NEWEST)}
-        found = newest.get(message_id)
+        known = await read_chain(threads, user_id, thread_id, message_id, ahead=finished is not None)
+        found = known.get(message_id)
         if found is None:
             return _ABSENT
         if finished is not None:
-            found = _come_to(found, newest, finished, told=given is None)
+            found = _come_to(found, known, finished, told=given is None)
         if found.status not in ("pending", "generating"):
-            answer = _before_failure(found, newest) if past_failures else found
+            answer = _before_failure(found, known) if past_failures else found
             left = pending_calls(parts_of(answer))
-            return Left(answer.id, {call.tool_call_id: call for call in left}, _made(found, newest))
+            return Left(answer.id, {call.tool_call_id: call for call in left}, _made(found, known))
         if doubted and given is not None:
             doubted = False
             run, _stored = await conversation.get_run(user_id, found.run_id)

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from bus.api import Entry
 from bus.memory import Broker, MemoryBus
 from contracts.ids import WEBHOOK, new_id
 from contracts.subjects import webhook_subject
+from contracts.times import rfc3339
 from contracts.topology import WEBHOOKS
-from contracts.webhooks import Webhook, encode
+from contracts.webhooks import Secret, Webhook, decode_webhook, encode
 from notifier.adapters.subscription_bucket import SubscriptionBucket
 
 TYPE = "run.completed"
@@ -59,3 +62,27 @@ async def test_who_asks_at_once_shares_a_question_and_who_comes_later_asks_anew(
     assert len(bus.questions) == 2
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_only_what_nobody_changed_meanwhile_is_paused(broker: Broker) -> None:
+    bus = MemoryBus("notifier-1", broker)
+    bucket = SubscriptionBucket(bus)
+    hook = Webhook(id=new_id(WEBHOOK), url="https://x.example/", events=[TYPE], secrets=[Secret(value="whsec_YWJj")])
+    subject = webhook_subject(hook.id)
+    moved = msgspec.structs.replace(hook, url="https://y.example/")
+    for stored, expected in ((hook, 0), (moved, 1)):
+        await bus.compare_and_set(WEBHOOKS.name, subject, encode(stored), expected=expected)
+    now = datetime(2026, 11, 21, 3, tzinfo=UTC)
+
+    async def kept() -> Webhook:
+        last = await bus.last_of(WEBHOOKS.name, subject)
+        assert last is not None
+        return decode_webhook(last.data)
+
+    assert not await bucket.pause(hook, "gone", now), "the answer came from where it was before"
+    assert await kept() == moved
+    assert await bucket.pause(moved, "gone", now)
+    paused = msgspec.structs.replace(moved, enabled=False, disabled_reason="gone", changed_at=rfc3339(now))
+    assert await kept() == paused
+    assert not await bucket.pause(moved, "gone", now)
+    assert await kept() == paused

@@ -37,8 +37,9 @@ def test_frames_without_a_place_leave_the_clients_as_it_is() -> None:
 
 
 def test_the_place_a_client_asks_for() -> None:
-    assert check_place(None, None) == Cursor(0, 0)
-    assert check_place(None, "") == Cursor(0, 0)
+    assert check_place(None, None) == "whole"
+    assert check_place(None, "") == "whole"
+    assert check_place("0-0", None) == Cursor(0, 0)
     assert check_place("4-2", "9-9") == Cursor(4, 2)
     assert check_place(None, "9-9") == Cursor(9, 9)
     assert check_place(None, "latest") == "latest"

@@ -18,6 +18,8 @@ LOADED_BY = {
     # Where a server of gRPC is made, not where one is called.
     "grpc_health.v1": set[str](),
     "grpc_reflection.v1alpha": set[str](),
+    # Where an identity provider is used.
+    "httpx2": set[str](),
     # Where telemetry has an address.
     "opentelemetry.sdk": set[str](),
     "opentelemetry.exporter": set[str](),

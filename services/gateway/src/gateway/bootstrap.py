@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from bus.api import RunLog
@@ -32,7 +32,6 @@ from gateway.adapters.hub import Hub
 from gateway.adapters.keys import DevelopmentKey, JwksKeys, check_loopback
 from gateway.adapters.legacy_sync import LegacyConversation, LegacyLog, LegacyRuns, LegacyViewers
 from gateway.adapters.member_notices import MemberNotices
-from gateway.adapters.oidc_discovery import OidcDiscovery
 from gateway.adapters.operations import GrpcOperations
 from gateway.adapters.page_files import PageFolder
 from gateway.adapters.path_wishes import PathWishes
@@ -61,6 +60,9 @@ from gateway.entrypoints.wiring import Doors, Readiness, Rollout, Wiring
 from gateway.notice_ports import Notices
 from gateway.ports import Flags, Viewers
 from gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from gateway.adapters.oidc_discovery import OidcDiscovery
 
 logger = structlog.get_logger()
 
@@ -104,7 +106,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         audit=AuditStream(bus),
     )
     oidc = oidc_of(settings)
-    provider = OidcDiscovery(oidc) if oidc is not None else None
+    provider = discovery_of(oidc) if oidc is not None else None
     wiring = dataclasses.replace(
         wire(settings, conversation, log, viewers, authenticator, models, process.health.readiness, flags, rollout),
         oidc=oidc,
@@ -230,6 +232,13 @@ def oidc_of(settings: GatewaySettings) -> OidcClient | None:
         )
     except ValueError as error:
         raise StartupError(f"EVERTHREAD_OIDC_ISSUER: {error}") from error
+
+
+def discovery_of(client: OidcClient) -> "OidcDiscovery":
+    """Where the provider's addresses are read. Only this needs the HTTP client that comes with it."""
+    from gateway.adapters.oidc_discovery import OidcDiscovery
+
+    return OidcDiscovery(client)
 
 
 def demo_of(settings: GatewaySettings) -> WorkersOfThisMachine | None:

@@ -5,17 +5,18 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import httpx2
 import structlog
 from contracts.codes import Code
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey, RSAKey
 from runtime.process import StartupError
 
-from gateway.adapters.pinned_document import PinnedDocument
 from gateway.domain.problems import Refusal
+
+if TYPE_CHECKING:
+    import httpx2
 
 logger = structlog.get_logger()
 
@@ -71,8 +72,11 @@ class JwksKeys:
     """Keys by kid from a pinned URL: cached, fetched again for an unknown kid (seldom), kept while the URL is down."""
 
     def __init__(
-        self, url: str, *, client: httpx2.AsyncClient | None = None, clock: Callable[[], float] = time.monotonic
+        self, url: str, *, client: "httpx2.AsyncClient | None" = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        # Only here, since it brings an HTTP client along, which the development key does not need.
+        from gateway.adapters.pinned_document import PinnedDocument
+
         self._set: Final = PinnedDocument(url, parse_key_set, name="jwks", client=client, clock=clock)
 
     async def find(self, algorithm: str, kid: str | None) -> VerificationKey:

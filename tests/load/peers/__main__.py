@@ -24,6 +24,7 @@ from tests.load.bench import PAGE, console
 from tests.load.peers import ask_everthread, ask_resumable_stream
 from tests.load.peers.peer_servers import LiteLLM, PeerMissingError, ResumableStream
 from tests.load.peers.picture import picture
+from tests.load.peers.questions import QUESTIONS
 from tests.load.peers.report import answers_table, throughput_table
 from tests.load.peers.throughput import Contender, Direct, Everthread, Measured, Proxied, Resumable, one_round
 from tests.mesh import Mesh
@@ -108,16 +109,16 @@ async def measure(arguments: argparse.Namespace) -> tuple[str, str]:
             lines += [*throughput_table(found, count=count, rate=arguments.rate), ""]
             pictures.append(picture(found, count=count, rate=arguments.rate))
         proxy.stop()
+        theirs = dict.fromkeys(QUESTIONS, "left out")
         if peers:
             console.print("what dies and what is stopped: resumable-stream (a traceback of the upstream is part of it)")
             theirs = await ask_resumable_stream.ask(resumable, upstream)
-            console.print("what dies and what is stopped: Everthread (likewise)")
-            lines += answers_table(await ask_everthread.ask(mesh, upstream), theirs)
-    heading = (
-        f"Machine: {os.cpu_count()} cores with a load of {load:.0f} from other work, {platform.system()}, Python "
-        f"{platform.python_version()}. Command: `uv run task bench:peers -- {'--litellm ' if arguments.litellm else ''}"
-        f"--streams {arguments.streams} --rate {arguments.rate} --seconds {arguments.seconds} --rounds {arguments.rounds}`."
-    )
+        console.print("what dies and what is stopped: Everthread (likewise)")
+        lines += answers_table(await ask_everthread.ask(mesh, upstream), theirs)
+    if load > 1:
+        notes.append(
+            "The machine was shared with that work: compare the arms, and do not take the latencies for their own."
+        )
     about = " ".join([heading, *(f"{version}." for version in versions), *notes])
     return "\n".join([about, "", *lines]).rstrip(), pictures[0]
 

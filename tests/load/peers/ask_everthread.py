@@ -40,13 +40,13 @@ RETRACTS, CONTINUES = "openai:gpt-4o-mini", "openai:continues"
 async def ask(mesh: Mesh, upstream: UpstreamProcess) -> q.Answers:
     """Every question, one after another."""
     async with mesh.client(0) as client, mesh.client(1) as elsewhere:
-        answers = await _killed(mesh, client)
-        answers["elsewhere"] = await _elsewhere(mesh, client)
+        answers = await q.attempt(_killed(mesh, client), "killed", "killed_text", "killed_silence")
+        answers |= await q.attempt(_elsewhere(mesh, client), "elsewhere")
         for name, rate in (("paced", "rate=1000"), ("at_once", "")):
-            answers[name] = await _long_answers(mesh, client, elsewhere, q.goes_on(rate))
-        answers["ended"] = await _ended(client, elsewhere)
-        answers |= await _stopped(client, elsewhere, upstream)
-        answers["broken"] = await _broken(client)
+            answers |= await q.attempt(_long_answers(mesh, client, elsewhere, q.goes_on(rate)), name)
+        answers |= await q.attempt(_ended(client, elsewhere), "ended")
+        answers |= await q.attempt(_stopped(client, elsewhere, upstream), "closed", "stop")
+        answers |= await q.attempt(_broken(client), "broken")
         answers["bare"] = "–"
     return answers
 

@@ -21,14 +21,14 @@ from tests.upstream import UpstreamProcess
 async def ask(peer: ResumableStream, upstream: UpstreamProcess) -> q.Answers:
     """Every question, one after another."""
     async with httpx2.AsyncClient(timeout=httpx2.Timeout(30, read=60)) as client:
-        answers = await _killed(peer, client)
-        answers["elsewhere"] = await _elsewhere(peer, client)
+        answers = await q.attempt(_killed(peer, client), "killed", "killed_text", "killed_silence")
+        answers |= await q.attempt(_elsewhere(peer, client), "elsewhere")
         for name, rate in (("paced", "rate=1000"), ("at_once", "")):
-            answers[name] = await _long_answers(peer, client, q.goes_on(rate))
-        answers["ended"] = await _ended(peer, client)
-        answers |= await _stopped(peer, client, upstream)
-        answers["broken"] = await _broken(peer, client)
-        answers["bare"] = await _bare(peer, client)
+            answers |= await q.attempt(_long_answers(peer, client, q.goes_on(rate)), name)
+        answers |= await q.attempt(_ended(peer, client), "ended")
+        answers |= await q.attempt(_stopped(peer, client, upstream), "closed", "stop")
+        answers |= await q.attempt(_broken(peer, client), "broken")
+        answers |= await q.attempt(_bare(peer, client), "bare")
     return answers
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from tests.load.peers.throughput import Measured
+from tests.load.peers.throughput import Measured, milliseconds
 
 LEFT, BAR, GAP, WIDTH, ROW = 190, 250, 110, 860, 46
 LEAST_MS: Final = 0.1
@@ -48,7 +48,7 @@ def picture(arms: Sequence[Measured], *, count: int, rate: int) -> str:
         for offset, name, q in ((0, "p50", 0.5), (16, "p99", 0.99)):
             late = found.p(q)
             width = BAR * math.log10(max(late, LEAST_MS) / LEAST_MS) / decades
-            lines += _bar(LEFT, y + offset, width, COLOURS[name], f"{late:,.1f}")
+            lines += _bar(LEFT, y + offset, width, COLOURS[name], milliseconds(late))
         if found.own:
             own = found.a_token(found.own)
             lines += _bar(right, y + 8, BAR * own / most, COLOURS["cpu"], f"{own:,.0f}")

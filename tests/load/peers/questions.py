@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 import httpx2
@@ -56,6 +56,15 @@ def compare(text: str, content: str) -> str:
     if text == expected_text(content):
         return f"whole: {wanted.total()} of {wanted.total()} tokens, 0 lost, 0 doubled"
     return f"{found.total()} of {wanted.total()} tokens: {lost} lost, {doubled} doubled"
+
+
+async def attempt(trying: Awaitable[str | Answers], *names: str) -> Answers:
+    """What came of the questions `names`; an experiment that goes wrong is told in its cell and does not end the others."""
+    try:
+        found = await trying
+    except (AssertionError, TimeoutError, OSError, httpx2.HTTPError) as error:
+        return dict.fromkeys(names, f"**failed**: {type(error).__name__} {error}".splitlines()[0])
+    return {names[0]: found} if isinstance(found, str) else found
 
 
 def middle(values: Sequence[float]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tests.load.peers.questions import QUESTIONS, Answers
-from tests.load.peers.throughput import Measured
+from tests.load.peers.throughput import Measured, milliseconds
 
 SATURATED = 100.0
 """Milliseconds a token in the middle, above which an arm does not keep up: what it does meanwhile is no steady state."""
@@ -22,7 +22,7 @@ def throughput_table(arms: Sequence[Measured], *, count: int, rate: int) -> list
         cells = [
             found.name,
             found.stores,
-            f"{found.p(0.5):.2f} · {found.p(0.99):.2f} ms",
+            f"{milliseconds(found.p(0.5))} · {milliseconds(found.p(0.99))} ms",
             f"{found.arm.lost} · {found.arm.doubled} of {found.arm.tokens + found.arm.lost - found.arm.doubled}",
             *own,
             f"{found.a_token(found.upstream):.0f}",

@@ -37,6 +37,11 @@ class Contender(Protocol):
     def cpu(self) -> float: ...
 
 
+def milliseconds(value: float) -> str:
+    """A latency with as many digits as mean something."""
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
 async def _ask(url: str, stream: Stream, content: str, headers: dict[str, str] | None = None) -> None:
     body: dict[str, Any] = question(content)
     with contextlib.suppress(TimeoutError):

@@ -59,5 +59,5 @@ def test_an_arm_that_does_not_keep_up_has_no_steady_state() -> None:
         assert picture([found], count=2, rate=10).count("<rect") == 7
     assert tables == [
         "| an arm | nothing | 5.00 · 5.00 ms | 0 · 0 of 100 | 100 | 100 | 0 | 0 |",
-        "| an arm | nothing | 5000.00 · 5000.00 ms | 0 · 0 of 100 | saturated | 100 | 0 | 0 |",
+        "| an arm | nothing | 5,000 · 5,000 ms | 0 · 0 of 100 | saturated | 100 | 0 | 0 |",
     ]

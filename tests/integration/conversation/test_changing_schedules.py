@@ -47,6 +47,13 @@ async def come(service: Service, of: pb.Schedule, ago: timedelta = timedelta(sec
     )
 
 
+async def share(service: Service, of: pb.Schedule) -> None:
+    """Bob becomes an editor of its thread."""
+    invite = sh.CreateInvitationRequest(user_id=ALICE, thread_id=of.thread_id, role="editor")
+    token = (await service.sharing.CreateInvitation(invite)).token
+    await service.sharing.AcceptInvitation(sh.AcceptInvitationRequest(user_id=BOB, token=token))
+
+
 async def stored(service: Service, of: pb.Schedule) -> Schedule:
     found = await service.parts.records.schedule(of.id)
     assert found is not None
@@ -109,9 +116,7 @@ async def test_what_is_sent_and_when_is_edited(service: Service) -> None:
 
 async def test_who_changes_what_is_sent_sends_it(service: Service) -> None:
     schedule = await make(service)
-    invite = sh.CreateInvitationRequest(user_id=ALICE, thread_id=schedule.thread_id, role="editor")
-    token = (await service.sharing.CreateInvitation(invite)).token
-    await service.sharing.AcceptInvitation(sh.AcceptInvitationRequest(user_id=BOB, token=token))
+    await share(service, schedule)
     paused = await change(service, schedule, BOB, paused=True)
     assert paused.user_id == ALICE, "to pause it is not to write it"
     edited = await change(service, paused, BOB, content="Bob says", paused=False)
@@ -120,6 +125,45 @@ async def test_who_changes_what_is_sent_sends_it(service: Service) -> None:
     await run_schedule(service.parts, schedule.id)
     (run,) = await service.rows("runs")
     assert run["user_id"] == BOB
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"content": "Good night"},
+        {"cron": "*/5 * * * *"},
+        {"time_zone": "Asia/Tokyo"},
+        {"model": "openai:gpt-4o"},
+        {"agent": "researcher"},
+        {"on_busy": "interrupt"},
+        # What its author had stopped.
+        {"paused": False},
+    ],
+)
+async def test_nobody_has_it_sent_with_anothers_role_or_on_anothers_bill(
+    service: Service, changes: dict[str, Any]
+) -> None:
+    """Alice is an administrator, and Bob is none: whatever he changes of hers runs as what he is, by his budget."""
+    schedule = await make(service, roles=["admin"])
+    await share(service, schedule)
+    schedule = await change(service, schedule, paused=True, roles=["admin"])
+    assert (await stored(service, schedule)).roles == ("admin",)
+    changed = await change(service, schedule, BOB, roles=["user"], **changes)
+    assert ((await stored(service, changed)).user_id, (await stored(service, changed)).roles) == (BOB, ("user",))
+    await change(service, changed, BOB, roles=["user"], paused=False)
+    await come(service, schedule)
+    await run_schedule(service.parts, schedule.id)
+    (run,) = await service.rows("runs")
+    assert (run["user_id"], run["roles"]) == (BOB, ["user"])
+    given = await service.stub.GetRunInput(pb.GetRunInputRequest(run_id=run["_id"]))
+    assert (given.user_id, list(given.roles)) == (BOB, ["user"])
+    # Who may not write any more sends nothing, and nobody else does so in that name.
+    gone = sh.RemoveMemberRequest(user_id=ALICE, thread_id=schedule.thread_id, member_id=BOB)
+    await service.sharing.RemoveMember(gone)
+    await come(service, schedule)
+    await run_schedule(service.parts, schedule.id)
+    assert len(await service.rows("runs")) == 1
+    assert (await stored(service, schedule)).last_refusal
 
 
 class Meanwhile:

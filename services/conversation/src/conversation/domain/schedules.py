@@ -21,8 +21,8 @@ GRACE: Final = timedelta(seconds=30)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """One schedule. `next_at` is None where the expression names no time any more, and while it is paused; `last_refusal` says why
-    the message was not accepted the last time. `user_id` is its author: who made it or changed what is sent, or when, the last
-    time; `roles` are theirs, then. `revision` counts what people change: that its time came changes nothing in it."""
+    the message was not accepted the last time. `user_id` is its author: who made it, changed what is sent, or when, or had it sent
+    again after a pause, the last time; `roles` are theirs, then. `revision` counts what people change: that its time came changes nothing in it."""
 
     id: str
     thread_id: str
@@ -57,12 +57,13 @@ class ScheduleChange:
 
 def changed_by(schedule: Schedule, change: ScheduleChange, user_id: str, roles: tuple[str, ...]) -> Schedule:
     """The schedule after a change, without its next time; the same one where nothing changes. Whoever changes what is sent, or
-    when, is its author from then on: nobody sends in another's name, or at another's cost, what that one did not write."""
+    when, or ends a pause, is its author from then on: nobody has sent in another's name, with another's roles or at another's cost
+    what that one did not write, or wanted sent no more."""
     values = {field.name: getattr(change, field.name) for field in fields(change)}
     given = {name: value for name, value in values.items() if value is not None and value != getattr(schedule, name)}
     if not given:
         return schedule
-    if set(given) != {"paused"}:
+    if given != {"paused": True}:
         given |= {"user_id": user_id, "roles": roles}
     return replace(schedule, revision=schedule.revision + 1, **given)
 

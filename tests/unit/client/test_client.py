@@ -87,7 +87,7 @@ async def test_a_run_in_one_stream(client: EverthreadClient, gateways: Gateways,
     request = gateways[0].requests[0]
     assert request.path == f"/v1/runs/{RUN_ID}/events"
     assert request.headers["authorization"] == "Bearer token-1"
-    assert "last-event-id" not in request.headers
+    assert request.headers["last-event-id"] == "0-0", "every event, whatever a gateway does for who names no place"
 
 
 async def test_the_gateway_dies_in_mid_stream(client: EverthreadClient, gateways: Gateways, stream: Build) -> None:

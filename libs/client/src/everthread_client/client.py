@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx2
 import msgspec
+from contracts.cursor import START
 from contracts.events import RunEvent
 from contracts.facts import FeedEntry
 from contracts.ids import RUN, THREAD, check_id
@@ -183,7 +184,9 @@ class EverthreadClient:
         """`follow`, with the cursor after each event: keep it to go on from there in another process."""
         sequel: Sequel[RunEvent] = RunSequel(cursor or None)
         path = f"/v1/runs/{check_id(RUN, run_id)}/events"
-        async with aclosing(follow(self._transport, path, cursor or None, sequel, patience=self._patience)) as items:
+        # Without a cursor a gateway may tell a long answer that has ended in few events.
+        begin = cursor or str(START)
+        async with aclosing(follow(self._transport, path, begin, sequel, patience=self._patience)) as items:
             async for item in items:
                 yield item
 

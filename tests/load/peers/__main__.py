@@ -115,6 +115,11 @@ async def measure(arguments: argparse.Namespace) -> tuple[str, str]:
             theirs = await ask_resumable_stream.ask(resumable, upstream)
         console.print("what dies and what is stopped: Everthread (likewise)")
         lines += answers_table(await ask_everthread.ask(mesh, upstream), theirs)
+    heading = (
+        f"Machine: {os.cpu_count()} cores with a load of {load:.0f} from other work, {platform.system()}, Python "
+        f"{platform.python_version()}. Command: `uv run task bench:peers -- {'--litellm ' if arguments.litellm else ''}"
+        f"--streams {arguments.streams} --rate {arguments.rate} --seconds {arguments.seconds} --rounds {arguments.rounds}`."
+    )
     if load > 1:
         notes.append(
             "The machine was shared with that work: compare the arms, and do not take the latencies for their own."

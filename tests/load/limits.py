@@ -95,12 +95,11 @@ async def _told(name: str, measured: Awaitable[list[Row]]) -> list[Row]:
     return rows
 
 
-def report(rows: list[Row], chosen: list[str], load: float) -> str:
+def report(rows: list[Row], load: float) -> str:
     """The rows as the table of docs/benchmarks.md. `load` is the machine's before anything was started."""
-    which = "" if set(chosen) == set(ROWS) else " -- " + " ".join(f"--row {name}" for name in chosen)
     lines = [
         f"Machine: {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, load average {load:.1f} from"
-        f" other work when it began. Command: `uv run task bench:limits{which}`.",
+        f" other work when it began. Command: `uv run task bench:limits`.",
         "",
         "| what | figure | goal |",
         "|---|---|---|",
@@ -110,9 +109,11 @@ def report(rows: list[Row], chosen: list[str], load: float) -> str:
 
 
 def main() -> None:
-    """Measure, print, and (unless --no-write) put the table into docs/benchmarks.md."""
+    """Measure, print, and put the table into docs/benchmarks.md, unless --no-write or a --row was given."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--row", action="append", choices=ROWS, help="only this row; may be given more than once")
+    parser.add_argument(
+        "--row", action="append", choices=ROWS, help="only this one, printed; may be given more than once"
+    )
     parser.add_argument("--store", type=Path, default=STORE, help="where the servers keep their data")
     parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
     arguments = parser.parse_args()
@@ -123,9 +124,9 @@ def main() -> None:
     load = os.getloadavg()[0]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         rows = runner.run(measure(chosen, arguments.store))
-    text = report(rows, chosen, load)
+    text = report(rows, load)
     console.print(text, markup=False, soft_wrap=True)
-    if not arguments.no_write:
+    if not arguments.no_write and not arguments.row:
         page = PAGE.read_text("utf-8")
         begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
         PAGE.write_text(f"{page[:begin]}\n{text}\n{page[end:]}", "utf-8")

@@ -177,10 +177,10 @@ async def test_workers_killed_before_the_call(mesh: Mesh, clients: LiveClients, 
         for seed in (1, 2, 3)
     )
     async with mesh.client(1, user="tool-kill") as http:
-        asking = asyncio.gather(
-            _streamed(mesh, "tool-kill", streamed),
-            _by_themselves(mesh, clients, "tool-kill", "durable_event", page, script),
-        )
+        # The clients in Node take longest to begin, and none may have its answer before the last has begun.
+        looping = asyncio.ensure_future(_by_themselves(mesh, clients, "tool-kill", "durable_event", page, script))
+        await _written(http, {page, script}, 1)
+        asking = asyncio.gather(_streamed(mesh, "tool-kill", streamed), looping)
         await _written(http, {streamed, page, script}, 40)
         killed = {name: mesh.signal(name, signal.SIGKILL) for name in ("inference-1", "inference-2")}
         run_id, runs = await asking

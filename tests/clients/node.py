@@ -1,5 +1,6 @@
 """Node and the official JavaScript clients for tests: found or installed on first use, in the versions of package.json."""
 
+import fcntl
 import json
 import os
 import re
@@ -55,10 +56,18 @@ def find_node() -> Node:
 def install() -> Node:
     """Install package.json's exact versions once, and return the Node that runs them. Raises ClientsMissingError."""
     node = find_node()
+    # Tests run in several processes, and npm leaves a folder that two of it write to in pieces.
+    with (HERE / ".installing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(node)
+    return node
+
+
+def _install(node: Node) -> None:
     wanted = (HERE / "package.json").read_text("utf-8")
     stamp = HERE / "node_modules" / ".everthread-installed"
     if stamp.is_file() and stamp.read_text("utf-8") == wanted:
-        return node
+        return
     command = [
         *node.npm,
         "install",
@@ -77,7 +86,6 @@ def install() -> Node:
             "Give npm access to a registry, or install them there by hand."
         ) from error
     stamp.write_text(wanted, "utf-8")
-    return node
 
 
 class NodeClients:

@@ -31,9 +31,10 @@ class Program:
     timer_slack: int = 0
 
 
-STANDS_BACK: Final = 5
+STANDS_BACK: Final = 2
 """The niceness of what stores, beside what carries tokens: an answer that is being read goes before one that is being accepted or
-recorded. About a third of the share of a process that does not stand back, so nothing starves."""
+recorded. About two thirds of the share of a process that does not stand back; with 5, a third, the database of an overloaded machine
+did not answer within its five seconds."""
 
 
 class Child:
@@ -52,8 +53,9 @@ class Child:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env=dict(program.environment),
-                # The terminal's Ctrl-C goes to the foreground group: the children are ended in order by their parent instead.
-                start_new_session=True,
+                # The terminal's Ctrl-C goes to the foreground group: the children are ended in order by their parent instead. No
+                # session of its own: Linux weighs sessions against each other (autogroups), and a niceness only within one.
+                process_group=0,
                 pass_fds=(_watched_pipe(),) if _by_pipe() else (),
             )
         if program.niceness:

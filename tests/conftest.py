@@ -31,15 +31,10 @@ FIRST = ("e2e", "integration/operations", "integration/cli", "integration/notifi
 """Folders whose files take longest, most of them with a mesh of their own: begun first, so that short files fill the end."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In one of several processes: the long files first, and those that share the mesh of a folder in one process."""
-    if not hasattr(config, "workerinput"):
-        return
-    items.sort(key=lambda item: _turn(item.path.relative_to(HERE).as_posix()))
-    for item in items:
-        shares = "chat_mesh" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("chat_mesh" if shares else str(item.path.relative_to(HERE))))
+    """In one of several processes, the long files first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _turn(item.path.relative_to(HERE).as_posix()))
 
 
 def _turn(file: str) -> int:

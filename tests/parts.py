@@ -48,7 +48,7 @@ def parts(chosen: Sequence[str]) -> list[Part]:
         beside.append(Part("alerts", ["task", "alerts:test"]))
     else:
         print("What the alerts do is tested where Prometheus's promtool is installed; it is not here.", flush=True)
-    spread = ["--dist", "loadgroup", "--no-loadscope-reorder"]
+    spread = ["--dist", "loadfile", "--no-loadscope-reorder"]
     return [
         Part("tests", ["pytest", "-n", str(AT_ONCE), *spread, f"--ignore={BROWSER}", *chosen], beside),
         Part("browser", ["task", "--exit-code", "test:browser", "--", "-n", "2", *spread, *chosen]),

@@ -45,10 +45,9 @@ function lossy({ bases, cuts = [] }, seen = []) {
             out += "\n\n" + piece;
             if (!piece) continue;
           }
-          if (frames < lost) {
-            controller.enqueue(encoder.encode(out));
-            return;
-          }
+          if (frames < lost) controller.enqueue(encoder.encode(out));
+          // What was cut off comes with the next pull: an error drops what has not been read yet.
+          return;
         }
         own.abort();
         controller.error(new TypeError("network error"));

@@ -95,7 +95,7 @@ async def test_a_plain_answer(mesh: Mesh, clients: LiveClients) -> None:
 
 
 async def test_both_workers_are_killed_in_mid_answer(mesh: Mesh, clients: LiveClients) -> None:
-    visits = await _visits(mesh, clients, "tokens=300 rate=50", *MODELS)
+    visits = await _visits(mesh, clients, "tokens=600 rate=50", *MODELS)
     parts = mesh.ps()
     killed: dict[str, int] = {name: parts[name]["pid"] for name in ("inference-1", "inference-2")}
     asking = asyncio.create_task(_ask_all(visits))

@@ -183,8 +183,17 @@ async def test_a_receiver_that_is_down_takes_nothing_from_another(
     all_of_it: dict[str, Any] = {"since": None, "event_type": None, "cursor": "", "limit": 1000}
     full = await replay_deliveries(replace(behind, share=share), down.id, **all_of_it)
     assert (full.queued, full.full) == (0, True)
+    both_asked = asyncio.Event()
+
+    async def held(_: Got) -> web.Response:
+        # One that is delivered between the two calls would be counted by the second as well, and not sent.
+        await both_asked.wait()
+        return web.Response()
+
+    server.answers = {"down": held}
     again = [await replay_deliveries(behind, down.id, **all_of_it) for _ in range(2)]
     assert [(found.queued, found.next_cursor) for found in again] == [(len(dead) - 1, ""), (0, "")]
+    both_asked.set()
     delivered = await results(behind, down, "delivered", len(dead))
     assert {result.event_id for result in delivered} == {result.event_id for result in dead}
     assert await results(behind, down, "dead", 0) == []

@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = "tests/browser"
 AT_ONCE = min(6, (os.cpu_count() or 1) + 1)
-"""Processes of tests. One keeps two fifths of a core busy, measured over all of them; with twice as many as cores the whole is a tenth
-faster, and tests that wait for something wait three times as long for it."""
+"""Processes of tests. One keeps two fifths of a core busy, measured over all of them, and waits the rest of its time. Four on two
+cores left so little to each that tests which wait for something failed now and then."""
 NOTHING_COLLECTED = 5
 """pytest's exit code; right for a part where what to run was chosen on the command line."""
 

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
-import { ApiError, get } from "../lib/api";
+import { ApiError, get, type Page } from "../lib/api";
+import { say } from "../lib/toast";
 
 export interface Loaded<T> {
   data: T | null;
@@ -45,4 +46,30 @@ export function useLoad<T>(path: string, seconds: number): Loaded<T> {
   // Of another address is of no use here, but the rows of the same list under another filter may stay until the new ones are there.
   const same = found.path.split("?")[0] === path.split("?")[0];
   return same ? { data: found.data, error: found.error, at: found.at, again } : { data: null, error: null, at: 0, again };
+}
+
+interface Pages<T> {
+  items: T[];
+  next: string | null | undefined;
+  /** Read one more page; nothing happens where there is none. */
+  more: () => void;
+  /** Back to the first page. */
+  reset: () => void;
+}
+
+/** A list whose `first` page is read anew by itself, with the pages behind it that somebody asked for. An item that has moved into
+ * the first page stands there only. */
+export function usePages<T extends { id: string }>(address: string, first: Page<T> | null): Pages<T> {
+  const [behind, setBehind] = useState<{ address: string; items: T[]; next: string | null } | null>(null);
+  const later = behind?.address === address ? behind : null;
+  const head = first?.items ?? [];
+  const known = new Set(head.map((item) => item.id));
+  const next = later ? later.next : first?.next_cursor;
+  const more = () => {
+    if (!next) return;
+    get<Page<T>>(`${address}&cursor=${encodeURIComponent(next)}`)
+      .then((found) => setBehind({ address, items: [...(later?.items ?? []), ...found.items], next: found.next_cursor }))
+      .catch((error: Error) => say(error.message));
+  };
+  return { items: [...head, ...(later?.items ?? []).filter((item) => !known.has(item.id))], next, more, reset: () => setBehind(null) };
 }

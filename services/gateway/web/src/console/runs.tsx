@@ -1,11 +1,11 @@
 import { useEffect, useState } from "react";
-import { get, post, type Page } from "../lib/api";
+import { post, type Page } from "../lib/api";
 import { dollars, duration, modelName } from "../lib/format";
 import { setQuery, usePlace } from "../lib/router";
 import { offers } from "../lib/session";
 import { say } from "../lib/toast";
 import type { AnsweredAgain, RunRow, Stopped } from "./api";
-import { useLoad } from "./load";
+import { useLoad, usePages } from "./load";
 import { Ask, Link, State, Table, View, When, or, type Question } from "./parts";
 
 const STATUSES = ["pending", "generating", "waiting", "complete", "error", "cancelled"];
@@ -44,18 +44,14 @@ export function Runs() {
   const { query } = usePlace();
   const address = addressOf(query);
   const loaded = useLoad<Page<RunRow>>(address, 3);
-  const [older, setOlder] = useState<{ address: string; items: RunRow[]; next: string | null } | null>(null);
+  const { items: rows, next, more } = usePages(address, loaded.data);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [question, setQuestion] = useState<Question | null>(null);
-  const more = older?.address === address ? older : null;
   useEffect(() => setChosen(new Set()), [address]);
 
   return (
     <View title="Runs" loaded={loaded} tools={<Filters query={query} />}>
-      {(page) => {
-        const first = new Set(page.items.map((run) => run.id));
-        const rows = [...page.items, ...(more?.items ?? []).filter((run) => !first.has(run.id))];
-        const next = more ? more.next : page.next_cursor;
+      {() => {
         const going = rows.filter(open);
         const picked = going.filter((run) => chosen.has(run.id)).slice(0, MOST);
         const stop = () =>
@@ -183,14 +179,7 @@ export function Runs() {
               ))}
             </Table>
             {next && (
-              <button
-                type="button"
-                onClick={() =>
-                  get<Page<RunRow>>(`${address}&cursor=${encodeURIComponent(next)}`)
-                    .then((found) => setOlder({ address, items: [...(more?.items ?? []), ...found.items], next: found.next_cursor }))
-                    .catch((error: Error) => say(error.message))
-                }
-              >
+              <button type="button" onClick={more}>
                 Older runs
               </button>
             )}

@@ -1,11 +1,11 @@
 import { useState } from "react";
-import { get, patch, post, type Page } from "../lib/api";
+import { patch, post, type Page } from "../lib/api";
 import { count } from "../lib/format";
 import { setQuery, usePlace } from "../lib/router";
 import { offers } from "../lib/session";
 import { say } from "../lib/toast";
 import type { Delivery, Replayed, Webhook as Hook } from "./api";
-import { useLoad } from "./load";
+import { useLoad, usePages } from "./load";
 import { Ask, Facts, Failure, Link, or, Table, View, Warning, When, type Question } from "./parts";
 import { HookState } from "./webhooks";
 
@@ -22,12 +22,12 @@ export function Webhook({ id }: { id: string }) {
   const address = `${path}/deliveries?status=${encodeURIComponent(status)}&limit=100`;
   const loaded = useLoad<Hook>(path, 5);
   const deliveries = useLoad<Page<Delivery>>(address, 5);
-  const [later, setLater] = useState<{ address: string; items: Delivery[]; next: string | null } | null>(null);
+  const { items, next, more, reset } = usePages(address, deliveries.data);
   const [question, setQuestion] = useState<Question | null>(null);
   const [left, setLeft] = useState("");
   const [busy, setBusy] = useState("");
   const again = () => {
-    setLater(null);
+    reset();
     loaded.again();
     deliveries.again();
   };
@@ -69,11 +69,6 @@ export function Webhook({ id }: { id: string }) {
   return (
     <View title="Webhook" loaded={{ ...loaded, again }}>
       {(hook) => {
-        const more = later?.address === address ? later : null;
-        const first = deliveries.data?.items ?? [];
-        const known = new Set(first.map((item) => item.id));
-        const items = [...first, ...(more?.items ?? []).filter((item) => !known.has(item.id))];
-        const next = more ? more.next : deliveries.data?.next_cursor;
         const none = status === "dead" ? "No delivery was given up." : "There is none.";
         return (
           <>
@@ -156,14 +151,7 @@ export function Webhook({ id }: { id: string }) {
               ))}
             </Table>
             {next && (
-              <button
-                type="button"
-                onClick={() =>
-                  get<Page<Delivery>>(`${address}&cursor=${encodeURIComponent(next)}`)
-                    .then((found) => setLater({ address, items: [...(more?.items ?? []), ...found.items], next: found.next_cursor }))
-                    .catch((error: Error) => say(error.message))
-                }
-              >
+              <button type="button" onClick={more}>
                 Later ones
               </button>
             )}

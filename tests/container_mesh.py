@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from everthread.keys import AUDIENCE, ISSUER, ensure_key, mint
+from everthread.ports import free_port
 
-from tests.mesh import ROOT, Mesh, free_port
+from tests.mesh import ROOT, Mesh
 
 FILES = ("deploy/compose.yaml", "deploy/compose/local.yaml", "deploy/compose/test.yaml")
 PROJECT = "everthread-test"

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from everthread import ports
 from everthread.home import Home
 from everthread.keys import development_token
+from everthread.ports import free_port
 from everthread.ps import current
 from everthread.state import public
 
@@ -25,13 +25,6 @@ from tests.sse import Frame, frames
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = str(Path(sys.executable).parent / "everthread")
 TERMINAL = {"run.completed", "run.failed", "run.cancelled"}
-
-
-def free_port(count: int = 1) -> int:
-    """A port such that it and the `count - 1` after it are free now, and that no outgoing connection takes later."""
-    port = ports.next_free(ports.free_port(), count)
-    assert port is not None
-    return port
 
 
 @dataclass
@@ -92,7 +85,8 @@ class Mesh:
             if renewed and all(part["state"] == "ready" for part in parts.values()):
                 return
             await asyncio.sleep(0.2)
-        raise AssertionError(f"not ready within {within} s: {parts}")
+        logs = "".join(f"\n== {name}\n{self.log(name)[-3000:]}" for name in parts if parts[name]["state"] != "ready")
+        raise AssertionError(f"not ready within {within} s: {parts}{logs}")
 
     def token(self, user: str = "demo", role: str = "user") -> str:
         if (user, role) not in self.tokens:

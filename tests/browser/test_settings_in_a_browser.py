@@ -2,10 +2,11 @@
 
 import json
 import queue
+import time
 from typing import Any
 
 import pytest
-from playwright.sync_api import FilePayload, Locator, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.person import Person, flat
@@ -15,6 +16,14 @@ from tests.upstream import expected_text
 
 SHOWN = """async () => (await (await navigator.serviceWorker.ready).getNotifications())
   .map((one) => [one.title, one.body, one.tag])"""
+
+
+def shown(page: Page, notifications: list[list[str]]) -> None:
+    """Waits until the browser shows these, whatever their order. Asked from here: Playwright waits for no promise of a condition."""
+    deadline = time.monotonic() + 30
+    while sorted(found := page.evaluate(SHOWN)) != sorted(notifications):
+        assert time.monotonic() < deadline, f"{found} instead of {notifications}"
+        page.wait_for_timeout(50)
 
 
 def settings_of(person: Person, section: str) -> Locator:
@@ -65,20 +74,18 @@ def test_a_browser_is_told_when_nobody_looks_and_no_more_after_that(open_page: O
         text = flat(expected_text("tokens=5 seed=91"))
         assert (told["type"], flat(told["text"])) == ("run.completed", text)
         push(told)
-        page.wait_for_function(f"async () => (await ({SHOWN})()).length === 1")
-        assert page.evaluate(SHOWN) == [["An answer is there", told["text"], told["thread_id"]]]
+        shown(page, [["An answer is there", told["text"], told["thread_id"]]])
         # One for each thread, whatever came last.
         push({**told, "type": "run.waiting", "text": "Which one?"})
-        page.wait_for_function(f"async () => (await ({SHOWN})())[0][1] === 'Which one?'")
-        assert page.evaluate(SHOWN) == [["An answer waits for you", "Which one?", told["thread_id"]]]
+        waits = ["An answer waits for you", "Which one?", told["thread_id"]]
+        shown(page, [waits])
         # Whoever looks at the thread is not told of it.
         other = {**told, "thread_id": "thr_01ARZ3NDEKTSV4RRFFQ69G5FAV"}
         person.visit(f"/t/{told['thread_id']}")
         person.ended()
         push({**told, "text": "seen"})
         push({**other, "text": "not seen"})
-        page.wait_for_function(f"async () => (await ({SHOWN})()).length === 2")
-        assert sorted(body for _, body, _ in page.evaluate(SHOWN)) == ["Which one?", "not seen"]
+        shown(page, [waits, ["An answer is there", "not seen", other["thread_id"]]])
 
         section = settings_of(person, "Notifications")
         section.get_by_role("button", name="Notify me no more").click()

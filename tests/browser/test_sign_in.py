@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from everthread.broker import user_urls
 from everthread.home import Home
+from everthread.ports import free_port
 from everthread.reach import passwords_of
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import WEB
 from tests.browser.person import Person, flat
 from tests.browser.test_accessibility import check
-from tests.mesh import Mesh, free_port
+from tests.mesh import Mesh
 from tests.oidc_provider import AUDIENCE, CLIENT, OidcProvider
 from tests.upstream import expected_text
 

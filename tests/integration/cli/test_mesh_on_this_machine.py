@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from everthread.home import Home
-from everthread.ports import free_port, next_free
+from everthread.ports import free_port
 from everthread.probes import alive
 from everthread.ps import current
 from everthread.state import public
@@ -49,9 +49,7 @@ class Up:
     """A running `everthread up --no-model` of one process per service."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
-        port = next_free(free_port(), 4)
-        assert port is not None
-        self.home, self.port = home, port
+        self.home, self.port = home, free_port(4)
         home.mkdir(parents=True, exist_ok=True)
         self.output = home / "up.out"
         with self.output.open("w") as sink:

@@ -1,10 +1,12 @@
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from everthread.errors import EXIT_USAGE, RefusedError
-from everthread.plan import check_port
-from everthread.ports import free_port, is_free, next_free
+from everthread.plan import take_ports
+from everthread.ports import free_port, is_free, keep, next_free
 
 
 @pytest.fixture
@@ -20,10 +22,26 @@ def test_a_port_somebody_listens_on_is_not_free(taken: int) -> None:
     assert next_free(taken) != taken
 
 
-def test_a_free_port_avoids_those_already_given() -> None:
+def test_a_port_that_was_given_is_given_to_nobody_else_though_no_server_listens() -> None:
+    port = free_port(2)
+    ask = f"from everthread.ports import keep; print([keep(given, anew=True) for given in ({port}, {port + 1})])"
+    assert [keep(given, anew=True) for given in (port, port + 1)] == [False, False]
+    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=30, check=True)
+    assert asked.stdout.strip() == "[False, False]"
+
+
+@pytest.mark.parametrize("option", ["SO_REUSEADDR", "SO_REUSEPORT"])
+def test_a_server_listens_on_a_port_that_was_given_and_again_after_its_end(option: str) -> None:
     port = free_port()
-    assert is_free(port)
-    assert free_port({port}) != port
+    for _ in range(2):
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
+            server.bind(("127.0.0.1", port))
+            server.listen()
+            with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0]:
+                assert client.getpeername() == ("127.0.0.1", port)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
 
 
 def test_a_row_of_ports_starts_behind_the_taken_one(taken: int) -> None:
@@ -34,7 +52,7 @@ def test_a_row_of_ports_starts_behind_the_taken_one(taken: int) -> None:
 
 def test_a_taken_port_is_named_and_the_next_free_one_offered(taken: int) -> None:
     with pytest.raises(RefusedError) as refused:
-        check_port(taken - 1, 2)
+        take_ports(taken - 1, 2)
     assert f"port {taken} is taken" in str(refused.value) or f"port {taken - 1} is taken" in str(refused.value)
     assert "use --port" in str(refused.value)
 
@@ -42,5 +60,5 @@ def test_a_taken_port_is_named_and_the_next_free_one_offered(taken: int) -> None
 @pytest.mark.parametrize(("port", "count"), [(0, 1), (-1, 1), (65536, 1), (65535, 2)])
 def test_what_is_no_port_is_a_wrong_option(port: int, count: int) -> None:
     with pytest.raises(RefusedError) as refused:
-        check_port(port, count)
+        take_ports(port, count)
     assert refused.value.exit_code == EXIT_USAGE

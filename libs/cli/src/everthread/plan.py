@@ -23,7 +23,7 @@ from everthread.environment import (
 from everthread.errors import RefusedError
 from everthread.home import Home, kept_passwords
 from everthread.keys import ensure_key, ensure_vapid_key
-from everthread.ports import LOOPBACK, free_port, is_free, next_free
+from everthread.ports import LOOPBACK, free_port, keep, next_free
 from everthread.probes import http_status, refuses
 from everthread.scale import SERVICES
 from everthread.supervisor import Part
@@ -44,16 +44,6 @@ class Plan:
     notes: list[str]
 
 
-class _Ports:
-    def __init__(self, taken: range) -> None:
-        self._taken = set(taken)
-
-    def next(self) -> int:
-        port = free_port(self._taken)
-        self._taken.add(port)
-        return port
-
-
 def make_plan(
     home: Home,
     *,
@@ -67,8 +57,7 @@ def make_plan(
     """Decide everything, and make the keys and passwords. `page` is the folder of the page's sources, built below it; with `demo`
     the page may kill workers. Raises RefusedError."""
     check_packages()
-    check_port(port, counts["gateway"])
-    ports = _Ports(range(port, port + counts["gateway"]))
+    take_ports(port, counts["gateway"])
     parts: list[Part] = []
     uses: dict[str, str] = {}
     notes: list[str] = []
@@ -78,7 +67,7 @@ def make_plan(
         nats = dict.fromkeys(SERVICES, environment[NATS_URL])
         uses["nats"] = f"{external.without_secret(environment[NATS_URL])} (NATS_URL)"
     else:
-        nats_port, monitor_port = ports.next(), ports.next()
+        nats_port, monitor_port = free_port(), free_port()
         nats_monitor = f"http://{LOOPBACK}:{monitor_port}"
         passwords = kept_passwords(home.secrets, USER_NAMES)
         config = broker_config(nats_port, monitor_port, home.nats, passwords)
@@ -97,7 +86,7 @@ def make_plan(
         mongodb_uri = environment[MONGODB_URI]
         uses["mongo"] = f"{external.without_secret(mongodb_uri)} (MONGODB_URI)"
     else:
-        mongo_port = ports.next()
+        mongo_port = free_port()
         program = partial(embedded.mongo_program, home.root, mongo_port)
         parts.append(_embedded("mongo", mongo_port, "tcp", program, embedded.mongo_ready))
         mongodb_uri = embedded.mongo_uri(mongo_port)
@@ -108,7 +97,7 @@ def make_plan(
         if not environment.get(OPENAI_API_KEY):
             notes.append("OPENAI_API_KEY is not set: the model at OPENAI_BASE_URL is called without a key.")
     elif with_model:
-        model_port = ports.next()
+        model_port = free_port()
         program = partial(embedded.model_program, home.root, model_port)
         parts.append(_embedded("model", model_port, "/health", program, embedded.model_ready))
         model_url = embedded.model_url(model_port)
@@ -125,8 +114,8 @@ def make_plan(
         ensure_vapid_key(home.vapid_key)
         dev_key = str(home.dev_key)
         uses["identity"] = "development key; tokens by `everthread token`"
-    conversation_ports = tuple(ports.next() for _ in range(counts["conversation"]))
-    inference_ports = tuple(ports.next() for _ in range(counts["inference"]))
+    conversation_ports = tuple(free_port() for _ in range(counts["conversation"]))
+    inference_ports = tuple(free_port() for _ in range(counts["inference"]))
     wiring = Wiring(
         nats=nats,
         mongodb_uri=mongodb_uri,
@@ -142,7 +131,7 @@ def make_plan(
     present = {part.name for part in parts}
     for service in SERVICES:
         for index in range(counts[service]):
-            health_port = ports.next()
+            health_port = free_port()
             serves = {"gateway": port + index}
             for name, taken in (("conversation", conversation_ports), ("inference", inference_ports)):
                 if service == name:
@@ -170,12 +159,12 @@ def check_packages() -> None:
         raise RefusedError(f"the package everthread-{missing[0]} is not installed; run `uv sync`")
 
 
-def check_port(port: int, count: int) -> None:
-    """The gateways' ports are free. Raises RefusedError, which names the next free one."""
+def take_ports(port: int, count: int) -> None:
+    """Keep the gateways' ports. Raises RefusedError, which names the next free one."""
     if not 1 <= port <= 65_536 - count:
         raise RefusedError(f"--port {port} is not a port from 1 to {65_536 - count}", 2)
     for taken in range(port, port + count):
-        if not is_free(taken):
+        if not keep(taken):
             offer = next_free(port + 1, count)
             remedy = f"; {offer} is free: use --port {offer}" if offer else "; choose another with --port"
             raise RefusedError(f"port {taken} is taken on {LOOPBACK}{remedy}")

@@ -1,13 +1,14 @@
 """Which TCP ports of the loopback address are free."""
 
+import contextlib
 import random
 import socket
-from collections.abc import Collection
+import sys
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
-# Below the ranges that Linux (32768) and macOS (49152) take for outgoing connections: one of those could hold the port of a
-# part at the very moment it is restarted.
+# Below the ranges that Linux (32768) and macOS (49152) take for outgoing connections, one of which could hold the port of a part
+# at the very moment it is restarted.
 _FIRST: Final = 20_000
 _LAST: Final = 29_999
 
@@ -27,13 +28,49 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
-def free_port(taken: Collection[int] = ()) -> int:
-    """A free port for a part of the mesh that nobody outside it calls; none of `taken`."""
+def free_port(count: int = 1) -> int:
+    """The first of `count` free ports in a row, for servers that nobody was given an address of yet. They are kept for this process
+    and what it starts, see `keep`: nobody else is given them, not even while the server of one is being started again. Raises
+    NoFreePortError."""
     for _ in range(200):
-        port = random.randint(_FIRST, _LAST)  # noqa: S311 - a choice, not a secret
-        if port not in taken and is_free(port):
-            return port
-    raise NoFreePortError(f"no free port was found between {_FIRST} and {_LAST} on {LOOPBACK}")
+        first = random.randint(_FIRST, _LAST - count)  # noqa: S311 - a choice, not a secret
+        if keep(first, count, anew=True):
+            return first
+    raise NoFreePortError(f"no {count} free ports in a row were found between {_FIRST} and {_LAST} on {LOOPBACK}")
+
+
+def keep(first: int, count: int = 1, *, anew: bool = False) -> bool:
+    """Keep ports until this process ends: servers may listen on them, `free_port` of another process passes over them, and the
+    system takes none for an outgoing connection. `anew`: only where nobody has them in any way. False where one is taken; none
+    is kept then.
+
+    On Linux, where a port may be bound twice while no more than one socket listens; elsewhere they are looked at and remembered.
+    """
+    kept: dict[int, socket.socket] = {}
+    with contextlib.ExitStack() as undo:
+        for port in range(first, first + count):
+            keeper = kept[port] = undo.enter_context(socket.socket())
+            _share(keeper, not anew)
+            if anew and port in _KEPT:
+                return False
+            try:
+                keeper.bind((LOOPBACK, port))
+            except OSError:
+                return False
+            # From here on a server may come, and with it whatever it set on its own socket.
+            _share(keeper, True)
+        if sys.platform == "linux":
+            undo.pop_all()
+    _KEPT.update(kept)
+    return True
+
+
+_KEPT: Final[dict[int, socket.socket]] = {}
+
+
+def _share(keeper: socket.socket, on: bool) -> None:
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        keeper.setsockopt(socket.SOL_SOCKET, option, on)
 
 
 def next_free(first: int, count: int = 1) -> int | None:

@@ -60,12 +60,14 @@ def keep(first: int, count: int = 1, *, anew: bool = False) -> bool:
             # From here on a server may come, and with it whatever it set on its own socket.
             _share(keeper, True)
         if sys.platform == "linux":
-            undo.pop_all()
+            for keeper in kept.values():
+                # The socket itself stays open, for nobody closes its number.
+                keeper.detach()
     _KEPT.update(kept)
     return True
 
 
-_KEPT: Final[dict[int, socket.socket]] = {}
+_KEPT: Final[set[int]] = set()
 
 
 def _share(keeper: socket.socket, on: bool) -> None:

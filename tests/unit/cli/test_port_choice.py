@@ -31,6 +31,16 @@ def test_a_port_that_was_given_is_given_to_nobody_else_though_no_server_listens(
 
 
 @pytest.mark.parametrize("option", ["SO_REUSEADDR", "SO_REUSEPORT"])
+def test_a_port_with_a_server_of_somebody_else_is_not_kept(option: str) -> None:
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        assert [keep(port), keep(port, anew=True)] == [False, False]
+
+
+@pytest.mark.parametrize("option", ["SO_REUSEADDR", "SO_REUSEPORT"])
 def test_a_server_listens_on_a_port_that_was_given_and_again_after_its_end(option: str) -> None:
     port = free_port()
     for _ in range(2):

@@ -50,15 +50,16 @@ def keep(first: int, count: int = 1, *, anew: bool = False) -> bool:
     with contextlib.ExitStack() as undo:
         for port in range(first, first + count):
             keeper = kept[port] = undo.enter_context(socket.socket())
-            _share(keeper, not anew)
             if anew and port in _KEPT:
                 return False
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, not anew)
             try:
                 keeper.bind((LOOPBACK, port))
             except OSError:
                 return False
-            # From here on a server may come, and with it whatever it set on its own socket.
-            _share(keeper, True)
+            # From here on a server may come, with whichever of the two it sets on its own socket.
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                keeper.setsockopt(socket.SOL_SOCKET, option, True)
         if sys.platform == "linux":
             for keeper in kept.values():
                 # The socket itself stays open, for nobody closes its number.
@@ -68,11 +69,6 @@ def keep(first: int, count: int = 1, *, anew: bool = False) -> bool:
 
 
 _KEPT: Final[set[int]] = set()
-
-
-def _share(keeper: socket.socket, on: bool) -> None:
-    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-        keeper.setsockopt(socket.SOL_SOCKET, option, on)
 
 
 def next_free(first: int, count: int = 1) -> int | None:

@@ -103,7 +103,7 @@ def read_request(body: bytes) -> RunAgentInput:
     """Raises Refusal."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Refusal(Code.BODY_INVALID, f"The body is no RunAgentInput: {error}.") from error
 
 
@@ -111,7 +111,7 @@ def read_messages(asked: RunAgentInput) -> list[AguiMessage]:
     """Raises Refusal."""
     try:
         return [_message_decoder.decode(message) for message in asked.messages]
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Refusal(Code.BODY_INVALID, f"A message is not one of AG-UI's: {error}.") from error
 
 

@@ -106,7 +106,7 @@ def read_chat(body: bytes) -> ChatRequest:
     """Raises Refusal."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Refusal(Code.BODY_INVALID, f"The body is not a chat request: {error}.") from error
 
 

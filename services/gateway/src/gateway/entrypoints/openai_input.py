@@ -19,7 +19,7 @@ def read_parameters(body: bytes, known: Collection[str], harmless: Mapping[str, 
     """The body's parameters that are not null. `harmless` ones may be given if they say what happens anyway. Raises Refusal."""
     try:
         given = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Refusal(Code.BODY_INVALID, f"The body is not JSON: {error}.", status=400) from error
     if not isinstance(given, dict):
         raise Refusal(Code.BODY_INVALID, "The body is not a JSON object.", status=400)

@@ -201,10 +201,11 @@ async def test_appends_and_messages_at_once_take_turns(service: Service) -> None
     assert positions == list(range(1, len(positions) + 1))
 
 
-async def test_what_is_no_append_is_a_dead_letter_and_its_sender_is_told(service: Service) -> None:
+@pytest.mark.parametrize("odd", [b'{"text": 7}', b'{"text": "\xff"}', b'{"data": ' + b"[" * 5000])
+async def test_what_is_no_append_is_a_dead_letter_and_its_sender_is_told(service: Service, odd: bytes) -> None:
     thread = await service.thread()
     headers = {"Everthread-Reply": REPLY}
-    await service.bus.publish(append_subject(thread), b'{"text": 7}', message_id="odd", headers=headers)
+    await service.bus.publish(append_subject(thread), odd, message_id="odd", headers=headers)
     await until(lambda: len(service.published("DEAD_LETTERS")) == 1)
     outcome = msgspec.json.decode(service.bus.broker.told[-1][1], type=AppendOutcome)
     assert (outcome.accepted, outcome.code) == (False, "body_invalid")

@@ -33,7 +33,7 @@ class AppendSubscriber:
     async def __call__(self, delivery: Delivery) -> Outcome:
         try:
             command = _decoder.decode(delivery.data)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             await self._tell(delivery, _rejected(Code.BODY_INVALID, f"The command is no AppendToThread: {error}."))
             return Poison(f"not an append: {error}")
         thread_id = token_at(delivery.subject, 2)

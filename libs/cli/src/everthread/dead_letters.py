@@ -11,6 +11,7 @@ from bus.jetstream.dead_letter_desk import DeadLetter
 
 from everthread.errors import RefusedError
 from everthread.screen import printable
+from everthread.telling import only_errors
 
 CONNECT_SECONDS = 10.0
 T = TypeVar("T")
@@ -66,6 +67,7 @@ def _with_bus(nats_url: str, work: Callable[[JetStreamBus], Awaitable[T]]) -> T:
         finally:
             await bus.drain()
 
+    only_errors()
     try:
         return asyncio.run(with_bus())
     except BusError as error:

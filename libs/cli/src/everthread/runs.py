@@ -21,7 +21,7 @@ from everthread.home import Home
 from everthread.keys import mint
 from everthread.screen import Screen, lenient, printable
 from everthread.state import read_state
-from everthread.trace import read_token
+from everthread.trace import read_token, refusal_text
 
 _TOKEN_SECONDS: Final = 3600
 _ENDED: Final = ("complete", "error", "cancelled")
@@ -114,10 +114,7 @@ def _with_client(home: Home, caller: Caller, work: Callable[[EverthreadClient], 
     try:
         return asyncio.run(with_client())
     except ProblemError as error:
-        remedy = (
-            f"; it is looked for among the runs of {caller.user!r}, choose another with --user" if token is None else ""
-        )
-        raise RefusedError((error.detail or error.code).rstrip(".") + remedy) from None
+        raise RefusedError(refusal_text(error, None if token else caller.user)) from None
     except UnreachableError:
         raise RefusedError(f"no gateway answers at {', '.join(mesh.urls)}; look with `everthread doctor`") from None
     except (BrokenStreamError, msgspec.MsgspecError) as error:

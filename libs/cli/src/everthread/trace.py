@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+from contracts.codes import Code
 from contracts.ids import RUN, InvalidIdError, check_id
 from everthread_client import EverthreadClient, ProblemError, UnreachableError
 
@@ -35,6 +36,15 @@ def read_token(file: Path | None) -> str | None:
         return None if file is None else file.read_text("utf-8").strip()
     except OSError as error:
         raise RefusedError(f"--token-file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RefusedError(f"--token-file {file} is no text, so it holds no token") from None
+
+
+def refusal_text(error: ProblemError, user: str | None) -> str:
+    """What the gateway said, and where a run was not found, among whose it was looked for (`user`: of the development key)."""
+    elsewhere = user is not None and error.code == Code.RUN_NOT_FOUND
+    remedy = f"; it is looked for among the runs of {user!r}, choose another with --user" if elsewhere else ""
+    return (error.detail or error.code).rstrip(".") + remedy
 
 
 def show_trace(home: Home, run_id: str, *, user: str, token: str | None, as_json: bool) -> int:
@@ -52,8 +62,7 @@ def show_trace(home: Home, run_id: str, *, user: str, token: str | None, as_json
     try:
         timeline = asyncio.run(_fetch(mesh.urls, bearer, run_id))
     except ProblemError as error:
-        remedy = f"; it is looked for among the runs of {user!r}, choose another with --user" if token is None else ""
-        raise RefusedError((error.detail or error.code).rstrip(".") + remedy) from None
+        raise RefusedError(refusal_text(error, None if token else user)) from None
     except UnreachableError:
         raise RefusedError(f"no gateway answers at {', '.join(mesh.urls)}; look with `everthread doctor`") from None
     print(json.dumps(timeline, indent=1) if as_json else "\n".join(waterfall(timeline)))

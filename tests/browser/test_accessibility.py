@@ -104,6 +104,10 @@ def test_the_console_has_no_barriers(open_page: OpenPage) -> None:
             page.locator("tr[data-run] a").first.click()
             expect(page.get_by_role("table", name="Where the time went")).to_be_visible()
             check(page, "a run")
+        if view == "Webhooks":
+            page.get_by_role("button", name="New webhook").click()
+            expect(page.get_by_role("checkbox", name="run.completed")).to_be_visible()
+            check(page, "a new webhook")
         if view == "Rollout":
             page.get_by_role("textbox", name="Users to look up").fill("usr_1")
             check(page, "users looked up")

@@ -101,7 +101,9 @@ async def test_webhooks_from_their_making_to_their_end(world: World) -> None:
         assert hook["events"] == ["run.completed", "run.failed"]
         path = f"/v1/webhooks/{hook['id']}"
         assert (await admin.get(path)).json()["secret"] is None
-        assert [item["id"] for item in (await admin.get("/v1/webhooks")).json()["items"]] == [hook["id"]]
+        listed = (await admin.get("/v1/webhooks")).json()
+        assert [item["id"] for item in listed["items"]] == [hook["id"]]
+        assert listed["event_types"] == list(EVENT_TYPES)
 
         rotated = (await admin.post(f"{path}/secret", json={"overlap_seconds": 60})).json()
         assert rotated["secret"] != hook["secret"]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from contracts.codes import Code
 from contracts.cursor import InvalidCursorError
 from contracts.ids import FACT, WEBHOOK, InvalidIdError, check_id
-from contracts.webhooks import Webhook, WebhookResult
+from contracts.webhooks import EVENT_TYPES, Webhook, WebhookResult
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -93,9 +93,10 @@ class WebhookView(BaseModel):
 
 
 class WebhookList(BaseModel):
-    """All subscriptions, the oldest first."""
+    """All subscriptions, the oldest first. `event_types` is what can be subscribed to."""
 
     items: list[WebhookView]
+    event_types: list[str]
 
 
 class DeliveryView(BaseModel):
@@ -188,7 +189,8 @@ async def post_webhook(caller: Admin, notices: Behind, body: CreateWebhook) -> W
 async def list_webhooks(_: Admin, notices: Behind) -> WebhookList:
     """All subscriptions."""
     found = await notices.webhooks.all()
-    return WebhookList(items=await asyncio.gather(*(_looked_at(notices, webhook) for webhook in found)))
+    items = await asyncio.gather(*(_looked_at(notices, webhook) for webhook in found))
+    return WebhookList(items=items, event_types=list(EVENT_TYPES))
 
 
 @router.get("/{webhook_id}")

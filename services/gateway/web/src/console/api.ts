@@ -94,9 +94,19 @@ export interface Webhook {
   /** Why it is paused, where nobody disabled it. */
   disabled_reason: string | null;
   description: string;
+  /** By their last characters, the current one first; a rotated one signs `until` then. */
+  secrets: Array<{ ends_with: string; until: string | null }>;
+  /** Only in the answers that make one. */
+  secret: string | null;
+  created_at: string;
   created_by: string;
   changed_at: string;
   queue: { waiting: number; share: number; full: boolean };
+}
+
+export interface Webhooks {
+  items: Webhook[];
+  event_types: string[];
 }
 
 export interface Delivery {

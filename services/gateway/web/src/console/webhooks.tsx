@@ -1,9 +1,14 @@
 import { useEffect, useRef, useState } from "react";
-import { get, type Page } from "../lib/api";
+import { get, post, type Page } from "../lib/api";
 import { count } from "../lib/format";
-import type { Delivery, Webhook } from "./api";
+import { Icon } from "../lib/icons";
+import { go, setQuery, usePlace } from "../lib/router";
+import { offers } from "../lib/session";
+import type { Delivery, Webhook, Webhooks as All } from "./api";
 import { useLoad } from "./load";
 import { Link, Table, View } from "./parts";
+import { WebhookForm, type Fields } from "./webhook-form";
+import { showSecret } from "./webhook-secret";
 
 /** How often the dead ones are counted, in milliseconds: each is looked at. */
 const COUNT_EVERY = 30_000;
@@ -18,54 +23,88 @@ interface Dead {
   last: string;
 }
 
-/** The webhooks of internal services: what waits for each, what was given up, and why. */
+const EMPTY: Fields = { url: "", events: [], description: "", enabled: true };
+
+/** The webhooks of internal services: what waits for each, what was given up, and why; and another one made. */
 export function Webhooks() {
-  const loaded = useLoad<Pick<Page<Webhook>, "items">>("/v1/webhooks", 10);
+  const { query } = usePlace();
+  const making = query.has("new");
+  const [opened, setOpened] = useState(false);
+  const loaded = useLoad<All>("/v1/webhooks", 10);
   const [dead, recount] = useDead(loaded.data?.items, loaded.at);
   const again = () => {
     recount();
     loaded.again();
   };
+  const make = async (wanted: Partial<Fields>) => {
+    const hook = await post<Webhook>("/v1/webhooks", wanted);
+    showSecret(hook);
+    go(`/console/webhooks/${hook.id}`, { replace: true });
+  };
   return (
-    <View title="Webhooks" loaded={{ ...loaded, again }}>
-      {({ items }) => (
-        <Table
-          label="Webhooks"
-          empty={items.length === 0 && "No service has subscribed."}
-          head={
-            <>
-              <th>Webhook</th>
-              <th>State</th>
-              <th className="number">Waiting</th>
-              <th className="number">Dead</th>
-              <th>Last error</th>
-            </>
-          }
-        >
-          {items.map((hook) => {
-            const given = dead[hook.id];
-            return (
-              <tr key={hook.id} data-webhook={hook.id}>
-                <td className="two">
-                  <Link to={`/console/webhooks/${hook.id}`} title={hook.events.join(", ")}>
-                    {hook.description || hook.id}
-                  </Link>
-                  <small title={hook.url}>{hook.url}</small>
-                </td>
-                <td>
-                  <HookState hook={hook} />
-                </td>
-                <td className={`number ${hook.queue.full ? "bad" : ""}`}>
-                  {count(hook.queue.waiting)}
-                  {hook.queue.full && " (full)"}
-                </td>
-                <td className={`number ${given?.count ? "bad" : ""}`}>{given ? `${count(given.count)}${given.more ? " or more" : ""}` : "…"}</td>
-                <td className="reason">{hook.disabled_reason ?? given?.last ?? ""}</td>
-              </tr>
-            );
-          })}
-        </Table>
-      )}
+    <View
+      title="Webhooks"
+      loaded={{ ...loaded, again }}
+      tools={
+        loaded.data &&
+        !making &&
+        offers("POST /v1/webhooks") && (
+          // The keyboard comes back to it when the form is closed.
+          <button
+            type="button"
+            autoFocus={opened}
+            onClick={() => {
+              setOpened(true);
+              setQuery({ new: "1" }, { replace: false });
+            }}
+          >
+            <Icon name="plus" /> New webhook
+          </button>
+        )
+      }
+    >
+      {({ items, event_types }) =>
+        making ? (
+          <WebhookForm of="new" now={EMPTY} types={event_types ?? null} onSave={make} onClose={() => setQuery({ new: null })} />
+        ) : (
+          <Table
+            label="Webhooks"
+            empty={items.length === 0 && "No service has subscribed."}
+            head={
+              <>
+                <th>Webhook</th>
+                <th>State</th>
+                <th className="number">Waiting</th>
+                <th className="number">Dead</th>
+                <th>Last error</th>
+              </>
+            }
+          >
+            {items.map((hook) => {
+              const given = dead[hook.id];
+              return (
+                <tr key={hook.id} data-webhook={hook.id}>
+                  <td className="two">
+                    <Link to={`/console/webhooks/${hook.id}`} title={hook.events.join(", ")}>
+                      {hook.description || hook.id}
+                    </Link>
+                    <small title={hook.url}>{hook.url}</small>
+                  </td>
+                  <td>
+                    <HookState hook={hook} />
+                  </td>
+                  <td className={`number ${hook.queue.full ? "bad" : ""}`}>
+                    {count(hook.queue.waiting)}
+                    {hook.queue.full && " (full)"}
+                  </td>
+                  <td className={`number ${given?.count ? "bad" : ""}`}>{given ? `${count(given.count)}${given.more ? " or more" : ""}` : "…"}</td>
+                  <td className="reason">{hook.disabled_reason ?? given?.last ?? ""}</td>
+                </tr>
+              );
+            })}
+          </Table>
+        )
+      }
     </View>
   );
 }

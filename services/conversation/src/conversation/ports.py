@@ -15,7 +15,7 @@ from conversation.domain.acceptance import Acceptance, Opening, Remembered, Timi
 from conversation.domain.appending import Appended
 from conversation.domain.context import Asked
 from conversation.domain.deletion import Deletion
-from conversation.domain.entities import Message, Outgoing, Preferences, Run, Thread, User
+from conversation.domain.entities import Message, Outgoing, Preferences, Run, Thread, User, Watched
 from conversation.domain.limits import Limits
 from conversation.domain.pages import ThreadKey
 from conversation.domain.schedules import Schedule
@@ -179,6 +179,9 @@ class Records(Lists, Protocol):
 
     async def run(self, run_id: str) -> Run | None:
         """One run, whoever owns it."""
+
+    async def watched(self, user_id: str, run_id: str) -> Watched | None:
+        """A run with its thread and its answer, in one command, if the user is in the thread."""
 
     async def asked(self, run_id: str) -> Asked | None:
         """A run with what it was asked and by whom, in one command."""

@@ -9,6 +9,7 @@ from conversation.adapters import documents as d
 from conversation.adapters import schema
 from conversation.domain.acceptance import Opening
 from conversation.domain.context import Asked
+from conversation.domain.entities import Watched
 
 Stage = dict[str, Any]
 
@@ -53,6 +54,22 @@ async def asked_of(database: Database, run_id: str) -> Asked | None:
         question=d.message_of(question[0]) if question else None,
         user=d.user_of(user[0]) if user else None,
     )
+
+
+async def watched_of(database: Database, user_id: str, run_id: str) -> Watched | None:
+    """See ports.Records."""
+    pipeline = [
+        {"$match": {"_id": run_id}},
+        {"$addFields": {"its_thread": "$thread_id", "its_answer": "$message_id"}},
+        _one(schema.THREADS, "its_thread"),
+        _one(schema.MESSAGES, "its_answer"),
+    ]
+    found = await _first(database, schema.RUNS, pipeline, None)
+    thread = d.thread_for(found["its_thread"][0], user_id) if found is not None and found["its_thread"] else None
+    if found is None or thread is None:
+        return None
+    answer = found["its_answer"]
+    return Watched(run=d.run_of(found), thread=thread, answer=d.message_of(answer[0]) if answer else None)
 
 
 def _one(collection: str, name: str) -> Stage:

@@ -12,13 +12,13 @@ from store.faults import translated
 
 from conversation.adapters import documents as d
 from conversation.adapters import schema
-from conversation.adapters.mongo_joined import asked_of
+from conversation.adapters.mongo_joined import asked_of, watched_of
 from conversation.adapters.mongo_lists import MongoLists
 from conversation.adapters.mongo_shadows import MongoShadows
 from conversation.adapters.mongo_thread_list import MongoThreadList
 from conversation.adapters.mongo_writes import MongoWrites
 from conversation.domain.context import Asked
-from conversation.domain.entities import OPEN, Message, Preferences, Run, Thread, User
+from conversation.domain.entities import OPEN, Message, Preferences, Run, Thread, User, Watched
 from conversation.domain.pages import ThreadKey
 from conversation.ports import Shadows, Writes
 
@@ -83,6 +83,10 @@ class MongoRecords(MongoLists):
     async def run(self, run_id: str) -> Run | None:
         found = await self._find(schema.RUNS, {"_id": run_id})
         return None if found is None else d.run_of(found)
+
+    async def watched(self, user_id: str, run_id: str) -> Watched | None:
+        with translated():
+            return await watched_of(self._database, user_id, run_id)
 
     async def asked(self, run_id: str) -> Asked | None:
         with translated():

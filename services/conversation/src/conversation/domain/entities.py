@@ -182,6 +182,15 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A run as somebody who is in its thread comes to it: with the thread, for what the role allows, and the answer."""
+
+    run: Run
+    thread: Thread
+    answer: Message | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
     """A message for the broker. `message_id` is its `Nats-Msg-Id`. `purge` names a thread whose run log goes first.
     With `at` it is a timer: `subject` is where it is kept until then, `due` where it goes."""

@@ -6,7 +6,7 @@ from contracts.codes import Code
 from contracts.ids import RUN, THREAD, USER, InvalidIdError, check_id
 
 from conversation.domain.acceptance import Opening
-from conversation.domain.entities import Run, Thread
+from conversation.domain.entities import Message, Run, Thread
 from conversation.domain.invitations import Invitation, hash_of, own_invitation, refusal_by
 from conversation.domain.members import Need, check_role
 from conversation.domain.refusals import RefusedError, known_id, not_found
@@ -67,12 +67,10 @@ async def open_thread(writes: Writes, user_id: str, thread_id: str, key: str) ->
     return opening
 
 
-async def access_run(parts: Parts, user_id: str, run_id: str, need: Need = "read") -> Run:
-    """A run in a thread that the user is in, by the same rules; RUN_NOT_FOUND for a stranger."""
-    check_user(user_id)
-    run = await parts.records.run(known_id(RUN, run_id))
-    thread = None if run is None else await parts.records.thread(user_id, run.thread_id)
-    if run is None or thread is None:
+async def access_run(parts: Parts, user_id: str, run_id: str, need: Need = "read") -> tuple[Run, Message | None]:
+    """A run in a thread that the user is in, with its answer, by the same rules; RUN_NOT_FOUND for a stranger."""
+    found = await parts.records.watched(check_user(user_id), known_id(RUN, run_id))
+    if found is None:
         raise not_found(RUN)
-    check_role(thread, user_id, need)
-    return run
+    check_role(found.thread, user_id, need)
+    return found.run, found.answer

@@ -9,8 +9,7 @@ from conversation.ports import Parts
 
 async def get_run(parts: Parts, user_id: str, run_id: str, *, commanding: bool = False) -> tuple[Run, Message | None]:
     """The run, and once it has ended its stored answer. `commanding` refuses whoever may only watch."""
-    run = await access_run(parts, user_id, run_id, "write" if commanding else "read")
-    answer = await parts.records.message(run.message_id)
+    run, answer = await access_run(parts, user_id, run_id, "write" if commanding else "read")
     if run.status in OPEN and answer is not None and answer.waiting:
         return replace(run, status="waiting"), None
     if run.status in OPEN:

@@ -15,6 +15,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
+from store.driver_waits import make_cancellable
 from store.errors import NoReplicaSetError, StoreError, StoreUnavailableError
 from store.faults import translated
 from store.outbox import COLLECTION as OUTBOX
@@ -122,6 +123,7 @@ class Database:
 async def connect(uri: str, *, application: str, listeners: Sequence[CommandListener] = ()) -> Database:
     """Connect to the replica set at `uri`. Raises NoReplicaSetError, StoreUnavailableError, or StoreError for a wrong URI;
     none of them repeats the URI, which may hold a password."""
+    make_cancellable()
     try:
         client: AsyncMongoClient[Document] = AsyncMongoClient(
             uri,

@@ -1,5 +1,6 @@
 """Webhooks in the console: made, changed, rotated and deleted; what was given up is seen, and sent again."""
 
+import json
 import queue
 import re
 import threading
@@ -46,15 +47,20 @@ class Receiver(ThreadingHTTPServer):
     def address(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
 
-    def hears(self) -> Heard:
-        """The next request, in the order in which they came."""
-        return self.heard.get(timeout=PATIENCE / 1000)
+    def hears(self, thread: str) -> Heard:
+        """What it is told next of a thread: also of others it may hear, and more than once."""
+        while True:
+            heard = self.heard.get(timeout=PATIENCE / 1000)
+            if json.loads(heard.body)["data"]["thread_id"] == thread:
+                return heard
 
 
-def happen(person: Person) -> None:
-    """Something that webhooks are told: `thread.created`."""
-    thread = person.page.request.post(f"{person.url}/v1/threads", data={}, headers={"origin": person.url})
-    assert thread.status == 201, thread.text()
+def happen(person: Person) -> str:
+    """Something that webhooks are told, `thread.created`; the thread's id."""
+    made = person.page.request.post(f"{person.url}/v1/threads", data={}, headers={"origin": person.url})
+    assert made.status == 201, made.text()
+    thread: str = made.json()["id"]
+    return thread
 
 
 @pytest.fixture
@@ -195,6 +201,7 @@ def test_a_webhook_is_made_changed_rotated_and_deleted(open_page: OpenPage, rece
     url.press("Enter")
     expect(form.get_by_role("alert")).to_have_text("Choose at least one event.")
     expect(boxes.first).to_be_focused()
+    check(page, "a new webhook without events")
     form.get_by_role("checkbox", name="thread.created").press("Space")
     form.get_by_role("checkbox", name="run.failed").press("Space")
     form.get_by_role("button", name="Create").press("Enter")
@@ -216,8 +223,7 @@ def test_a_webhook_is_made_changed_rotated_and_deleted(open_page: OpenPage, rece
     expect(facts).to_contain_text("thread.created, run.failed")
 
     # An event comes, signed with what was shown.
-    happen(person)
-    heard = receiver.hears()
+    heard = receiver.hears(happen(person))
     assert heard.path == "/one"
     assert len(heard.signatures) == 1
     assert Verifier(first).verify(heard.body, heard.headers)["type"] == "thread.created"
@@ -235,8 +241,7 @@ def test_a_webhook_is_made_changed_rotated_and_deleted(open_page: OpenPage, rece
     assert second != first
     expect(facts).to_contain_text(f"…{second[-4:]}")
     expect(facts).to_contain_text(f"…{first[-4:]} until")
-    happen(person)
-    heard = receiver.hears()
+    heard = receiver.hears(happen(person))
     assert len(heard.signatures) == 2
     for secret in (first, second):
         Verifier(secret).verify(heard.body, heard.headers)
@@ -246,8 +251,7 @@ def test_a_webhook_is_made_changed_rotated_and_deleted(open_page: OpenPage, rece
     dialog.get_by_role("combobox", name="Overlap").select_option("0")
     dialog.get_by_role("button", name="Rotate").click()
     third = secret_of(page)
-    happen(person)
-    heard = receiver.hears()
+    heard = receiver.hears(happen(person))
     assert len(heard.signatures) == 1
     Verifier(third).verify(heard.body, heard.headers)
 
@@ -294,8 +298,7 @@ def _change(person: Person, receiver: Receiver, hook: str) -> None:
     expect(page.get_by_role("status").filter(has_text="Disabled by an administrator.")).to_be_visible()
     ask("Enable")
     expect(facts).to_contain_text("enabled")
-    happen(person)
-    assert receiver.hears().path == "/two"
+    assert receiver.hears(happen(person)).path == "/two"
 
 
 def _delete(person: Person, hook: str) -> None:

@@ -149,10 +149,14 @@ export function Ask({ question, onClose }: { question: Question; onClose: () => 
   const id = useId();
   useEffect(() => {
     const dialog = ref.current;
-    if (dialog && !dialog.open) dialog.showModal();
-  }, []);
+    if (!dialog || dialog.open) return;
+    setWhy("");
+    setError("");
+    dialog.showModal();
+  }, [question]);
   return (
-    <dialog ref={ref} className="ask" aria-labelledby={id} onClose={onClose}>
+    // Told of its end a moment after it: by then the next question may stand there.
+    <dialog ref={ref} className="ask" aria-labelledby={id} onClose={() => ref.current?.open || onClose()}>
       <form
         onSubmit={async (event) => {
           event.preventDefault();

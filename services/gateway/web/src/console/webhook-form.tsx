@@ -50,7 +50,8 @@ export function WebhookForm({ of, now, types, onSave, onClose }: { of: string; n
   const id = useId();
   const isNew = of === "new";
   const fields = { ...now, ...changes };
-  const known = [...(types ?? []), ...now.events.filter((name) => !types?.includes(name))];
+  // What is chosen is shown, also where the catalogue does not have it.
+  const known = [...new Set([...(types ?? []), ...now.events, ...fields.events])];
   const groups = new Set(known.map(kind));
   const change = (some: Partial<Fields>) => {
     // What is again as it is was not changed.
@@ -90,7 +91,7 @@ export function WebhookForm({ of, now, types, onSave, onClose }: { of: string; n
       setBusy(false);
     }
   };
-  const at = (field: Wrong["field"]) => (wrong?.field === field ? { "aria-invalid": true, "aria-errormessage": `${id}-wrong` } : {});
+  const described = (field: Wrong["field"]) => ({ "aria-describedby": `${wrong?.field === field ? `${id}-wrong ` : ""}${id}-${field}`, "data-wrong": wrong?.field === field || undefined });
   const told = (field: Wrong["field"]) =>
     wrong?.field === field && (
       <p className="bad" id={`${id}-wrong`} role="alert">
@@ -114,10 +115,10 @@ export function WebhookForm({ of, now, types, onSave, onClose }: { of: string; n
             autoComplete="off"
             spellCheck={false}
             placeholder="https://"
-            aria-describedby={`${id}-url`}
+            aria-invalid={wrong?.field === "url"}
             value={fields.url}
             onChange={(event) => change({ url: event.target.value })}
-            {...at("url")}
+            {...described("url")}
           />
         </label>
         {told("url")}
@@ -127,7 +128,7 @@ export function WebhookForm({ of, now, types, onSave, onClose }: { of: string; n
         What it is for
         <input maxLength={500} autoComplete="off" value={fields.description} onChange={(event) => change({ description: event.target.value })} />
       </label>
-      <fieldset ref={events} aria-describedby={`${id}-events`} {...at("events")}>
+      <fieldset ref={events} {...described("events")}>
         <legend>Events</legend>
         {told("events")}
         {types === null && known.length === 0 && <p className="hint">Reading…</p>}

@@ -1,5 +1,5 @@
 /** What is asked before a webhook is changed, and what happens then. */
-import { patch, post, remove } from "../lib/api";
+import { ApiError, patch, post, remove } from "../lib/api";
 import { count } from "../lib/format";
 import { go } from "../lib/router";
 import { say } from "../lib/toast";
@@ -61,8 +61,14 @@ export function rotating(hook: Webhook, done: () => void): Question {
     ),
     action: "Rotate",
     run: async () => {
-      showSecret(await post<Webhook>(`${pathOf(hook.id)}/secret`, { overlap_seconds: overlap }));
-      done();
+      try {
+        showSecret(await post<Webhook>(`${pathOf(hook.id)}/secret`, { overlap_seconds: overlap }));
+      } catch (error) {
+        if (!(error instanceof ApiError && error.offline)) throw error;
+        throw new Error(`${error.message} Whether the secret was rotated is not certain: rotate it again, so that somebody has seen the one that signs.`);
+      } finally {
+        done();
+      }
     },
   };
 }

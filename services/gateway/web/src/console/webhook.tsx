@@ -98,10 +98,16 @@ export function Webhook({ id }: { id: string }) {
         }
       >
         {(hook) => {
+          const off = !hook.enabled && (
+            <Warning>
+              {hook.disabled_reason ? `Paused. ${hook.disabled_reason}` : "Disabled by an administrator."} Nothing is sent to it, and dead deliveries cannot be sent again, until it is enabled.
+            </Warning>
+          );
           if (editing)
             return (
               <>
                 <WebhookSecret of={id} />
+                {off}
                 {catalogue.error && <Failure what="The events that there are could not be read." why={catalogue.error.message} code={catalogue.error.code} />}
                 <WebhookForm
                   of={id}
@@ -132,11 +138,7 @@ export function Webhook({ id }: { id: string }) {
                   ["Changed", <When at={hook.changed_at} />],
                 ]}
               />
-              {!hook.enabled && (
-                <Warning>
-                  {hook.disabled_reason ? `Paused. ${hook.disabled_reason}` : "Disabled by an administrator."} Nothing is sent to it, and dead deliveries cannot be sent again, until it is enabled.
-                </Warning>
-              )}
+              {off}
               {left && <Warning>{left}</Warning>}
               {deliveries.error && <Failure what="Its deliveries could not be read." why={deliveries.error.message} code={deliveries.error.code} />}
               <div className="row bulk">

@@ -20,6 +20,7 @@ from everthread.ports import free_port
 from everthread.ps import current
 from everthread.state import public
 
+from tests.plain_http import plain_client
 from tests.sse import Frame, frames
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +95,7 @@ class Mesh:
         return self.tokens[user, role]
 
     def client(self, gateway: int = 0, user: str = "demo") -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
+        return plain_client(
             base_url=self.urls[gateway],
             headers={"authorization": f"Bearer {self.token(user)}"},
             timeout=httpx2.Timeout(30, read=60),
@@ -225,15 +226,13 @@ async def messages(client: httpx2.AsyncClient, thread_id: str) -> list[dict[str,
 async def stored_answer(client: httpx2.AsyncClient, thread_id: str, run_id: str, within: float = 15) -> dict[str, Any]:
     """The message of a run, once it is final and in the database: it is shown from the log a moment before."""
     deadline = time.monotonic() + within
-    message: dict[str, Any] = {}
-    while time.monotonic() < deadline:
-        answers = [m for m in await messages(client, thread_id) if m["run_id"] == run_id and m["role"] == "assistant"]
-        assert len(answers) == 1, answers
-        message = answers[0]
-        if message["status"] in {"complete", "error", "cancelled"} and await _is_stored(client, run_id):
-            return message
+    while not await _is_stored(client, run_id):
+        assert time.monotonic() < deadline, f"not stored within {within} s: {await messages(client, thread_id)}"
         await asyncio.sleep(0.1)
-    raise AssertionError(f"not final and stored within {within} s: {message}")
+    answers = [m for m in await messages(client, thread_id) if m["run_id"] == run_id and m["role"] == "assistant"]
+    assert len(answers) == 1, answers
+    assert answers[0]["status"] in {"complete", "error", "cancelled"}, answers
+    return answers[0]
 
 
 async def _is_stored(client: httpx2.AsyncClient, run_id: str) -> bool:

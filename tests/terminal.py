@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -77,10 +77,7 @@ class Terminal:
 
     def lines(self) -> list[str]:
         """Everything that was written, what has scrolled away first, as it stands now. Wrapped rows are rows."""
-        past = [
-            "".join(row[column].data for column in range(self._columns)).rstrip() for row in self._screen.history.top
-        ]
-        return past + [line.rstrip() for line in self._screen.display]
+        return [_text(row) for row in (*self._screen.history.top, *map(self._screen.buffer.__getitem__, range(ROWS)))]
 
     def text(self) -> str:
         """`lines` as one text."""
@@ -102,3 +99,8 @@ class Terminal:
             f"{found!r} was not seen within {within} s:\n{self.text()}"
         )
         return self.text()
+
+
+def _text(row: Mapping[int, pyte.screens.Char]) -> str:
+    """A row without the spaces at its end. Only cells that were written are in it, the second one of a wide letter as nothing."""
+    return "".join(row[column].data for column in range(max(row, default=-1) + 1)).rstrip()

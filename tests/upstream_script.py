@@ -5,6 +5,7 @@ DEFAULT_TOKENS deterministic tokens. Directives:
 
 tokens=N          how many tokens of text (20)                     rate=R       tokens a second, 0 is at once (0)
 seed=N            another text of the same length (0)              delay=S      seconds before the first chunk (0)
+words=N           how many words one token has (1)
 reasoning=N       reasoning tokens before the text (0)             reasoning_key=reasoning_content|reasoning|typed
 usage=last|every|groq|never   where the token counts come (last)   finish=stop|length|content_filter|error|…  (stop)
 status=N          answer with this HTTP status and an error body   times=N      only the first N calls of this message
@@ -46,6 +47,7 @@ class Script:
     tokens: int = DEFAULT_TOKENS
     rate: float = 0.0
     seed: int = 0
+    words: int = 1
     delay: float = 0.0
     reasoning: int = 0
     reasoning_key: str = "reasoning_content"
@@ -82,7 +84,7 @@ def parse_script(content: str) -> Script:
             values[match[1]] = match[2]
         else:
             return Script(content=content, seed=sum(content.encode()))
-    for name in ("tokens", "seed", "reasoning", "status", "times", "cut_after", "stall_after", "error_after"):
+    for name in ("tokens", "seed", "words", "reasoning", "status", "times", "cut_after", "stall_after", "error_after"):
         if name in values:
             values[name] = int(values[name])
     for name in ("rate", "delay"):
@@ -146,7 +148,7 @@ def tokens_of(script: Script, messages: list[dict[str, Any]] | None = None) -> l
     if "echo" in script.flags:
         said = "".join(f"{entry['role']}: {entry['content']}\n" for entry in messages or ())
         return re.findall(r"\s*\S+\s*?|\s+", said)
-    return [token(index, script.seed) for index in range(script.tokens)]
+    return [token(index, script.seed) * script.words for index in range(script.tokens)]
 
 
 def remaining(tokens: list[str], prefix: str) -> list[str]:

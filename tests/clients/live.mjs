@@ -253,7 +253,14 @@ async function durable(request) {
   return { events, offset: response.offset, closed: response.streamClosed, seen };
 }
 
-const kinds = { chat, completions, completionTools, responses, agui, durable };
+// What the next test shall not find.
+async function forget() {
+  chats.clear();
+  agents.clear();
+  return {};
+}
+
+const kinds = { chat, completions, completionTools, responses, agui, durable, forget };
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { kind, number, ...request } = JSON.parse(line);

@@ -1,6 +1,7 @@
 """Node and the official JavaScript clients for tests: found or installed on first use, in the versions of package.json."""
 
 import fcntl
+import functools
 import json
 import os
 import re
@@ -33,6 +34,7 @@ class Node:
         return {**os.environ, "PATH": f"{self.path.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
+@functools.cache
 def find_node() -> Node:
     """Node of at least version 22: the machine's, else PyPI's through uv. Raises ClientsMissingError."""
     own, npm = shutil.which("node"), shutil.which("npm")

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.clients.live import LiveClients
 from tests.integration.gateway_ws.talk import talking
 from tests.mesh import TERMINAL
+from tests.plain_http import NO_AUTHORITIES, plain_client
 from tests.sse import frames, text_of
 
 BROKEN: Final = (openai.APIConnectionError, httpx2.TransportError)
@@ -40,7 +41,8 @@ class Visit:
         return {"id": self.name, "bases": self.bases[base:], "token": self.token}
 
     def sdk(self, base: str) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(api_key=self.token, base_url=f"{base}/openai/v1")
+        http = openai.DefaultAsyncHttpxClient(verify=NO_AUTHORITIES, trust_env=False)
+        return openai.AsyncOpenAI(api_key=self.token, base_url=f"{base}/openai/v1", http_client=http)
 
     async def pause(self, run_id: str) -> None:
         if self.away is not None:
@@ -175,7 +177,7 @@ def response_of_run(run_id: str) -> str:
 async def _asked(visit: Visit) -> str:
     """Ask over HTTP at the first gateway; the run's id."""
     headers = {"authorization": f"Bearer {visit.token}"}
-    async with httpx2.AsyncClient(base_url=visit.bases[0], headers=headers, timeout=30) as client:
+    async with plain_client(base_url=visit.bases[0], headers=headers, timeout=30) as client:
         thread = (await client.post("/v1/threads", json={})).json()["id"]
         body = {"content": visit.content, "model": visit.model}
         answer = await client.post(f"/v1/threads/{thread}/messages", json=body)
@@ -192,7 +194,7 @@ async def native(visit: Visit) -> Shown:
         place = {"last-event-id": cursor} if cursor else {}
         try:
             async with (
-                httpx2.AsyncClient(headers=headers, timeout=30) as client,
+                plain_client(headers=headers, timeout=30) as client,
                 client.stream("GET", f"{base}/v1/runs/{run_id}/events", headers=place) as response,
             ):
                 async for frame in frames(response):

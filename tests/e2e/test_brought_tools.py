@@ -4,13 +4,11 @@ paths; and no call twice where the worker dies."""
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import openai
 import pytest
-import pytest_asyncio
 from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
 from tests.clients.live import LiveClients
@@ -27,14 +25,6 @@ WEATHER: ChatCompletionFunctionToolParam = {
     },
 }
 PATHS = ["durable_event", "legacy_sync"]
-
-
-@pytest_asyncio.fixture
-async def clients() -> AsyncIterator[LiveClients]:
-    started = LiveClients()
-    await started.start()
-    yield started
-    await started.close()
 
 
 def sdk(mesh: Mesh, user: str) -> openai.AsyncOpenAI:
@@ -163,7 +153,7 @@ async def _written(http: httpx2.AsyncClient, questions: set[str], characters: in
     async with asyncio.timeout(20):
         found: set[str] = set()
         while found != questions:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
             for thread in (await http.get("/v1/threads")).json()["items"]:
                 items = await messages(http, thread["id"])
                 if items and len(items[-1]["content"]) >= characters:
@@ -173,7 +163,7 @@ async def _written(http: httpx2.AsyncClient, questions: set[str], characters: in
 async def test_workers_killed_before_the_call(mesh: Mesh, clients: LiveClients, upstream: UpstreamProcess) -> None:
     """Both of them in mid-answer, under a page and under scripts of both SDKs: each run goes on and ends once."""
     streamed, page, script = (
-        f'tokens=240 rate=50 seed={seed} call=get_weather:{{"city":"Rome"}} then tokens=2 seed={seed}'
+        f'tokens=120 rate=20 seed={seed} call=get_weather:{{"city":"Rome"}} then tokens=2 seed={seed}'
         for seed in (1, 2, 3)
     )
     async with mesh.client(1, user="tool-kill") as http:

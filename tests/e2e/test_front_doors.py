@@ -5,12 +5,10 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
-import pytest_asyncio
 
 from tests.clients.live import LiveClients
 from tests.e2e.front_door_clients import DOORS, Shown, Visit, agui_text, chat_text, response_of_run
@@ -19,14 +17,6 @@ from tests.upstream import expected_text
 
 MODELS = {"front-retract": "openai:gpt-4o-mini", "front-prefix": "prefix:scripted"}
 """A user for each way of going on after a lost worker; useChat and AG-UI ask for no model, so it is the user's default."""
-
-
-@pytest_asyncio.fixture
-async def clients() -> AsyncIterator[LiveClients]:
-    started = LiveClients()
-    await started.start()
-    yield started
-    await started.close()
 
 
 async def _visits(
@@ -67,7 +57,7 @@ async def _runs(mesh: Mesh, user: str, contents: set[str], written: int) -> dict
                     found[items[0]["content"]] = items[-1]["run_id"]
             if found.keys() == contents:
                 return found
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
 
 
 async def _stored(client: httpx2.AsyncClient, run_id: str) -> dict[str, Any]:
@@ -95,7 +85,8 @@ async def test_a_plain_answer(mesh: Mesh, clients: LiveClients) -> None:
 
 
 async def test_both_workers_are_killed_in_mid_answer(mesh: Mesh, clients: LiveClients) -> None:
-    visits = await _visits(mesh, clients, "tokens=600 rate=50", *MODELS)
+    # As long a text as 600 tokens are, in less of them: each costs every process and client a little.
+    visits = await _visits(mesh, clients, "tokens=150 rate=13 words=4", *MODELS)
     parts = mesh.ps()
     killed: dict[str, int] = {name: parts[name]["pid"] for name in ("inference-1", "inference-2")}
     asking = asyncio.create_task(_ask_all(visits))
@@ -119,7 +110,7 @@ async def test_both_workers_are_killed_in_mid_answer(mesh: Mesh, clients: LiveCl
 
 async def test_the_gateway_is_killed_and_the_other_goes_on(mesh: Mesh, clients: LiveClients) -> None:
     (user, *_) = MODELS
-    visits = await _visits(mesh, clients, "tokens=300 rate=50", user)
+    visits = await _visits(mesh, clients, "tokens=120 rate=20", user)
     asking = asyncio.create_task(_ask_all(visits))
     await _runs(mesh, user, {visit.content for visit in visits.values()}, 100)
     killed = {"gateway-1": mesh.signal("gateway-1", signal.SIGKILL)}
@@ -154,7 +145,7 @@ async def test_cut_at_every_tenth_and_gone_on_with_at_the_other_gateway(
 
 async def test_stopped_by_each_doors_own_means(mesh: Mesh, clients: LiveClients) -> None:
     (user, *_) = MODELS
-    visits = await _visits(mesh, clients, "tokens=2000 rate=50", user)
+    visits = await _visits(mesh, clients, "tokens=600 rate=15", user)
     asking = asyncio.create_task(_ask_all(visits))
     runs = await _runs(mesh, user, {visit.content for visit in visits.values()}, 50)
     async with mesh.client(1, user=user) as client:

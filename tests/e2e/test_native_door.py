@@ -3,10 +3,10 @@
 import asyncio
 import uuid
 
-import httpx2
 import pytest
 
 from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end, watching
+from tests.plain_http import plain_client
 from tests.sse import Frame
 
 
@@ -72,7 +72,7 @@ async def test_somebody_elses_thread_and_run_are_not_there(mesh: Mesh) -> None:
 
 
 async def test_tokens_and_cursors_that_are_wrong(mesh: Mesh) -> None:
-    async with mesh.client() as client, httpx2.AsyncClient(base_url=mesh.urls[0]) as nobody:
+    async with mesh.client() as client, plain_client(base_url=mesh.urls[0]) as nobody:
         missing = await nobody.get("/v1/threads")
         assert (missing.status_code, missing.json()["code"]) == (401, "token_missing")
         malformed = await nobody.get("/v1/threads", headers={"authorization": "Bearer not.a.token"})

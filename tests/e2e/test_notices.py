@@ -16,6 +16,7 @@ from standardwebhooks import Webhook as Verifier
 
 from tests.integration.notifier.world import Got, Server
 from tests.mesh import Mesh, create_thread, send, to_the_end, watching
+from tests.plain_http import plain_client
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def receiver() -> AsyncIterator[Server]:
 async def admin(mesh: Mesh) -> AsyncIterator[httpx2.AsyncClient]:
     """An administrator, who leaves no webhook behind."""
     headers = {"authorization": f"Bearer {mesh.token('root', 'admin')}"}
-    async with httpx2.AsyncClient(base_url=mesh.urls[1], headers=headers, timeout=30) as client:
+    async with plain_client(base_url=mesh.urls[1], headers=headers, timeout=30) as client:
         yield client
         for hook in (await client.get("/v1/webhooks")).json()["items"]:
             assert (await client.delete(f"/v1/webhooks/{hook['id']}")).status_code == 204

@@ -23,6 +23,7 @@ from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
 from runtime.rpc import connect
 
 from tests.integration.conversation.replica import ALICE, until
+from tests.plain_http import plain_client
 from tests.servers import MongoServer, NatsServer
 
 
@@ -57,7 +58,7 @@ class Process:
 
     async def ready(self) -> bool:
         try:
-            async with httpx2.AsyncClient() as client:
+            async with plain_client() as client:
                 reply = await client.get(f"http://127.0.0.1:{self.health_port}/readyz")
         except httpx2.TransportError:
             assert self.process is not None

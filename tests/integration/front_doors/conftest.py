@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
-import pytest_asyncio
 from bus.memory import Broker, MemoryBus
 from gateway.entrypoints.connections import CUT_SECONDS
 from ulid import ULID
@@ -82,12 +81,17 @@ async def mesh(mongo: MongoServer, script: Script) -> AsyncIterator[SmallMesh]:
     await service.close()
 
 
-@pytest_asyncio.fixture
-async def clients() -> AsyncIterator[LiveClients]:
-    started = LiveClients()
-    await started.start()
-    yield started
-    await started.close()
+@pytest.fixture(scope="session")
+def node_process() -> Iterator[LiveClients]:
+    made = LiveClients()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def clients(node_process: LiveClients) -> AsyncIterator[LiveClients]:
+    async with node_process:
+        yield node_process
 
 
 Starts = Callable[[], Awaitable[Gateway]]

@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
-import httpx2
 import pytest
 from rpc.v1 import conversation_pb2 as pb
 
 from tests.clients.live import LiveClients
 from tests.integration.front_doors.conftest import ANSWER, SmallMesh
 from tests.integration.front_doors.mesh import plain
+from tests.plain_http import plain_client
 
 ALICE = {"authorization": "Bearer alice"}
 
@@ -93,7 +93,7 @@ async def test_all_doors_at_once_show_the_same(mesh: SmallMesh, clients: LiveCli
     ],
 )
 async def test_what_is_refused_says_why(mesh: SmallMesh, body: bytes, sentence: str) -> None:
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as http:
         answer = await http.post("/agui/run", content=body)
     assert answer.status_code == 422
     assert sentence in answer.json()["message"]
@@ -101,7 +101,7 @@ async def test_what_is_refused_says_why(mesh: SmallMesh, body: bytes, sentence: 
 
 async def test_nobody_elses_run(mesh: SmallMesh, clients: LiveClients) -> None:
     answer = await clients.ask("agui", what="run", text="hi", **one(mesh))
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer bob"}) as http:
+    async with plain_client(base_url=mesh.bases[0], headers={"authorization": "Bearer bob"}) as http:
         assert (await http.get(f"/agui/runs/{answer['run']}/events")).status_code == 404
         assert (await http.get("/agui/runs/nonsense/events")).status_code == 404
 
@@ -117,7 +117,7 @@ async def test_context_is_for_its_run_alone(mesh: SmallMesh, clients: LiveClient
     assert (told["error"], text_of(told)) == (None, ANSWER)
     answered = await mesh.stored(told["run"])
     after = await clients.ask("agui", what="run", text="more", **one(mesh))
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as http:
         path = f"/v1/threads/{answered['thread_id']}/messages/{answered['_id']}/regenerate"
         anew = (await http.post(path, json={})).json()["run_id"]
         body = {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": "hi"}]}

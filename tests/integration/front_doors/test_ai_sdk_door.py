@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
-import httpx2
 import pytest
 from contracts import events as e
 
 from tests.clients.live import LiveClients
 from tests.integration.front_doors.conftest import ANSWER, SmallMesh
 from tests.integration.front_doors.mesh import plain, usage
+from tests.plain_http import plain_client
 
 ALICE = {"authorization": "Bearer alice"}
 
@@ -119,7 +119,7 @@ async def test_the_workflow_transport_from_the_end(mesh: SmallMesh, clients: Liv
     one = {"id": "one", "bases": mesh.bases, "token": "alice"}
     sent = await clients.ask("chat", what="send", text="hi", **one)
     run_id = sent["seen"][0]["headers"]["x-run-id"]
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as http:
         whole = (await http.get(f"/api/chat/{run_id}/stream?startIndex=0")).text
         last = await http.get(f"/api/chat/{run_id}/stream?startIndex=-4")
     frames = [line for line in whole.splitlines() if line.startswith("data: {")]
@@ -184,7 +184,7 @@ async def test_stopped_from_elsewhere(mesh: SmallMesh, clients: LiveClients) -> 
     sending = asyncio.create_task(clients.ask("chat", what="send", text="hi", **one))
     while not mesh.worker.states or not next(iter(mesh.worker.states.values())).content:
         await asyncio.sleep(0.005)
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as http:
         assert (await http.post("/api/chat/one/stop")).status_code == 202
         gate.set()
         answer = await sending
@@ -211,7 +211,7 @@ async def test_regenerated(mesh: SmallMesh, clients: LiveClients) -> None:
 
 async def test_the_same_post_twice_is_one_run(mesh: SmallMesh) -> None:
     body = {"id": "c", "messages": [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "hi"}]}]}
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as http:
         both = await asyncio.gather(*(http.post("/api/chat", json=body) for _ in range(2)))
     assert both[0].headers["x-run-id"] == both[1].headers["x-run-id"]
     assert both[0].text.splitlines()[-2:] == both[1].text.splitlines()[-2:]
@@ -228,7 +228,7 @@ async def test_a_history_that_we_do_not_know_is_brought_along(mesh: SmallMesh) -
         {"id": "elsewhere", "role": "assistant", "parts": part("Ciao!")},
         {"id": "u2", "role": "user", "parts": part("Where am I?")},
     ]
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as http:
         answer = await http.post("/api/chat", json={"id": "old", "messages": messages})
     run_id = answer.headers["x-run-id"]
     rows = sorted(await mesh.service.rows("messages"), key=lambda row: row["position"])
@@ -249,7 +249,7 @@ async def test_nobody_elses_chat(mesh: SmallMesh, clients: LiveClients) -> None:
     sent = await clients.ask("chat", what="send", text="hi", **one)
     run_id = sent["seen"][0]["headers"]["x-run-id"]
     (thread,) = await mesh.service.rows("threads")
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer bob"}) as http:
+    async with plain_client(base_url=mesh.bases[0], headers={"authorization": "Bearer bob"}) as http:
         assert (await http.get("/api/chat/one/stream")).status_code == 204
         assert (await http.get(f"/api/chat/{thread['_id']}/stream")).status_code == 204
         assert (await http.get(f"/api/chat/{run_id}/stream?startIndex=0")).status_code == 404
@@ -280,7 +280,7 @@ async def test_nobody_elses_chat(mesh: SmallMesh, clients: LiveClients) -> None:
     ],
 )
 async def test_what_is_refused_says_why(mesh: SmallMesh, body: bytes, status: int, sentence: str) -> None:
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as http:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as http:
         answer = await http.post("/api/chat", content=body)
     assert answer.status_code == status
     assert sentence in answer.text
@@ -288,7 +288,7 @@ async def test_what_is_refused_says_why(mesh: SmallMesh, body: bytes, status: in
 
 
 async def test_no_token(mesh: SmallMesh) -> None:
-    async with httpx2.AsyncClient(base_url=mesh.bases[0]) as http:
+    async with plain_client(base_url=mesh.bases[0]) as http:
         answer = await http.get("/api/chat/one/stream")
     assert answer.status_code == 401
 
@@ -299,7 +299,7 @@ async def test_heartbeats_before_the_first_event(mesh: SmallMesh) -> None:
     gateway = await mesh.gateway(heartbeat=0.05)
     body = {"id": "c", "messages": [{"id": "m1", "role": "user", "parts": [{"type": "text", "text": "hi"}]}]}
     async with (
-        httpx2.AsyncClient(base_url=gateway.base, headers=ALICE) as http,
+        plain_client(base_url=gateway.base, headers=ALICE) as http,
         http.stream("POST", "/api/chat", json=body) as answer,
     ):
         beats = 0

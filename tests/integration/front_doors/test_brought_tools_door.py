@@ -13,6 +13,7 @@ from rpc.v1 import conversation_pb2 as pb
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.mesh import usage
 from tests.openai_tools import asks, chat_tool, tells, tool
+from tests.plain_http import plain_client
 
 MODEL = "openai:gpt-4o-mini"
 ASK: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
@@ -24,7 +25,7 @@ def object_of(**properties: Any) -> dict[str, Any]:
 
 
 def http(mesh: SmallMesh) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}, timeout=30)
+    return plain_client(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}, timeout=30)
 
 
 async def test_what_is_wrong_is_refused_by_name_and_starts_nothing(mesh: SmallMesh) -> None:

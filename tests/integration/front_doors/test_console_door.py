@@ -7,10 +7,11 @@ from bus.heartbeats import Heartbeats
 from bus.memory import MemoryBus
 
 from tests.integration.front_doors.conftest import SmallMesh
+from tests.plain_http import plain_client
 
 
 def client(mesh: SmallMesh, user: str) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": f"Bearer {user}"}, timeout=20)
+    return plain_client(base_url=mesh.bases[0], headers={"authorization": f"Bearer {user}"}, timeout=20)
 
 
 async def test_queues_that_nobody_takes_from_are_warned_of_until_a_process_is_heard(mesh: SmallMesh) -> None:

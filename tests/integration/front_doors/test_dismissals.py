@@ -14,6 +14,7 @@ from rpc.v1 import sharing_pb2 as sh
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.mesh import Script, plain
 from tests.integration.gateway_ws.talk import talking
+from tests.plain_http import plain_client
 
 ALICE, BOB = user_id_of("test", "alice"), user_id_of("test", "bob")
 GONE = "You are no longer a member of this thread."
@@ -34,7 +35,7 @@ def script(held: asyncio.Event) -> Script:
 @asynccontextmanager
 async def client_of(mesh: SmallMesh, user: str) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"authorization": f"Bearer {user}"}
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=headers, timeout=20) as client:
+    async with plain_client(base_url=mesh.bases[0], headers=headers, timeout=20) as client:
         yield client
 
 

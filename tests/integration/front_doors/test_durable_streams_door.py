@@ -3,19 +3,19 @@
 import asyncio
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.clients.live import LiveClients
 from tests.integration.front_doors.conftest import ANSWER, SmallMesh
 from tests.integration.front_doors.mesh import plain
+from tests.plain_http import plain_client
 
 ALICE = {"authorization": "Bearer alice"}
 
 
 async def begun(mesh: SmallMesh) -> str:
     """A run of alice's."""
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as client:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as client:
         thread = (await client.post("/v1/threads", json={})).json()["id"]
         return str((await client.post(f"/v1/threads/{thread}/messages", json={"content": "hi"})).json()["run_id"])
 
@@ -23,7 +23,7 @@ async def begun(mesh: SmallMesh) -> str:
 async def logged(mesh: SmallMesh, run_id: str) -> list[Any]:
     """The whole log of a run that has ended."""
     await mesh.stored(run_id)
-    async with httpx2.AsyncClient(base_url=mesh.bases[-1], headers=ALICE) as client:
+    async with plain_client(base_url=mesh.bases[-1], headers=ALICE) as client:
         return list((await client.get(f"/v1/runs/{run_id}/log")).json()["items"])
 
 
@@ -75,7 +75,7 @@ async def test_the_gateway_is_killed_and_the_client_goes_on_by_itself(mesh: Smal
 async def test_somebody_elses_run_is_not_there(mesh: SmallMesh) -> None:
     run_id = await begun(mesh)
     bob = {"authorization": "Bearer bob"}
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=bob) as client:
+    async with plain_client(base_url=mesh.bases[0], headers=bob) as client:
         answers = [
             await client.request(method, f"/streams/runs/{run_id}")
             for method in ("GET", "HEAD", "PUT", "POST", "DELETE")

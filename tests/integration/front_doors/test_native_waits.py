@@ -21,6 +21,7 @@ from tests.integration.conversation.runs import Worker
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.mesh import Worker as Answering
 from tests.integration.front_doors.mesh import plain
+from tests.plain_http import plain_client
 from tests.servers import MongoServer
 
 ALICE = {"authorization": "Bearer alice"}
@@ -49,7 +50,7 @@ async def idle(mongo: MongoServer) -> AsyncIterator[SmallMesh]:
 
 @pytest.fixture
 async def http(idle: SmallMesh) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=idle.bases[0], headers=ALICE, timeout=20) as client:
+    async with plain_client(base_url=idle.bases[0], headers=ALICE, timeout=20) as client:
         yield client
 
 
@@ -99,8 +100,8 @@ async def test_of_two_devices_that_answer_one_wins_and_the_other_is_told(
     assert await refused(http, run, "input", {"value": {"answer": "Oslo"}}) == (422, "input_invalid")
     assert await refused(http, run, "input", {"value": {}, "wait_id": "w0"}) == (409, "run_not_waiting")
     assert await refused(http, run, "approve", {"approved": True}) == (409, "run_not_waiting")
-    stranger = httpx2.AsyncClient(base_url=idle.bases[0], headers={"authorization": "Bearer bob"})
-    async with stranger, httpx2.AsyncClient(base_url=idle.bases[1], headers=ALICE) as other:
+    stranger = plain_client(base_url=idle.bases[0], headers={"authorization": "Bearer bob"})
+    async with stranger, plain_client(base_url=idle.bases[1], headers=ALICE) as other:
         assert await refused(stranger, run, "input", {"value": {"answer": "Rome"}}) == (404, "run_not_found")
         answers = await asyncio.gather(
             *(

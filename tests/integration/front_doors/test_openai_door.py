@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from contracts import events as e
@@ -14,6 +13,7 @@ from rpc.v1 import conversation_pb2 as pb
 from tests.clients.live import LiveClients
 from tests.integration.front_doors.conftest import ANSWER, SmallMesh
 from tests.integration.front_doors.mesh import plain, usage
+from tests.plain_http import plain_client
 
 MODEL = "embedded:smollm2-135m"
 ASK = [{"role": "user", "content": "hi"}]
@@ -137,7 +137,7 @@ async def test_cancelled_in_the_middle(mesh: SmallMesh, clients: LiveClients) ->
     while not mesh.worker.states or not next(iter(mesh.worker.states.values())).content:
         await asyncio.sleep(0.005)
     run_id = mesh.worker.inputs[0].run_id
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}) as http:
+    async with plain_client(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}) as http:
         assert (await http.post(f"/v1/runs/{run_id}/cancel")).status_code == 202
     gate.set()
     answer = await asking
@@ -254,7 +254,7 @@ async def test_models(sdk: openai.AsyncOpenAI) -> None:
 )
 async def test_what_is_not_supported_is_refused_by_name(mesh: SmallMesh, wrong: dict[str, Any], parameter: str) -> None:
     body = {"model": MODEL, "messages": ASK, **wrong}
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}) as http:
+    async with plain_client(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}) as http:
         answer = await http.post("/openai/v1/chat/completions", json=body)
     assert answer.status_code == 400
     error = answer.json()["error"]

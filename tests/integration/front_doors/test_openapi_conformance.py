@@ -6,10 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-import httpx2
-
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.mesh import ROOT
+from tests.plain_http import plain_client
 
 SECONDS = 10
 ENDLESS = ("/v1/threads/{thread_id}/events", "/v1/me/events")
@@ -18,7 +17,7 @@ ENDLESS = ("/v1/threads/{thread_id}/events", "/v1/me/events")
 
 async def test_no_500_and_no_undocumented_status(mesh: SmallMesh, tmp_path: Path) -> None:
     headers = {"authorization": "Bearer root"}
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=headers) as client:
+    async with plain_client(base_url=mesh.bases[0], headers=headers) as client:
         thread = (await client.post("/v1/threads", json={"title": "t"})).json()["id"]
         accepted = (await client.post(f"/v1/threads/{thread}/messages", json={"content": "hi"})).json()
         await mesh.stored(accepted["run_id"])

@@ -16,6 +16,7 @@ from rpc.v1 import conversation_pb2 as pb
 from tests.clients.live import LiveClients
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.mesh import Answer, usage
+from tests.plain_http import plain_client
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}
 LOOK: dict[str, Any] = {"description": "Look.", "inputSchema": SCHEMA}
@@ -53,7 +54,7 @@ def in_turn(mesh: SmallMesh, *scripts: list[Any]) -> None:
 
 
 def http(mesh: SmallMesh) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}, timeout=30)
+    return plain_client(base_url=mesh.bases[0], headers={"authorization": "Bearer alice"}, timeout=30)
 
 
 def shown(answer: dict[str, Any]) -> list[tuple[str, Any]]:

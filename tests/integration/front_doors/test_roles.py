@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.integration.front_doors.conftest import SmallMesh
+from tests.plain_http import plain_client
 
 MODEL = "embedded:smollm2-135m"
 BODIES: dict[str, dict[str, Any]] = {
@@ -30,7 +30,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("user", ["root", "alice"])
 async def test_a_run_knows_the_role_of_who_asked(mesh: SmallMesh, user: str) -> None:
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers={"authorization": f"Bearer {user}"}) as client:
+    async with plain_client(base_url=mesh.bases[0], headers={"authorization": f"Bearer {user}"}) as client:
         for path, body in BODIES.items():
             answer = await client.post(path, json=body)
             assert answer.status_code == 200, (path, answer.text)

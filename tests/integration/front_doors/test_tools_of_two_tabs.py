@@ -12,6 +12,7 @@ from contracts.usage import Usage
 
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.test_page_tools import ASK, LOOK, calls, in_turn, says
+from tests.plain_http import plain_client
 
 Tabs = tuple[httpx2.AsyncClient, httpx2.AsyncClient]
 
@@ -25,7 +26,7 @@ async def tabs(mesh: SmallMesh) -> AsyncIterator[Tabs]:
 
 
 def tab(mesh: SmallMesh, gateway: int) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=mesh.bases[gateway], headers={"authorization": "Bearer alice"}, timeout=30)
+    return plain_client(base_url=mesh.bases[gateway], headers={"authorization": "Bearer alice"}, timeout=30)
 
 
 def told(mesh: SmallMesh, output: Any, *, knows: bool = True, **more: Any) -> dict[str, Any]:

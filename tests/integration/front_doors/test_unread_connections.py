@@ -8,13 +8,13 @@ import time
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 from contracts import events as e
 
 from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.mesh import Script, plain
 from tests.integration.front_doors.test_dismissals import remove, shared_run
+from tests.plain_http import plain_client
 
 CUT = 0.8
 BIG, PIECES = "x" * 200_000, 40
@@ -80,7 +80,7 @@ async def test_who_may_no_longer_watch_and_does_not_read_is_cut_off_at_every_doo
     gateway = await mesh.gateway(cut=CUT)
     mesh.worker.pace = 0
     headers = {"authorization": "Bearer alice"}
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=headers, timeout=20) as alice:
+    async with plain_client(base_url=mesh.bases[0], headers=headers, timeout=20) as alice:
         thread, run = await shared_run(mesh, alice)
         async with asyncio.timeout(20):
             while (state := mesh.worker.states.get(run)) is None or state.sequence < PIECES:

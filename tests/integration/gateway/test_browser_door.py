@@ -7,12 +7,13 @@ import httpx2
 import pytest
 
 from tests.integration.gateway.world import World, start_world, token
+from tests.plain_http import plain_client
 
 
 @asynccontextmanager
 async def browser_of(world: World, user: str = "ada") -> AsyncIterator[httpx2.AsyncClient]:
     """A client with nothing but the session cookie."""
-    async with httpx2.AsyncClient(base_url=world.base, timeout=20) as client:
+    async with plain_client(base_url=world.base, timeout=20) as client:
         headers = {"authorization": f"Bearer {token(user)}", "origin": world.base}
         opened = await client.post("/session", headers=headers, json={})
         assert opened.status_code == 200, opened.text
@@ -69,7 +70,7 @@ async def test_a_session_ends_in_this_browser_and_a_forged_one_is_none(world: Wo
 
 
 async def test_without_development_sessions_a_name_is_not_enough(world: World) -> None:
-    async with httpx2.AsyncClient(base_url=world.base) as browser:
+    async with plain_client(base_url=world.base) as browser:
         said = (await browser.get("/session")).json()
         assert (said["authenticated"], said["mode"]) == (False, "token")
         assert "POST /v1/threads" in said["offers"]
@@ -82,7 +83,7 @@ async def test_where_traces_are_is_told_to_who_has_a_session() -> None:
     viewer = "https://traces.internal.example/{trace_id}"
     world = await start_world(trace_viewer_url=viewer)
     try:
-        async with httpx2.AsyncClient(base_url=world.base) as stranger:
+        async with plain_client(base_url=world.base) as stranger:
             assert (await stranger.get("/session")).json()["trace_url"] is None
         async with browser_of(world) as browser:
             assert (await browser.get("/session")).json()["trace_url"] == viewer
@@ -98,7 +99,7 @@ async def test_an_authorization_header_wins_over_a_cookie(world: World) -> None:
 
 
 async def test_browsers_get_the_page_or_that_there_is_none(world: World) -> None:
-    async with httpx2.AsyncClient(base_url=world.base) as client:
+    async with plain_client(base_url=world.base) as client:
         page = await client.get("/", headers={"accept": "text/html"})
         assert page.status_code == 200
         assert "not built yet" in page.text

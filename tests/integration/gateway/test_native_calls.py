@@ -12,6 +12,7 @@ from gateway.domain.budgets import MessageBudget
 
 from tests.integration.gateway.conftest import MakeWorld
 from tests.integration.gateway.world import ISSUER, World, token
+from tests.plain_http import plain_client
 
 JSON = {"content-type": "application/json"}
 
@@ -173,7 +174,7 @@ async def test_what_is_somebody_elses_is_not_there(world: World) -> None:
 
 
 async def test_nobody_gets_in_without_a_good_token(world: World) -> None:
-    async with httpx2.AsyncClient(base_url=world.base) as client:
+    async with plain_client(base_url=world.base) as client:
         paths = ["/v1/threads", "/v1/me", "/v1/me/events", f"/v1/runs/{new_id('run')}/events", "/v1/nothing"]
         for path in paths:
             missing = await client.get(path)
@@ -305,7 +306,7 @@ async def test_me_preferences_and_models(world: World) -> None:
 
 
 async def test_health_hello_and_openapi_need_no_token(world: World) -> None:
-    async with httpx2.AsyncClient(base_url=world.base) as client:
+    async with plain_client(base_url=world.base) as client:
         assert (await client.get("/healthz")).text == "alive\n"
         assert (await client.get("/readyz")).json() == {"ready": True, "checks": {"nats": True}}
         assert "openapi" in (await client.get("/")).json()
@@ -384,7 +385,7 @@ async def test_the_trace_goes_on_from_the_client_to_conversation(world: World) -
 async def test_browsers_of_named_origins_only(make_world: MakeWorld) -> None:
     world = await make_world(origins=("https://chat.example.org",))
     preflight = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-    async with httpx2.AsyncClient(base_url=world.base) as client:
+    async with plain_client(base_url=world.base) as client:
         good = await client.options("/v1/threads", headers=preflight | {"origin": "https://chat.example.org"})
         bad = await client.options("/v1/threads", headers=preflight | {"origin": "https://evil.example.org"})
         refused = await client.get("/v1/threads", headers={"origin": "https://chat.example.org"})

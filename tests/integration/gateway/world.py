@@ -38,6 +38,8 @@ from rpc.v1 import conversation_pb2 as pb
 from rpc.v1.conversation_pb2_grpc import ConversationServiceServicer, add_ConversationServiceServicer_to_server
 from runtime.rpc import Server, abort
 
+from tests.plain_http import plain_client
+
 ISSUER, AUDIENCE, AT = "https://id.example.org/", "everthread", "2026-11-21T03:17:47.123Z"
 KEY = OKPKey.generate_key("Ed25519", {"kid": "test"})
 MODELS = """
@@ -321,7 +323,7 @@ class World:
     def client(self, user: str = "ada", **claims: Any) -> httpx2.AsyncClient:
         """An HTTP client of one user."""
         headers = {"authorization": f"Bearer {token(user, **claims)}"}
-        return httpx2.AsyncClient(base_url=self.base, headers=headers, timeout=20)
+        return plain_client(base_url=self.base, headers=headers, timeout=20)
 
     async def thread(self, client: httpx2.AsyncClient) -> str:
         """A new thread's id."""

@@ -4,7 +4,6 @@ import asyncio
 import json
 from typing import Any
 
-import httpx2
 import pytest
 from contracts import events as e
 from websockets.asyncio.client import connect
@@ -13,13 +12,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.integration.front_doors.conftest import ANSWER, SmallMesh
 from tests.integration.front_doors.mesh import plain
 from tests.integration.gateway_ws.talk import Talk, talking
+from tests.plain_http import plain_client
 from tests.sse import text_of
 
 ALICE = {"authorization": "Bearer alice"}
 
 
 async def thread(mesh: SmallMesh) -> str:
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as client:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as client:
         made = await client.post("/v1/threads", json={})
         assert made.status_code == 201, made.text
         return str(made.json()["id"])
@@ -58,7 +58,7 @@ async def test_an_event_is_the_bytes_of_the_log(mesh: SmallMesh) -> None:
         while '"ended"' not in (message := str(await talk.socket.recv())):
             raw.append(message)
     await mesh.stored(run)
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as client:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as client:
         lines = (
             await client.get(f"/v1/runs/{run}/log", headers=ALICE | {"accept": "application/x-ndjson"})
         ).text.splitlines()
@@ -155,7 +155,7 @@ async def test_who_names_nobody_is_sent_away(mesh: SmallMesh) -> None:
 
 
 async def test_a_ticket_opens_one_connection(mesh: SmallMesh) -> None:
-    async with httpx2.AsyncClient(base_url=mesh.bases[0], headers=ALICE) as client:
+    async with plain_client(base_url=mesh.bases[0], headers=ALICE) as client:
         issued = await client.post("/v1/ws/ticket")
         assert issued.status_code == 201
         assert issued.json()["expires_in"] == 30

@@ -14,6 +14,7 @@ from bus.jetstream import JetStreamBus, connect
 from everthread.ports import free_port
 
 from tests.integration.notifier.world import Server
+from tests.plain_http import plain_client
 from tests.servers import NatsServer
 
 
@@ -44,7 +45,7 @@ class Notifier:
                 stdout=log,
                 stderr=log,
             )
-        async with httpx2.AsyncClient() as http, asyncio.timeout(30):
+        async with plain_client() as http, asyncio.timeout(30):
             while True:
                 assert self._process.poll() is None, self.log()
                 try:

@@ -20,6 +20,7 @@ from msgspec.structs import fields
 
 from tests.clients.node import HERE, install
 from tests.integration.gateway.world import World, start_world
+from tests.plain_http import plain_client
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ async def world() -> AsyncIterator[World]:
 
 async def fetch(world: World, path: str) -> httpx2.Response:
     """Without a token."""
-    async with httpx2.AsyncClient(base_url=world.base) as client:
+    async with plain_client(base_url=world.base) as client:
         answer = await client.get(path)
     assert answer.status_code == 200, path
     return answer

@@ -10,9 +10,9 @@ from tests.mesh import Mesh
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_every_answer_is_whole_while_processes_are_killed(chat_mesh: Mesh) -> None:
-    before = {name: part["pid"] for name, part in chat_mesh.ps().items()}
-    result = chat_mesh.command(
+def test_every_answer_is_whole_while_processes_are_killed(mesh: Mesh) -> None:
+    before = {name: part["pid"] for name, part in mesh.ps().items()}
+    result = mesh.command(
         "demo", "chaos", "--text", "tokens=90 rate=30", "--runs", "2", "--kills", "2", "--seed", "7", timeout=200
     )
     assert result.returncode == 0, f"{result.stdout}{result.stderr}"
@@ -22,12 +22,12 @@ def test_every_answer_is_whole_while_processes_are_killed(chat_mesh: Mesh) -> No
     rows = [line.split() for line in result.stdout.splitlines() if "complete" in line]
     assert [(row[6], row[7], row[8]) for row in rows] == [("0", "0", "yes")] * 2
     # The state of the mesh's own database and supervisor is as it was: only what was allowed has died.
-    assert chat_mesh.ps()["mongo"]["pid"] == before["mongo"]
-    asyncio.run(chat_mesh.wait_ready())
+    assert mesh.ps()["mongo"]["pid"] == before["mongo"]
+    asyncio.run(mesh.wait_ready())
 
 
-def test_where_nothing_runs_nothing_is_killed(chat_mesh: Mesh) -> None:
-    elsewhere = Mesh(chat_mesh.home / "elsewhere", chat_mesh.environment, 0, 0, chat_mesh.process)
+def test_where_nothing_runs_nothing_is_killed(mesh: Mesh) -> None:
+    elsewhere = Mesh(mesh.home / "elsewhere", mesh.environment, 0, 0, mesh.process)
     result = elsewhere.command("demo", "chaos")
     assert result.returncode == 1
     assert "nothing runs in" in result.stderr

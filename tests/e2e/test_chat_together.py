@@ -40,8 +40,8 @@ def last_line(text: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> None:
-    with chat(chat_mesh, "anna") as anna, chat(chat_mesh, "ben") as ben, chat(chat_mesh, "carl") as carl:
+def test_three_people_see_one_conversation_while_they_type(mesh: Mesh) -> None:
+    with chat(mesh, "anna") as anna, chat(mesh, "ben") as ben, chat(mesh, "carl") as carl:
         anna.until("you>")
         anna.enter("tokens=3")
         anna.until("3 out")
@@ -74,7 +74,7 @@ def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> N
         assert last_line(carl.until("watching> may I?")) == "watching> may I?"
 
         # A viewer whose gateway dies sees the rest by another one; who stopped it is said to everybody.
-        killed = chat_mesh.signal("gateway-1", signal.SIGKILL)
+        killed = mesh.signal("gateway-1", signal.SIGKILL)
         anna.type("\x03")
         anna.enter("/stop")
         anna.until("stopped by you")
@@ -86,7 +86,7 @@ def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> N
         carl.process.wait(20)
         ben.enter("tokens=5 seed=3")
         ben.until("5 out")
-        with chat(chat_mesh, "carl", "--thread", thread[0]) as back:
+        with chat(mesh, "carl", "--thread", thread[0]) as back:
             shown = back.until("--- new since you were here: 2 messages, 1 by others ---")
             assert words(expected_text("tokens=5 seed=3")) in words(
                 back.until(lambda text: "usr_…" in text.rpartition("--- new")[2])
@@ -96,12 +96,12 @@ def test_three_people_see_one_conversation_while_they_type(chat_mesh: Mesh) -> N
             # Somebody who is taken out is told so at once, and sees nothing more.
             member = user_id_of("everthread-dev", "carl")
             request = urllib.request.Request(
-                f"{chat_mesh.urls[1]}/v1/threads/{thread[0]}/members/{member}",
+                f"{mesh.urls[1]}/v1/threads/{thread[0]}/members/{member}",
                 method="DELETE",
-                headers={"authorization": f"Bearer {chat_mesh.token('anna')}"},
+                headers={"authorization": f"Bearer {mesh.token('anna')}"},
             )
             urllib.request.urlopen(request).close()
             back.until("You are not in this thread any more.")
             os.kill(back.process.pid, signal.SIGINT)
             back.process.wait(20)
-    asyncio.run(chat_mesh.wait_ready(changed={"gateway-1": killed}))
+    asyncio.run(mesh.wait_ready(changed={"gateway-1": killed}))

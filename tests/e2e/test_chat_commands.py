@@ -19,8 +19,8 @@ def words(text: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_branches_a_queue_a_stop_and_a_return(chat_mesh: Mesh) -> None:
-    with chat(chat_mesh) as terminal:
+def test_branches_a_queue_a_stop_and_a_return(mesh: Mesh) -> None:
+    with chat(mesh) as terminal:
         terminal.until("you>")
         terminal.enter("tokens=3 seed=1")
         terminal.until("3 out")
@@ -61,14 +61,14 @@ def test_branches_a_queue_a_stop_and_a_return(chat_mesh: Mesh) -> None:
         assert terminal.process.wait(20) == 130
 
     # Come back to, and told to end by the system: the same, under the signal's number.
-    with chat(chat_mesh, "--resume") as killed:
+    with chat(mesh, "--resume") as killed:
         start = words(expected_text("tokens=12 seed=5"))
         killed.until(lambda text: start in words(text))
         killed.process.terminate()
         killed.until("The answer goes on without you.")
         assert killed.process.wait(20) == 143
 
-    with chat(chat_mesh, "--resume") as back:
+    with chat(mesh, "--resume") as back:
         start = words(expected_text("tokens=30 seed=5"))
         back.until(lambda text: start in words(text))
         back.enter("/stop")

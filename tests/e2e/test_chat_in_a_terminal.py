@@ -30,60 +30,60 @@ def leave_after_first_words(chat: subprocess.Popen[bytes]) -> tuple[str, str]:
     return (first + rest).decode().removesuffix("\n"), notes.decode()
 
 
-def test_once_prints_the_answer_and_what_it_cost(chat_mesh: Mesh) -> None:
-    result = chat_mesh.command("chat", "--once", "tokens=30")
+def test_once_prints_the_answer_and_what_it_cost(mesh: Mesh) -> None:
+    result = mesh.command("chat", "--once", "tokens=30")
     assert result.returncode == 0, result.stderr
     assert result.stdout == expected_text("tokens=30") + "\n"
     assert "30 out, 0.0000" in result.stderr
     assert "USD" in result.stderr
 
 
-def test_an_answer_left_by_ctrl_c_is_picked_up_where_it_was_left(chat_mesh: Mesh) -> None:
+def test_an_answer_left_by_ctrl_c_is_picked_up_where_it_was_left(mesh: Mesh) -> None:
     question = "tokens=150 rate=50"
-    shown, notes = leave_after_first_words(begin(chat_mesh, "--once", question))
+    shown, notes = leave_after_first_words(begin(mesh, "--once", question))
     assert "Come back: " in notes
     assert "--resume" in notes
     assert "Stop it: " in notes
     assert 0 < len(shown) < len(expected_text(question))
-    resumed = chat_mesh.command("chat", "--resume")
+    resumed = mesh.command("chat", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert shown + resumed.stdout == expected_text(question) + "\n"
     # Once it has ended, coming back shows the whole of it.
-    again = chat_mesh.command("chat", "--resume")
+    again = mesh.command("chat", "--resume")
     assert again.stdout == expected_text(question) + "\n"
 
 
-def test_an_answer_that_was_left_can_be_stopped(chat_mesh: Mesh) -> None:
-    shown, _ = leave_after_first_words(begin(chat_mesh, "--once", "tokens=5000 rate=20"))
-    stopped = chat_mesh.command("chat", "--stop")
+def test_an_answer_that_was_left_can_be_stopped(mesh: Mesh) -> None:
+    shown, _ = leave_after_first_words(begin(mesh, "--once", "tokens=5000 rate=20"))
+    stopped = mesh.command("chat", "--stop")
     assert stopped.returncode == 0
     assert "is being stopped" in stopped.stderr
-    resumed = chat_mesh.command("chat", "--resume")
+    resumed = mesh.command("chat", "--resume")
     assert "stopped · " in resumed.stderr
     assert expected_text("tokens=5000 rate=20").startswith(shown + resumed.stdout.rstrip("\n"))
-    assert "had ended before" in chat_mesh.command("chat", "--stop").stderr
+    assert "had ended before" in mesh.command("chat", "--stop").stderr
 
 
-def test_the_other_gateway_takes_the_viewer_over(chat_mesh: Mesh) -> None:
+def test_the_other_gateway_takes_the_viewer_over(mesh: Mesh) -> None:
     question = "tokens=100 rate=50 seed=3"
-    chat = begin(chat_mesh, "--once", question)
+    chat = begin(mesh, "--once", question)
     assert chat.stdout is not None
     first = chat.stdout.read(20)
-    killed = chat_mesh.signal("gateway-1", signal.SIGKILL)
+    killed = mesh.signal("gateway-1", signal.SIGKILL)
     rest, notes = chat.communicate(timeout=40)
     assert chat.returncode == 0, notes
     assert (first + rest).decode() == expected_text(question) + "\n"
-    asyncio.run(chat_mesh.wait_ready(changed={"gateway-1": killed}))
+    asyncio.run(mesh.wait_ready(changed={"gateway-1": killed}))
 
 
-def test_a_refusal_is_one_sentence(chat_mesh: Mesh) -> None:
-    result = chat_mesh.command("chat", "--once", "hello", "--model", "nobody:nothing")
+def test_a_refusal_is_one_sentence(mesh: Mesh) -> None:
+    result = mesh.command("chat", "--once", "hello", "--model", "nobody:nothing")
     assert result.returncode == 1
     assert result.stderr.startswith("everthread: ")
     assert result.stderr.count("\n") == 1
 
 
-def test_a_failed_answer_has_exit_code_one(chat_mesh: Mesh) -> None:
-    result = chat_mesh.command("chat", "--once", "status=400")
+def test_a_failed_answer_has_exit_code_one(mesh: Mesh) -> None:
+    result = mesh.command("chat", "--once", "status=400")
     assert result.returncode == 1
     assert "failed (" in result.stderr

@@ -13,7 +13,7 @@ class GatewaySettings(ServiceSettings):
 
     port: Port = Field(default=8080, description="Port of the public HTTP door; 0 takes a free one.")
     conversation_address: str = Field(
-        default="127.0.0.1:50051",
+        default="127.0.0.1:7001",
         description="Where conversation answers gRPC: host:port, several separated by commas.",
     )
     conversation_deadline: float = Field(

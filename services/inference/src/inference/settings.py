@@ -10,7 +10,7 @@ class InferenceSettings(ServiceSettings):
     """The shared settings, and inference's own. Providers' addresses and keys are named by models.toml."""
 
     conversation_address: str = Field(
-        default="127.0.0.1:8081",
+        default="127.0.0.1:7001",
         min_length=1,
         description="Where conversation answers gRPC: host:port, several separated by commas.",
     )

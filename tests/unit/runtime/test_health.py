@@ -92,6 +92,9 @@ async def test_closing_does_not_wait_for_silent_callers(health: Health) -> None:
     port = await health.serve("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await ask(port, "/healthz")
+    said: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     await health.close()
     assert await reader.read() == b""
     writer.close()
+    assert said == []

@@ -14,7 +14,7 @@ import pytest
 
 HEAD = """
 import asyncio, logging, structlog, sys
-from runtime.process import Process, StartupError, run
+from runtime.process import ConfigurationError, Process, StartupError, run
 from runtime.settings import ServiceSettings, load_settings
 log = structlog.get_logger()
 """
@@ -149,16 +149,17 @@ def test_after_the_drain_budget_main_is_cancelled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "said"),
+    ("raised", "said", "code"),
     [
-        ("StartupError('the NATS server is 2.9.0; 2.12.0 is needed')", "2.9.0; 2.12.0 is needed"),
-        ("OSError(98, 'Address already in use')", "is taken"),
-        ("ExceptionGroup('several', [StartupError('no replica set')])", "no replica set"),
+        ("StartupError('the NATS server is 2.9.0; 2.12.0 is needed')", "2.9.0; 2.12.0 is needed", 1),
+        ("OSError(98, 'Address already in use')", "is taken", 1),
+        ("ExceptionGroup('several', [StartupError('no replica set')])", "no replica set", 1),
+        ("ExceptionGroup('one', [ConfigurationError('A is set, so B is needed')])", "so B is needed", 78),
     ],
 )
-def test_a_failed_start_is_one_sentence(tmp_path: Path, raised: str, said: str) -> None:
+def test_a_failed_start_is_one_sentence(tmp_path: Path, raised: str, said: str, code: int) -> None:
     result = finish(tmp_path, f"async def main(process: Process) -> None:\n    raise {raised}\n")
-    assert result.returncode == 1
+    assert result.returncode == code
     assert len(result.stderr.splitlines()) == 1
     assert said in result.stderr
     assert "Traceback" not in result.stderr + result.stdout

@@ -112,6 +112,8 @@ class Health:
                 await writer.drain()
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             pass  # A caller that does not finish its request gets no answer; there is nobody to tell.
+        except asyncio.CancelledError:
+            pass  # The process ends. asyncio's streams (3.11) report a cancelled caller as an error, behind the last sentence.
         finally:
             writer.close()
 

@@ -1,6 +1,7 @@
 """The life of a process: event loop, logs, traces, signals, health, drain, exit code.
 
-Exit codes: 0 stopped in time, 1 could not start or failed, 78 wrong settings (runtime.settings), 128 + n a second signal n.
+Exit codes: 0 stopped in time, 1 could not start or failed, 78 wrong settings (runtime.settings, ConfigurationError), 128 + n a
+second signal n.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ import uvloop
 from runtime import logging as runtime_logging
 from runtime import metrics, telemetry
 from runtime.health import Health
-from runtime.settings import ServiceSettings
+from runtime.settings import EXIT_CONFIGURATION, ServiceSettings
 
 logger = structlog.get_logger()
 
@@ -30,6 +31,10 @@ _CLEAN_UP_SECONDS: Final = 3.0
 
 class StartupError(Exception):
     """The process cannot start; its text is the sentence for the person who started it: what is wrong, what to do."""
+
+
+class ConfigurationError(StartupError):
+    """The settings do not go together, or name what is not there: it exits with 78, as for a value that is wrong by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +117,7 @@ async def _outcome(process: Process, drain_seconds: float, work: "asyncio.Future
         _tell(process, sentence)
         return 1
     except Exception as error:  # noqa: BLE001 - the last frame of the process: whatever it is becomes a sentence
-        _fail(process, error)
-        return 1
+        return _fail(process, error)
     logger.info("process.stopped")
     return 0
 
@@ -140,7 +144,8 @@ def _listen_for_signals(process: Process, drain_seconds: float, work: "asyncio.F
         loop.add_signal_handler(number, heard, number)
 
 
-def _fail(process: Process, error: BaseException) -> None:
+def _fail(process: Process, error: BaseException) -> int:
+    """Say why it failed; returns the exit code."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, StartupError):
@@ -155,6 +160,7 @@ def _fail(process: Process, error: BaseException) -> None:
         sentence = f"{type(error).__name__}: {sentence}"
         logger.critical("process.failed", exc_info=error)
     _tell(process, sentence)
+    return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1
 
 
 def _is_bug(error: BaseException) -> bool:

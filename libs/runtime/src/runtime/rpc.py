@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 import grpc
 from contracts.codes import Code
 
-from runtime.process import StartupError
+from runtime.process import ConfigurationError, StartupError
 from runtime.rpc_tracing import CODE_KEY, ServerTracing, StreamClientTracing, UnaryClientTracing
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -43,7 +43,7 @@ def connect(addresses: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Chann
 
     Connects when first used and reconnects by itself. Calls to the methods in `idempotent` (`package.Service/Method`)
     are repeated by gRPC, at most four times within about a second, where the peer was unavailable; all others fail at once
-    with UNAVAILABLE, and may or may not have been carried out. Raises StartupError for addresses that make no sense.
+    with UNAVAILABLE, and may or may not have been carried out. Raises ConfigurationError for addresses that make no sense.
     """
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if idempotent:
@@ -70,12 +70,12 @@ def target_of(addresses: str) -> str:
     """gRPC's target for a list of addresses: `ipv4:a:1,b:2`, or `dns:///name:port`, which stands for all its addresses."""
     parts = [part.strip().replace("localhost:", "127.0.0.1:") for part in addresses.split(",") if part.strip()]
     if not parts:
-        raise StartupError("no gRPC address is given; expected host:port, several separated by commas")
+        raise ConfigurationError("no gRPC address is given; expected host:port, several separated by commas")
     families = set()
     for part in parts:
         host, _, port = part.rpartition(":")
         if not host or not port.isdigit():
-            raise StartupError(f"the gRPC address {part!r} is not host:port")
+            raise ConfigurationError(f"the gRPC address {part!r} is not host:port")
         try:
             families.add(f"ipv{ipaddress.ip_address(host.strip('[]')).version}")
         except ValueError:
@@ -84,7 +84,7 @@ def target_of(addresses: str) -> str:
         return f"dns:///{parts[0]}"
     if len(families) == 1 and "dns" not in families:
         return f"{families.pop()}:{','.join(parts)}"
-    raise StartupError(
+    raise ConfigurationError(
         f"the gRPC addresses {', '.join(parts)} cannot be used together; give IP addresses of one family, "
         "or one name that stands for all of them"
     )

@@ -14,7 +14,7 @@ from contracts.registry import Registry
 from egress.addresses import public_or_within
 from runtime import metrics
 from runtime.names import Metric
-from runtime.process import Process, StartupError
+from runtime.process import ConfigurationError, Process
 from runtime.settings import load_models
 
 from gateway.adapters.agents import GrpcAgents
@@ -190,17 +190,17 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
 
 
 def authenticator_of(settings: GatewaySettings) -> TokenAuthenticator:
-    """By the identity provider's keys if there is one, else by the development key, on loopback. Raises StartupError."""
+    """By the identity provider's keys if there is one, else by the development key, on loopback. Raises ConfigurationError."""
     if settings.jwks_url is not None:
         if not settings.jwt_issuer or not settings.jwt_audience:
-            raise StartupError(
+            raise ConfigurationError(
                 "EVERTHREAD_JWKS_URL is set, so EVERTHREAD_JWT_ISSUER and EVERTHREAD_JWT_AUDIENCE are needed as well"
             )
         return TokenAuthenticator(
             JwksKeys(settings.jwks_url), issuer=settings.jwt_issuer, audience=settings.jwt_audience
         )
     if settings.dev_key_file is None:
-        raise StartupError(
+        raise ConfigurationError(
             "nobody could log in: set EVERTHREAD_JWKS_URL (an identity provider's keys) or, for development on this "
             "machine, EVERTHREAD_DEV_KEY_FILE"
         )
@@ -209,18 +209,18 @@ def authenticator_of(settings: GatewaySettings) -> TokenAuthenticator:
 
 
 def session_key_of(settings: GatewaySettings) -> DevelopmentSigner | None:
-    """What signs sessions by name: only with the development key, and where it was asked for. Raises StartupError."""
+    """What signs sessions by name: only with the development key, and where it was asked for. Raises ConfigurationError."""
     if not settings.dev_session or settings.jwks_url is not None or settings.dev_key_file is None:
         return None
     return DevelopmentSigner(settings.dev_key_file)
 
 
 def oidc_of(settings: GatewaySettings) -> OidcClient | None:
-    """The page as a client of the identity provider. Raises StartupError."""
+    """The page as a client of the identity provider. Raises ConfigurationError."""
     if settings.oidc_client_id is None:
         return None
     if settings.jwks_url is None:
-        raise StartupError(
+        raise ConfigurationError(
             "EVERTHREAD_OIDC_CLIENT_ID is set, so EVERTHREAD_JWKS_URL, EVERTHREAD_JWT_ISSUER and EVERTHREAD_JWT_AUDIENCE are "
             "needed as well: with them the provider's tokens are checked"
         )
@@ -231,7 +231,7 @@ def oidc_of(settings: GatewaySettings) -> OidcClient | None:
             scopes=settings.oidc_scopes,
         )
     except ValueError as error:
-        raise StartupError(f"EVERTHREAD_OIDC_ISSUER: {error}") from error
+        raise ConfigurationError(f"EVERTHREAD_OIDC_ISSUER: {error}") from error
 
 
 def discovery_of(client: OidcClient) -> "OidcDiscovery":
@@ -242,11 +242,11 @@ def discovery_of(client: OidcClient) -> "OidcDiscovery":
 
 
 def demo_of(settings: GatewaySettings) -> WorkersOfThisMachine | None:
-    """The workers that the page may kill: in development only. Raises StartupError."""
+    """The workers that the page may kill: in development only. Raises ConfigurationError."""
     if settings.demo_state_file is None:
         return None
     if settings.jwks_url is not None:
-        raise StartupError(
+        raise ConfigurationError(
             "EVERTHREAD_DEMO_STATE_FILE is for development on this machine; unset it with EVERTHREAD_JWKS_URL"
         )
     return WorkersOfThisMachine(settings.demo_state_file)
@@ -288,13 +288,15 @@ def wire(
 
 
 def notices_of(settings: GatewaySettings, bus: Broker) -> Notices:
-    """What the calls about reading, webhooks and push are built on. Raises StartupError."""
+    """What the calls about reading, webhooks and push are built on. Raises ConfigurationError."""
     if settings.insecure_receivers and settings.jwks_url is not None:
-        raise StartupError("EVERTHREAD_INSECURE_RECEIVERS is for development; webhooks go to https:// addresses here")
+        raise ConfigurationError(
+            "EVERTHREAD_INSECURE_RECEIVERS is for development; webhooks go to https:// addresses here"
+        )
     try:
         allowed = public_or_within(settings.receiver_networks)
     except ValueError as error:
-        raise StartupError(f"EVERTHREAD_RECEIVER_NETWORKS: {error}") from error
+        raise ConfigurationError(f"EVERTHREAD_RECEIVER_NETWORKS: {error}") from error
     return Notices(
         feeds=FeedUnread(bus),
         webhooks=WebhookRegistry(bus),

@@ -14,7 +14,7 @@ from rpc.v1.agents_pb2_grpc import add_AgentServiceServicer_to_server
 from rpc.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from runtime import metrics, rpc
 from runtime.names import Metric
-from runtime.process import Process, StartupError
+from runtime.process import ConfigurationError, Process, StartupError
 from runtime.settings import load_models
 
 from inference.adapters.agent_tools import AgentTools
@@ -145,7 +145,7 @@ def _read_agents(settings: InferenceSettings, registry: Registry) -> Agents:
     try:
         return read_agents(agent_files(settings.agents_folder), models=registry.models)
     except AgentConfigError as error:
-        raise StartupError(str(error)) from error
+        raise ConfigurationError(str(error)) from error
 
 
 async def _open_bus(settings: InferenceSettings, instance: str) -> JetStreamBus:

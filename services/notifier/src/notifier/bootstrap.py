@@ -13,7 +13,7 @@ from contracts import topology
 from contracts.topology import Consumer
 from egress.addresses import public_or_within
 from egress.post import PostRules
-from runtime.process import Process, StartupError
+from runtime.process import ConfigurationError, Process
 
 from notifier.adapters.bus_deliveries import BusDeliveries
 from notifier.adapters.bus_threads import BusThreads
@@ -88,16 +88,16 @@ async def serve(process: Process, settings: NotifierSettings) -> None:
 
 
 def post_rules(settings: NotifierSettings) -> PostRules:
-    """Where requests may go, and how long they may take. Raises StartupError."""
+    """Where requests may go, and how long they may take. Raises ConfigurationError."""
     try:
         allowed = public_or_within(settings.receiver_networks)
     except ValueError as error:
-        raise StartupError(f"EVERTHREAD_RECEIVER_NETWORKS: {error}") from error
+        raise ConfigurationError(f"EVERTHREAD_RECEIVER_NETWORKS: {error}") from error
     return PostRules(allowed=allowed, insecure=settings.insecure_receivers, seconds=settings.webhook_seconds)
 
 
 async def push_service(settings: NotifierSettings, rules: PostRules, devices: DeviceBucket) -> PushService | None:
-    """The browsers' push services, where there is a key for them. Raises StartupError."""
+    """The browsers' push services, where there is a key for them. Raises ConfigurationError."""
     if settings.vapid_key_file is None:
         return None
     # Only here, since it brings a second HTTP client along.
@@ -106,7 +106,7 @@ async def push_service(settings: NotifierSettings, rules: PostRules, devices: De
     try:
         service = WebPushService(settings.vapid_key_file, settings.vapid_subject, rules)
     except KeyUnusableError as error:
-        raise StartupError(str(error)) from error
+        raise ConfigurationError(str(error)) from error
     await devices.tell_key(service.public_key)
     return service
 

@@ -8,19 +8,19 @@ from typing import Any, Final
 from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OKPKey
-from runtime.process import StartupError
+from runtime.process import ConfigurationError
 
 
 class DevelopmentSigner:
-    """One private Ed25519 JWK from a file. Raises StartupError where it cannot sign."""
+    """One private Ed25519 JWK from a file. Raises ConfigurationError where it cannot sign."""
 
     def __init__(self, path: Path) -> None:
         try:
             key = OKPKey.import_key(json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError, KeyError, JoseError) as error:
-            raise StartupError(f"EVERTHREAD_DEV_KEY_FILE cannot be used to sign: {path}: {error}") from error
+            raise ConfigurationError(f"EVERTHREAD_DEV_KEY_FILE cannot be used to sign: {path}: {error}") from error
         if not key.is_private or key.curve_name != "Ed25519":
-            raise StartupError(
+            raise ConfigurationError(
                 f"EVERTHREAD_DEV_SESSION is on, but {path} holds no private Ed25519 key; switch it off, or use a private one"
             )
         self._key: Final = key

@@ -11,7 +11,7 @@ import structlog
 from contracts.codes import Code
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey, RSAKey
-from runtime.process import StartupError
+from runtime.process import ConfigurationError
 
 from gateway.domain.problems import Refusal
 
@@ -50,13 +50,15 @@ class DevelopmentKey:
         try:
             self._key: Final = OKPKey.import_key(json.loads(path.read_text("utf-8")))
         except OSError as error:
-            raise StartupError(f"EVERTHREAD_DEV_KEY_FILE cannot be read: {error.strerror}: {path}") from error
+            raise ConfigurationError(f"EVERTHREAD_DEV_KEY_FILE cannot be read: {error.strerror}: {path}") from error
         except (ValueError, TypeError, KeyError, JoseError) as error:
-            raise StartupError(
+            raise ConfigurationError(
                 f"EVERTHREAD_DEV_KEY_FILE is no Ed25519 JWK: {path}; remove it and start again"
             ) from error
         if self._key.curve_name != "Ed25519":
-            raise StartupError(f"EVERTHREAD_DEV_KEY_FILE holds a {self._key.curve_name} key, expected Ed25519: {path}")
+            raise ConfigurationError(
+                f"EVERTHREAD_DEV_KEY_FILE holds a {self._key.curve_name} key, expected Ed25519: {path}"
+            )
 
     async def find(self, algorithm: str, kid: str | None) -> VerificationKey:
         """The one key, unless the token names another."""
@@ -129,13 +131,13 @@ def _import(entry: dict[str, Any]) -> VerificationKey | None:
 
 
 def check_loopback(host: str) -> None:
-    """Development tokens are for this machine only; raises StartupError for another address."""
+    """Development tokens are for this machine only; raises ConfigurationError for another address."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
-        raise StartupError(
+        raise ConfigurationError(
             f"EVERTHREAD_HOST is {host}, but development tokens (EVERTHREAD_DEV_KEY_FILE) are accepted on loopback only; "
             "set EVERTHREAD_JWKS_URL, EVERTHREAD_JWT_ISSUER and EVERTHREAD_JWT_AUDIENCE, or listen on 127.0.0.1"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 from bus.api import Bus, Subscriber
 from contracts.registry import Registry
-from runtime.process import StartupError
+from runtime.process import ConfigurationError
 
 from inference.entrypoints.document_commands import document_commands_subscriber
 from inference.retrieval.adapters.bus_corpus_log import BusCorpusLog
@@ -41,7 +41,7 @@ class Retrieval:
 def open_retrieval(
     settings: InferenceSettings, registry: Registry, bus: Bus, channel: grpc.aio.Channel, stamp: Callable[[], str]
 ) -> Retrieval:
-    """Nothing is loaded or connected before the first document or search. Raises StartupError for settings that contradict
+    """Nothing is loaded or connected before the first document or search. Raises ConfigurationError for settings that contradict
     each other."""
     embeddings = _embeddings(settings, registry)
     index: Index
@@ -69,7 +69,7 @@ def _embeddings(settings: InferenceSettings, registry: Registry) -> Embeddings:
     name, _, model = settings.embeddings_model.partition(":")
     provider = registry.providers.get(name)
     if provider is None or not provider.base_url:
-        raise StartupError(
+        raise ConfigurationError(
             f"EVERTHREAD_EMBEDDINGS_MODEL is {settings.embeddings_model!r}, but models.toml has no provider {name!r} with an "
             "address; expected provider:model, or nothing for the embedded one"
         )

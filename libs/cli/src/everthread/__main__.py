@@ -7,19 +7,19 @@ from everthread.errors import EXIT_INTERRUPTED, RefusedError
 
 def main() -> None:
     """Run the command that the arguments name. Refusals are one sentence on stderr and an exit code, never a traceback."""
-    from everthread.commands import app
-    from everthread.demo_commands import app as demo
-    from everthread.operations_commands import app as operations
-    from everthread.rollout_commands import app as rollout
-    from everthread.run_commands import letters
-    from everthread.topology_commands import app as topology
-
-    app.add_typer(rollout)
-    app.add_typer(topology)
-    app.add_typer(operations)
-    app.add_typer(letters)
-    app.add_typer(demo)
     try:
+        from everthread.commands import app
+        from everthread.demo_commands import app as demo
+        from everthread.operations_commands import app as operations
+        from everthread.rollout_commands import app as rollout
+        from everthread.run_commands import letters
+        from everthread.topology_commands import app as topology
+
+        app.add_typer(rollout)
+        app.add_typer(topology)
+        app.add_typer(operations)
+        app.add_typer(letters)
+        app.add_typer(demo)
         app(prog_name="everthread")
     except RefusedError as error:
         print(f"everthread: {error}.", file=sys.stderr)

@@ -174,7 +174,7 @@ class Supervisor:
         code = part.child.exit_code or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         said = "" if was_ready else part.child.last_lines(1)
-        return f"{how}{': ' + said if said else ''}, see {part.child.program.log}"
+        return f"{how}{': ' + said.rstrip('.') if said else ''}, see {part.child.program.log}"
 
     async def _stop(self, part: Part) -> None:
         if part.child is None:

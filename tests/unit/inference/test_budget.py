@@ -36,6 +36,16 @@ def test_settling_gives_back_the_rest_once() -> None:
     assert (day.spent, day.taken) == (20, 20)
 
 
+def test_a_call_that_is_made_again_is_settled_again() -> None:
+    day = DaySpending()
+    reserve(day, "a", 10, limit=LIMIT, now=0)
+    assert settle(day, "a", 0), "its prefix was refused"
+    assert reserve(day, "a", 10, limit=LIMIT, now=1) == 500
+    assert settle(day, "a", 20)
+    assert not settle(day, "a", 20)
+    assert (day.spent, day.taken) == (20, 20)
+
+
 def test_what_nobody_settled_counts_as_spent() -> None:
     day = DaySpending()
     held = reserve(day, "a", 10, limit=LIMIT, now=0)

@@ -132,6 +132,35 @@ async def test_what_a_stopped_call_has_cost_is_settled(world: World) -> None:
     assert list(purse.settled.values()) == [state.cost_microusd]
 
 
+@dataclass
+class SlowPurse(Purse):
+    """Settles when it is let go on."""
+
+    settling: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
+        self.settling.set()
+        await self.go_on.wait()
+        await super().settle(user_id, key, spent_microusd)
+
+
+async def test_a_stop_that_meets_the_end_of_a_call_leaves_nothing_set_aside(world: World) -> None:
+    purse = SlowPurse([10_000])
+    await world.worker(FakeModels(), budgets=purse)
+    run = await world.run()
+    await purse.settling.wait()
+    await run.cancel()
+    for _ in range(100):
+        # Until the worker has heard of it: everything here is in memory, and nothing else can happen.
+        await asyncio.sleep(0)
+    purse.go_on.set()
+    state = await run.ended()
+    assert state.status == "cancelled"
+    [(_, key, _)] = purse.reserved
+    assert purse.settled == {key: state.cost_microusd}
+
+
 @pytest.mark.parametrize("continuation", ["prefix", "retract"])
 async def test_what_a_lost_worker_had_reserved_is_settled_as_estimated(
     world: World, continuation: Continuation

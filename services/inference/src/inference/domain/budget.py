@@ -32,6 +32,9 @@ def reserve(day: DaySpending, key: str, estimate: int, *, limit: int, now: float
         return 0
     amount = max(left // 2, min(left, max(1, estimate) * TIMES_ESTIMATE))
     day.reserved[key] = Reservation(amount=amount, until=now + RESERVATION_SECONDS)
+    if key in day.settled:
+        # It is made again, as where the provider refused the prefix: what it costs now is still to be settled.
+        day.settled = [other for other in day.settled if other != key]
     return amount
 
 

@@ -1,5 +1,6 @@
 """One model step: who is asked with what, the call, and what it asked for; another model where that one cannot be had."""
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
@@ -168,7 +169,7 @@ class _ModelStep:
                 spent = (generation.cost or 0) if generation.is_billed else 0
         finally:
             # Also of a call that was not made: what stays set aside counts as spent in the end.
-            await self._parts.budgets.settle(self._work.command.user_id, key, spent)
+            await self._settle(key, spent)
         is_capped = generation.call.max_output_tokens != model.max_output_tokens
         capped = allowance.failed if is_capped and result.finish_reason == "length" else None
         return await self._end(generation, result, prepared, capped)
@@ -216,6 +217,16 @@ class _ModelStep:
             limits=self._acting.config.limits,
             budget_microusd=budget,
         )
+
+    async def _settle(self, key: str, spent: int) -> None:
+        """To its end also where the run is stopped just now, as a stop often meets the end of a call: nobody else would give
+        back what was set aside."""
+        settling = asyncio.ensure_future(self._parts.budgets.settle(self._work.command.user_id, key, spent))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await settling
+            raise
 
     async def _begin(self, model: Model, prepared: Prepared) -> None:
         tag = self._acting.tag

@@ -74,17 +74,28 @@ def load_registry(environment: Mapping[str, str], text: str | None = None) -> Re
         data = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise RegistryError(f"models.toml is no TOML: {error}") from error
-    providers = {
-        name: Provider(
-            name=name,
-            base_url=(environment.get(entry.get("base_url_env") or "") or entry.get("base_url", "")).rstrip("/"),
-            api_key_env=entry.get("api_key_env", ""),
-        )
-        for name, entry in data.get("providers", {}).items()
-    }
-    models = {model_id: _model(model_id, entry, providers) for model_id, entry in data.get("models", {}).items()}
+    providers = {name: _provider(name, entry, environment) for name, entry in _tables(data, "providers").items()}
+    models = {model_id: _model(model_id, entry, providers) for model_id, entry in _tables(data, "models").items()}
     default = DEFAULT_WITH_OPENAI if environment.get("OPENAI_BASE_URL") else DEFAULT_EMBEDDED
     return Registry(models=models, default=default, providers=providers)
+
+
+def _tables(data: Mapping[str, Any], key: str) -> Mapping[str, Mapping[str, Any]]:
+    found = data.get(key, {})
+    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
+        raise RegistryError(f"models.toml: {key} is expected to be tables, [{key}.<name>] each")
+    return found
+
+
+def _provider(name: str, entry: Mapping[str, Any], environment: Mapping[str, str]) -> Provider:
+    variable = _text(name, entry, "base_url_env")
+    overridden = environment.get(variable) if variable else None
+    base_url = overridden or _text(name, entry, "base_url")
+    if base_url and not base_url.startswith(("http://", "https://")):
+        # The value is not repeated: somebody may have put a key there.
+        said = variable if overridden else f"models.toml: {name!r}: base_url"
+        raise RegistryError(f"{said} is an address that does not begin with http:// or https://")
+    return Provider(name=name, base_url=base_url.rstrip("/"), api_key_env=_text(name, entry, "api_key_env"))
 
 
 def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Provider]) -> Model:
@@ -97,13 +108,13 @@ def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Prov
     return Model(
         id=model_id,
         provider=providers[provider_name],
-        upstream_name=entry.get("upstream_name", name),
-        context_window=int(entry.get("context_window", 8192)),
-        input=_price(entry, "input"),
-        cached_input=_price(entry, "cached_input"),
-        output=_price(entry, "output"),
+        upstream_name=_text(model_id, entry, "upstream_name", default=name),
+        context_window=_tokens(model_id, entry, "context_window") or 8192,
+        input=_price(model_id, entry, "input"),
+        cached_input=_price(model_id, entry, "cached_input"),
+        output=_price(model_id, entry, "output"),
         continuation=continuation,
-        max_output_tokens=entry.get("max_output_tokens"),
+        max_output_tokens=_tokens(model_id, entry, "max_output_tokens"),
         tools=_yes_or_no(model_id, entry, "tools"),
         tool_choice=_tool_choice(model_id, entry),
         parallel_tool_calls=_yes_or_no(model_id, entry, "parallel_tool_calls", default=True),
@@ -126,8 +137,27 @@ def _yes_or_no(model_id: str, entry: Mapping[str, Any], key: str, *, default: bo
     return value
 
 
-def _price(entry: Mapping[str, Any], key: str) -> Decimal | None:
-    return Decimal(str(entry[key])) if key in entry else None
+def _text(name: str, entry: Mapping[str, Any], key: str, *, default: str = "") -> str:
+    value = entry.get(key, default)
+    if not isinstance(value, str):
+        raise RegistryError(f"models.toml: {name!r}: {key} is no text")
+    return value
+
+
+def _tokens(model_id: str, entry: Mapping[str, Any], key: str) -> int | None:
+    value = entry.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise RegistryError(f"models.toml: {model_id!r}: {key} is {value!r}, expected a whole number of tokens")
+    return value
+
+
+def _price(model_id: str, entry: Mapping[str, Any], key: str) -> Decimal | None:
+    value = entry.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        raise RegistryError(f"models.toml: {model_id!r}: {key} is {value!r}, expected USD per million tokens")
+    return Decimal(str(value))
 
 
 def cost_microusd(model: Model, usage: Usage) -> int | None:

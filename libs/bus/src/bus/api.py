@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
 from contracts.topology import Consumer
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One stored entry of a stream. `previous` is the stream sequence of the entry before it on the same subject, 0 if none
     and None where it is not known (read from the past rather than live). `stored_at` is when the broker stored it, in seconds
     since 1970 by its clock, the one clock that all who read it share; 0 where it is not known (heard live)."""
@@ -20,7 +20,7 @@ class Entry:
     data: bytes
     stream_sequence: int
     previous: int | None = None
-    stored_at: float = field(default=0.0, compare=False)
+    stored_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

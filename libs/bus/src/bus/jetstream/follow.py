@@ -18,8 +18,8 @@ from runtime.names import Metric
 from bus.api import Entry
 from bus.errors import UnavailableError
 from bus.filters import is_literal
-from bus.jetstream.client import Message
-from bus.jetstream.direct_get import Reader
+from bus.jetstream.client import Message, server_header
+from bus.jetstream.direct_get import LAST_SEQUENCE, SEQUENCE, Reader
 
 logger = structlog.get_logger()
 
@@ -29,14 +29,32 @@ FIRST_CHECK: Final = 1.0
 LONGEST_CHECK: Final = 30.0
 GRACE: Final = 0.1
 RECENT_SUBJECTS: Final = 16
-# Headers of a republished message (ADR-28 of nats-architecture-and-design), each at the beginning of a line.
-SEQUENCE: Final = b"\nNats-Sequence: "
-LAST_SEQUENCE: Final = b"\nNats-Last-Sequence: "
 
 
 class Follower:
     """One attached viewer, an iterator of batches that may be cancelled and asked again. `heard` runs in the subscription's
     turn, everything else in the consumer's."""
+
+    __slots__ = (
+        "_base",
+        "_check_every",
+        "_filter",
+        "_handed",
+        "_literal",
+        "_live",
+        "_live_bytes",
+        "_newest_checked",
+        "_newest_heard",
+        "_newest_verified",
+        "_past",
+        "_reader",
+        "_recent",
+        "_stale",
+        "_stream",
+        "_until",
+        "_waiter",
+        "check_at",
+    )
 
     def __init__(self, reader: Reader, stream: str, subject_filter: str, after: int) -> None:
         self._reader = reader
@@ -231,15 +249,11 @@ class Follower:
 
 
 def live_entry_of(message: Message) -> Entry | None:
-    """A republished entry; None for what somebody else sent to a live subject."""
+    """A republished entry, with the headers that it would be read with (ADR-28 of nats-architecture-and-design); None for what
+    somebody else sent to a live subject."""
     block = message.raw_headers
-    sequence = _number_in(block, SEQUENCE)
+    sequence, previous = server_header(block, SEQUENCE), server_header(block, LAST_SEQUENCE)
     if sequence is None:
         return None
-    return Entry(message.subject[len(LIVE) :], message.data, sequence, _number_in(block, LAST_SEQUENCE))
-
-
-def _number_in(block: bytes, name: bytes) -> int | None:
-    """One header of a message that the server itself wrote, without reading the others."""
-    at = block.find(name)
-    return None if at < 0 else int(block[at + len(name) : block.index(b"\r", at + len(name))])
+    subject = message.subject[len(LIVE) :]
+    return Entry(subject, message.data, int(sequence), None if previous is None else int(previous))

@@ -86,6 +86,8 @@ class EventStreams:
                 await send({"type": "http.response.start", "status": 204, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
                 return
+            # Read by now: a device that waits all day need not keep its token here, in memory or for somebody to find.
+            scope["headers"].clear()
             given = "" if place == "latest" else str(START if place == "whole" else place)
             lifetime = principal.expires_at - self._wiring.clock()
             stream = _Stream(attachment, given, lifetime, self._heartbeat, send, Farewell(scope), scope.get(CONNECTION))

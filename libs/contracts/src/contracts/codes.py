@@ -6,6 +6,7 @@ from enum import StrEnum
 class Code(StrEnum):
     """Why a request was refused. The value is what clients match on."""
 
+    REQUEST_INVALID = "request_invalid"
     BODY_INVALID = "body_invalid"
     BODY_TOO_LARGE = "body_too_large"
     CONTENT_TYPE_UNSUPPORTED = "content_type_unsupported"

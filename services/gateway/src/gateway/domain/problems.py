@@ -7,6 +7,7 @@ from typing import Final
 from contracts.codes import Code
 
 STATUS: Final[Mapping[Code, int]] = {
+    Code.REQUEST_INVALID: 400,
     Code.BODY_INVALID: 422,
     Code.BODY_TOO_LARGE: 413,
     Code.CONTENT_TYPE_UNSUPPORTED: 415,

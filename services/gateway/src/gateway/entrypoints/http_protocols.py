@@ -3,16 +3,29 @@
 import asyncio
 from typing import Any, Final, cast
 
+import msgspec
+from contracts.codes import Code
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from gateway.domain.problems import Refusal
 from gateway.entrypoints.connections import CONNECTION, Connection, Farewell
 from gateway.entrypoints.event_streams import is_event_stream
 from gateway.entrypoints.protocol_http import STREAMING
 
 STALLED_SECONDS: Final = 60.0
 """How long a client may read nothing of a response that is no stream of events, or that has ended."""
+
+_UNREADABLE: Final = Refusal(
+    Code.REQUEST_INVALID,
+    "The request cannot be read: its method is none that is known, its address is longer than 64 KiB, or it is no HTTP.",
+)
+_DOCUMENT: Final = msgspec.json.encode({name: value for name, value in _UNREADABLE.document("").items() if value != ""})
+UNREADABLE: Final = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+    % (len(_DOCUMENT), _DOCUMENT)
+)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -44,6 +57,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._connection is not None:
             self._connection.lost()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read reaches no application: its problem document is written here. No trace has begun."""
+        self.transport.write(UNREADABLE)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""

@@ -255,26 +255,31 @@ EXECUTE: Final = Consumer(
     max_deliver=50,
     max_ack_pending=20_000,
 )
+OUTAGE_DELIVERIES: Final = 1000
+"""How often what needs the database is delivered: while that is away it is given back every few seconds, for half an hour at least."""
+
 READ: Final = Consumer(
     name="inference-read",
     stream="COMMANDS",
     filter=subjects.DOCUMENT_COMMANDS,
     why="Workers read uploaded documents into passages, and take deleted ones away.",
-    max_deliver=50,
+    max_deliver=OUTAGE_DELIVERIES,
 )
 APPEND: Final = Consumer(
     name="conversation-append",
     stream="COMMANDS",
     filter=subjects.THREAD_APPENDS,
     why="Conversation stores what internal services put into threads.",
-    max_deliver=50,
+    ack_wait=10.0,
+    max_deliver=OUTAGE_DELIVERIES,
 )
 RECORD: Final = Consumer(
     name="conversation-record",
     stream="RUNS",
     filter=subjects.ALL_SNAPSHOTS,
     why="Conversation keeps checkpoints and results.",
-    max_deliver=50,
+    ack_wait=10.0,
+    max_deliver=OUTAGE_DELIVERIES,
     max_ack_pending=1000,
 )
 WAKE: Final = Consumer(
@@ -282,14 +287,16 @@ WAKE: Final = Consumer(
     stream="RUNS",
     filter=subjects.ALL_COMMANDS,
     why="A command for a run that holds no process has it executed again.",
-    max_deliver=50,
+    ack_wait=10.0,
+    max_deliver=OUTAGE_DELIVERIES,
 )
 DUE: Final = Consumer(
     name="conversation-due",
     stream="TIMERS",
     filter=subjects.ALL_DUE,
     why="Conversation carries out what has come due: a run that waited, a message for later, the next of a schedule.",
-    max_deliver=50,
+    ack_wait=10.0,
+    max_deliver=OUTAGE_DELIVERIES,
 )
 FEED: Final = Consumer(
     name="notifier-feed",

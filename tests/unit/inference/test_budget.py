@@ -3,7 +3,7 @@
 from contracts.budgets import DaySpending
 from hypothesis import given
 from hypothesis import strategies as st
-from inference.domain.budget import RESERVATION_SECONDS, reserve, settle
+from inference.domain.budget import RESERVATION_SECONDS, call_key, reserve, settle
 
 LIMIT = 1_000
 
@@ -44,6 +44,20 @@ def test_a_call_that_is_made_again_is_settled_again() -> None:
     assert settle(day, "a", 20)
     assert not settle(day, "a", 20)
     assert (day.spent, day.taken) == (20, 20)
+
+
+def test_what_a_dead_worker_had_set_aside_is_free_for_whoever_took_its_run_over() -> None:
+    day = DaySpending()
+    first, second = call_key("run_a", 1, 1, "openai:small"), call_key("run_a", 1, 2, "openai:small")
+    another = call_key("run_b", 1, 1, "openai:small")
+    assert reserve(day, first, 10, limit=LIMIT, now=0) == 500
+    assert reserve(day, another, 10, limit=LIMIT, now=0) == 250
+    # It died before its call began, so that nobody will settle it.
+    assert reserve(day, second, 10, limit=LIMIT, now=1) == 375
+    assert set(day.reserved) == {another, second}
+    # The first one's worker was only stopped: what it did is counted.
+    assert settle(day, first, 20)
+    assert (day.spent, day.taken) == (20, 20 + 250 + 375)
 
 
 def test_what_nobody_settled_counts_as_spent() -> None:

@@ -27,6 +27,9 @@ def reserve(day: DaySpending, key: str, estimate: int, *, limit: int, now: float
     held = day.reserved.get(key)
     if held is not None:
         return held.amount
+    for lost in [other for other in day.reserved if _is_lost(other, key)]:
+        # Its worker died. If the call had begun, whoever took the run over settles what it cost; else it cost nothing.
+        del day.reserved[lost]
     left = limit - day.taken
     if left <= 0 or left < estimate:
         return 0
@@ -36,6 +39,17 @@ def reserve(day: DaySpending, key: str, estimate: int, *, limit: int, now: float
         # It is made again, as where the provider refused the prefix: what it costs now is still to be settled.
         day.settled = [other for other in day.settled if other != key]
     return amount
+
+
+def call_key(run_id: str, step: int, attempt: int, model: str) -> str:
+    """What a model call is called in the user's budget."""
+    return f"{run_id}:{step}:{attempt}:{model}"
+
+
+def _is_lost(key: str, by: str) -> bool:
+    """Whether `key` is of an earlier attempt at the run that the call `by` belongs to."""
+    held, call = key.split(":", 3), by.split(":", 3)
+    return len(held) == len(call) == 4 and held[0] == call[0] and int(held[2]) < int(call[2])
 
 
 def settle(day: DaySpending, key: str, spent: int) -> bool:

@@ -13,6 +13,7 @@ from contracts.registry import Model, cost_microusd
 from contracts.usage import Usage
 
 from inference.agents.domain.context import ContextTooLongError
+from inference.domain.budget import call_key
 from inference.domain.endings import REFUSED, Failed, failure_of
 from inference.domain.estimate import tokens_of_text
 from inference.domain.limits import Allowance, allowance_for, spent_by
@@ -44,11 +45,6 @@ _OTHER_MODEL_MAY_HELP: Final = frozenset(
 async def take_model_step(work: Work, plan: CallModel, lane: Lane, acting: Acting) -> Failed | None:
     """Carry out `plan`; how the run ends where it cannot go on."""
     return await _ModelStep(work, plan, lane, acting).take()
-
-
-def call_key(run_id: str, step: int, attempt: int, model: str) -> str:
-    """What a model call is called in the user's budget."""
-    return f"{run_id}:{step}:{attempt}:{model}"
 
 
 async def book_interrupted(parts: Parts, journal: Journal, command: ExecuteRun, found: Interrupted) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from bus.memory import Broker, MemoryBus
 from conversation.domain.limits import Limits
-from ulid import ULID
 
+from tests.databases import Databases
 from tests.integration.conversation.replica import Service, start_replica
 from tests.servers import MongoServer
 
@@ -20,6 +20,12 @@ def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def databases(mongo: MongoServer) -> Iterator[Databases]:
+    with Databases(mongo) as made:
+        yield made
 
 
 @pytest.fixture
@@ -38,9 +44,9 @@ def broker() -> Broker:
 
 @pytest.fixture
 async def start(broker: Broker, request: pytest.FixtureRequest) -> AsyncIterator[StartService]:
-    """Starts replicas that share one fresh database and one broker."""
+    """Starts replicas that share one empty database and one broker."""
     running: list[Service] = []
-    name = f"test_{ULID()}"
+    taken: list[str] = []
 
     async def started(
         server: MongoServer | None = None,
@@ -49,8 +55,12 @@ async def start(broker: Broker, request: pytest.FixtureRequest) -> AsyncIterator
         limits: Limits | None = None,
         application: str = "test",
     ) -> Service:
-        chosen: MongoServer = server or request.getfixturevalue("mongo")
-        uri = chosen.uri.replace("/?", f"/{name}?")
+        if server is None:
+            databases: Databases = request.getfixturevalue("databases")
+            taken[:] = taken or [databases.take()]
+            uri = databases.uri(*taken)
+        else:
+            uri = server.uri.replace("/?", "/test?")
         bus = MemoryBus(f"conversation-{len(running) + 1}", broker)
         service = await start_replica(uri, bus, relaying=relaying, limits=limits, application=application)
         running.append(service)
@@ -59,6 +69,8 @@ async def start(broker: Broker, request: pytest.FixtureRequest) -> AsyncIterator
     yield started
     for service in running:
         await service.close()
+    for name in taken:
+        request.getfixturevalue("databases").give_back(name)
 
 
 @pytest.fixture

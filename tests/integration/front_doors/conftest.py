@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 from bus.memory import Broker, MemoryBus
 from gateway.entrypoints.connections import CUT_SECONDS
-from ulid import ULID
 
 from tests.clients.live import LiveClients
+from tests.databases import Databases
 from tests.integration.conversation.replica import Service, start_replica
 from tests.integration.front_doors.mesh import Gateway, Script, Worker, plain, start_gateway
 from tests.servers import MongoServer
@@ -56,6 +56,20 @@ def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def databases(mongo: MongoServer) -> Iterator[Databases]:
+    with Databases(mongo) as made:
+        yield made
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[str]:
+    """The address of an empty database."""
+    name = databases.take()
+    yield databases.uri(name)
+    databases.give_back(name)
+
+
 @pytest.fixture
 def script() -> Script:
     """What the worker says; a test replaces it on `mesh.worker`."""
@@ -63,10 +77,9 @@ def script() -> Script:
 
 
 @pytest.fixture
-async def mesh(mongo: MongoServer, script: Script) -> AsyncIterator[SmallMesh]:
+async def mesh(database: str, script: Script) -> AsyncIterator[SmallMesh]:
     broker = Broker()
-    uri = mongo.uri.replace("/?", f"/test_{ULID()}?")
-    service = await start_replica(uri, MemoryBus("conversation-1", broker))
+    service = await start_replica(database, MemoryBus("conversation-1", broker))
     service.record()
     worker = Worker(MemoryBus("inference-1", broker), script)
     working = asyncio.create_task(worker.run())

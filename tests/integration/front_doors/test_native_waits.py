@@ -13,7 +13,6 @@ from contracts import events as e
 from contracts.ids import user_id_of
 from contracts.times import rfc3339
 from rpc.v1 import conversation_pb2 as pb
-from ulid import ULID
 from websockets.asyncio.client import connect as connect_socket
 
 from tests.integration.conversation.replica import start_replica
@@ -22,7 +21,6 @@ from tests.integration.front_doors.conftest import SmallMesh
 from tests.integration.front_doors.mesh import Worker as Answering
 from tests.integration.front_doors.mesh import plain
 from tests.plain_http import plain_client
-from tests.servers import MongoServer
 
 ALICE = {"authorization": "Bearer alice"}
 QUESTION = {
@@ -34,10 +32,10 @@ QUESTION = {
 
 
 @pytest.fixture
-async def idle(mongo: MongoServer) -> AsyncIterator[SmallMesh]:
+async def idle(database: str) -> AsyncIterator[SmallMesh]:
     """A mesh in which nobody executes runs but the test."""
     broker = Broker()
-    service = await start_replica(mongo.uri.replace("/?", f"/test_{ULID()}?"), MemoryBus("conversation-1", broker))
+    service = await start_replica(database, MemoryBus("conversation-1", broker))
     service.record()
     made = SmallMesh(service, broker, Answering(MemoryBus("inference-1", broker), lambda _: plain("")))
     for _ in range(2):

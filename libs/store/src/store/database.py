@@ -69,7 +69,8 @@ class Database:
 
     async def create_collection(self, name: str) -> None:
         """Create a collection; pymongo's CollectionInvalid or OperationFailure where it exists."""
-        await self._database.create_collection(name)
+        # The driver would ask first which there are, once for each: the server says so anyway.
+        await self._database.create_collection(name, check_exists=False)
 
     async def transaction(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `body` in a transaction and commit it: snapshot reads, majority writes.

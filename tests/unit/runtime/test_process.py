@@ -165,6 +165,23 @@ def test_a_failed_start_is_one_sentence(tmp_path: Path, raised: str, said: str, 
     assert "Traceback" not in result.stderr + result.stdout
 
 
+def test_a_sentence_that_was_said_is_the_last_one(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    result = finish(
+        tmp_path,
+        f"""
+        async def main(process: Process) -> None:
+            await asyncio.open_connection("127.0.0.1", {port})
+            print("demo: said", file=sys.stderr)
+            raise SystemExit(78)
+        """,
+        EVERTHREAD_HEALTH_PORT=str(port),
+    )
+    assert (result.returncode, result.stderr) == (78, "demo: said\n")
+    assert [json.loads(line)["event"] for line in result.stdout.splitlines()] == ["process.started"]
+
+
 def test_a_bug_is_logged_with_its_traceback(tmp_path: Path) -> None:
     result = finish(tmp_path, "async def main(process: Process) -> None:\n    raise KeyError('k')\n")
     assert result.returncode == 1

@@ -99,8 +99,20 @@ def _version_of(service: str) -> str:
         return "unknown"
 
 
+class _LeftError(Exception):
+    """`main` left by SystemExit, whose sentence was said."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 async def _call(main: Main, process: Process) -> None:
-    await main(process)
+    try:
+        await main(process)
+    except SystemExit as left:
+        # Out of a task it would stop the loop in the middle of a turn, and what others say of that would be the last words.
+        raise _LeftError(left.code if isinstance(left.code, int) else int(left.code is not None)) from left
 
 
 async def _outcome(process: Process, drain_seconds: float, work: "asyncio.Future[None]") -> int:
@@ -116,6 +128,8 @@ async def _outcome(process: Process, drain_seconds: float, work: "asyncio.Future
             sentence = "was cancelled"
         _tell(process, sentence)
         return 1
+    except _LeftError as left:
+        return left.code
     except Exception as error:  # noqa: BLE001 - the last frame of the process: whatever it is becomes a sentence
         return _fail(process, error)
     logger.info("process.stopped")

@@ -63,14 +63,26 @@ def test_something_else_than_a_broker_counts_as_no_answer_and_the_secret_is_not_
     assert "secret" not in str(refused.value)
 
 
-def test_a_port_that_is_none_is_refused() -> None:
-    with pytest.raises(RefusedError, match="no usable port"):
-        check_nats("nats://127.0.0.1:http")
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:http", "nats://u:secret@[::1", f"nats://u:secret@{'a' * 300}:4222"])
+def test_a_port_or_host_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(RefusedError, match="no usable port") as refused:
+        check_nats(url)
+    assert "secret" not in str(refused.value)
 
 
-def test_what_is_no_mongodb_address_is_refused_in_one_sentence() -> None:
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://user:secret@127.0.0.1",
+        "mongodb://user:secret@127.0.0.1:99999/x",
+        "mongodb://user:secret@127.0.0.1:http/x",
+        "mongodb://user:secret@[::1",
+        "mongodb://user:secret@127.0.0.1:1/?tls=true&tlsCAFile=/not/there",
+    ],
+)
+def test_what_is_no_mongodb_address_is_refused_in_one_sentence(uri: str) -> None:
     with pytest.raises(RefusedError) as refused:
-        check_mongo("http://user:secret@127.0.0.1")
+        check_mongo(uri)
     assert "cannot be used" in str(refused.value)
     assert "secret" not in str(refused.value)
 

@@ -15,12 +15,14 @@ def check_nats(urls: str) -> str:
     """The version of the NATS server that one of `urls` (comma-separated) reaches. Raises RefusedError."""
     info: dict[str, object] = {}
     for url in filter(None, (url.strip() for url in urls.split(","))):
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
         try:
-            port = parts.port or _NATS_PORT
+            parts = urlsplit(url if "://" in url else f"nats://{url}")
+            info = nats_info(parts.hostname or "", parts.port or _NATS_PORT)
         except ValueError:
-            raise RefusedError(f"NATS_URL {without_secret(url)!r} has no usable port; write nats://host:4222") from None
-        info = nats_info(parts.hostname or "", port)
+            # A port that is none, half of an IPv6 address, a name that cannot be one.
+            raise RefusedError(
+                f"NATS_URL ({without_secret(url)}) has no usable port or no usable host; write nats://host:4222"
+            ) from None
         if info:
             break
     if not info:
@@ -57,8 +59,10 @@ def check_mongo(uri: str) -> str:
             hello = client.admin.command("hello")
         finally:
             client.close()
-    except PyMongoError as error:
-        reason = re.split(r"[,(\n]", str(error), maxsplit=1)[0].strip().rstrip(".")
+    except (PyMongoError, ValueError, OSError) as error:
+        # What is wrong with the address itself comes as any of them: a port that is none, a file of certificates that is not there.
+        said = f"{error.strerror}: {error.filename}" if isinstance(error, FileNotFoundError) else str(error)
+        reason = re.split(r"[,(\n]", said, maxsplit=1)[0].strip().rstrip(".")
         raise RefusedError(
             f"MongoDB at MONGODB_URI ({without_secret(uri)}) cannot be used: {reason}; start it, or unset MONGODB_URI for the embedded one"
         ) from None
@@ -75,7 +79,11 @@ def without_secret(url: str) -> str:
     """The address without user and password, for messages."""
     shown = []
     for one in url.split(","):
-        parts = urlsplit(one.strip() if "://" in one else f"//{one.strip()}")
+        try:
+            parts = urlsplit(one.strip() if "://" in one else f"//{one.strip()}")
+        except ValueError:
+            shown.append("(no address)")
+            continue
         host = parts.netloc.rpartition("@")[2]
         shown.append(urlunsplit((parts.scheme, host, parts.path, "", "")).removeprefix("//"))
     return ",".join(shown)

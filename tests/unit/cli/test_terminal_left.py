@@ -1,4 +1,4 @@
-"""A talk that is ended from outside leaves the terminal as it was found. Something else holds the terminal meanwhile, as a
+"""A talk has its terminal for as long as it lasts, and leaves it as it was found. Something else holds the terminal meanwhile, as a
 shell does: the kernel resets one that nobody holds."""
 
 import os
@@ -18,6 +18,24 @@ from everthread.talk.prompt import Prompt
 prompt = Prompt(submitted=lambda line: None, changed=lambda: None, words=[])
 prompt.write(f"talk {os.getpid()} of {os.getppid()}.")
 print("left by", asyncio.run(prompt.run()), flush=True)
+"""
+WRITES = """
+import asyncio, sys, termios
+from everthread.talk.prompt import Prompt
+real, echoed = sys.stdout, []
+class Watched:
+    def __getattr__(self, name):
+        return getattr(real, name)
+    def flush(self):
+        echoed.append(bool(termios.tcgetattr(0)[3] & termios.ECHO))
+        real.flush()
+sys.stdout = Watched()
+def say(line):
+    echoed.clear()
+    prompt.write(f"That was {line}.")
+prompt = Prompt(submitted=say, changed=lambda: None, words=[])
+left = asyncio.run(prompt.run())
+print("left by", left, "echoed", any(echoed), file=real, flush=True)
 """
 WRAPPED = "import subprocess, sys; subprocess.call([sys.executable, '-c', sys.argv[1]])"
 SHELL = '"$@"; echo over $?; exec sleep 60'
@@ -46,3 +64,12 @@ def test_the_terminal_is_as_it_was_before(number: signal.Signals, whom: int, lef
         os.kill(int(found[whom]), number)
         terminal.until(lambda text: "over" in text and left in text)
         wait_for(terminal, lambda modes: modes == before)
+
+
+def test_keys_are_the_talks_also_while_lines_are_put_above_the_prompt() -> None:
+    with Terminal([sys.executable, "-c", WRITES], dict(os.environ)) as terminal:
+        terminal.until("you>")
+        terminal.enter("half a thought")
+        terminal.until("That was half a thought.")
+        terminal.type("\x04")
+        assert "left by ended echoed False" in terminal.until("left by")

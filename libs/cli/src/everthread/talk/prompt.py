@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final, Literal
 
 from prompt_toolkit.application import Application, run_in_terminal
@@ -15,6 +16,7 @@ from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import (
     BufferControl,
@@ -55,6 +57,14 @@ Line = tuple[str, str]
 """A style's name, or none, and the text of a line."""
 
 
+class _Keys(Vt100Input):
+    """The keys of a terminal, as they are also while lines are put above the prompt. prompt_toolkit lets the terminal have them
+    meanwhile, which shows them among the lines and takes Ctrl-D for itself; nothing that is printed here reads any."""
+
+    def cooked_mode(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
 class Prompt:
     """A terminal that a person talks in. `submitted` is handed each line; `changed` is told that the person types."""
 
@@ -84,6 +94,7 @@ class Prompt:
             layout=Layout(self._layout()),
             key_bindings=self._keys(),
             style=_STYLE,
+            input=_Keys(sys.stdin),
             output=output,
             erase_when_done=True,
             refresh_interval=1.0,

@@ -95,6 +95,16 @@ async def told(client: httpx2.AsyncClient, content: str, trace_id: str, **fields
     return accepted | {"thread_id": thread}
 
 
+async def one(otlp: OtlpReceiver, wanted: Callable[[Span], bool]) -> Span:
+    """The only span like this, once it has come."""
+    deadline = time.monotonic() + 20
+    while not (found := [span for span in otlp.spans() if wanted(span)]):
+        assert time.monotonic() < deadline, "no such span has come"
+        await asyncio.sleep(0.2)
+    (span,) = found
+    return span
+
+
 def check_conventions(trace: Trace) -> None:
     """What holds for every span, by its kind; nowhere an id in a name, nowhere a word of what was said."""
     for span in trace.spans:
@@ -260,11 +270,7 @@ async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, ot
         assert answer["status"] == "complete"
         told_attempts = (await client.get(f"/v1/runs/{run_id}/timeline")).json()["attempts"]
     await mesh.wait_ready(changed=killed)
-    deadline = time.monotonic() + 20
-    while not (second := [s for s in otlp.spans() if _takes_over(s, run_id)]):
-        assert time.monotonic() < deadline, "no span of the second attempt"
-        await asyncio.sleep(0.2)
-    (root,) = second
+    root = await one(otlp, lambda span: _takes_over(span, run_id))
     assert root.parent_span_id == ""
     assert root.trace_id != trace_id
     # Each attempt can be looked up in a viewer.
@@ -280,8 +286,7 @@ async def test_a_takeover_starts_a_root_of_its_own_and_links_back(mesh: Mesh, ot
     # The message's own trace is the one that it links to: by the delivery that it was taken with, which hangs there.
     (link,) = root.links
     assert link.trace_id == trace_id
-    before = Trace([span for span in otlp.spans() if span.trace_id == trace_id])
-    (delivery,) = [span for span in before.spans if span.span_id == link.span_id]
+    delivery = await one(otlp, lambda span: (span.trace_id, span.span_id) == (trace_id, link.span_id))
     assert (delivery.service, delivery.name) == ("everthread-inference", "process cmd.run.*.execute")
     assert delivery.attributes["messaging.nats.delivered"] >= 2
     assert trace.under(delivery, "inference", "run attempt") == []

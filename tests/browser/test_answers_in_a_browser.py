@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.person import PATIENCE, flat
@@ -137,9 +137,21 @@ def test_a_message_sent_meanwhile_is_answered_next(open_page: OpenPage) -> None:
 
 def test_another_answer_and_an_edit_are_branches(open_page: OpenPage) -> None:
     person = open_page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    person.page.route(re.compile(r"/v1/threads/\w+/messages(\?|$)"), hold)
     person.send("tokens=10 seed=21")
     assert person.ended() == flat(expected_text("tokens=10 seed=21"))
+    # Asked for while what is stored is still being read behind the answer's end.
+    while not held:
+        person.page.wait_for_timeout(20)
     person.answer.get_by_role("button", name="Answer again").click()
+    held[0].continue_()
     expect(person.answer.get_by_role("group", name="Versions")).to_contain_text("2 / 2")
     person.ended()
     person.page.get_by_role("button", name="Edit", exact=True).click()

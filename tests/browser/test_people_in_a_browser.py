@@ -124,6 +124,8 @@ def test_a_link_is_taken_back_and_a_thread_left(open_page: OpenPage) -> None:
     dialog = people_of(owner)
     join(guest, make_link(dialog, "may write"))
     expect(guest.composer).to_be_visible()
+    # It is used up; what is taken back is the next.
+    expect(dialog.get_by_role("button", name="Take back")).to_have_count(0)
     link = make_link(dialog, "may read")
     dialog.get_by_role("button", name="Take back").click()
     expect(dialog.get_by_role("textbox", name="Link")).to_have_count(0)

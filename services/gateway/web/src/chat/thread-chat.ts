@@ -433,7 +433,10 @@ export class ThreadChat {
 
   /** Have the server answer something on a branch of its own, and follow that. */
   async #post(path: string, body: object): Promise<void> {
-    if (this.#driving) return;
+    const last = this.chat.lastMessage?.id;
+    // Right behind an answer's end what is stored is read once more: who asks for something meanwhile is not ignored.
+    while (this.#driving && !this.busy && !this.#closed) await pause(50);
+    if (this.#driving || this.#closed || this.chat.lastMessage?.id !== last) return;
     this.#driving = true;
     this.#change({ refused: null, sentAt: Date.now(), stopping: false });
     try {

@@ -2,12 +2,15 @@
 
 import os
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from everthread.environment import keep_bytecode
 from hypothesis import HealthCheck, settings
+
+from tests.clients.live import LiveClients
 
 # To compile its modules anew is more than half of what the start of a mesh costs. For all that tests start, and for the workers of
 # pytest, which are started after this.
@@ -39,3 +42,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _turn(file: str) -> int:
     return next((place for place, folder in enumerate(FIRST) if file.startswith(folder + "/")), len(FIRST))
+
+
+@pytest.fixture(scope="session")
+def node_process() -> Iterator[LiveClients]:
+    made = LiveClients()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def clients(node_process: LiveClients) -> AsyncIterator[LiveClients]:
+    """The official JavaScript clients."""
+    async with node_process:
+        yield node_process

@@ -4,14 +4,13 @@
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import container_mesh
 from tests import mesh as mesh_module
-from tests.clients.live import LiveClients
 from tests.mesh import Mesh
 from tests.otlp_receiver import OtlpReceiver
 from tests.upstream import UpstreamProcess
@@ -95,17 +94,3 @@ async def mesh(session_mesh: Mesh) -> Mesh:
     """The session's mesh, every part of it ready (the test before may have killed some)."""
     await session_mesh.wait_ready()
     return session_mesh
-
-
-@pytest.fixture(scope="session")
-def node_process() -> Iterator[LiveClients]:
-    made = LiveClients()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def clients(node_process: LiveClients) -> AsyncIterator[LiveClients]:
-    """The official JavaScript clients."""
-    async with node_process:
-        yield node_process

@@ -9,7 +9,6 @@ import pytest
 from bus.memory import Broker, MemoryBus
 from gateway.entrypoints.connections import CUT_SECONDS
 
-from tests.clients.live import LiveClients
 from tests.databases import Databases
 from tests.integration.conversation.replica import Service, start_replica
 from tests.integration.front_doors.mesh import Gateway, Script, Worker, plain, start_gateway
@@ -92,19 +91,6 @@ async def mesh(database: str, script: Script) -> AsyncIterator[SmallMesh]:
     with suppress(asyncio.CancelledError):
         await working
     await service.close()
-
-
-@pytest.fixture(scope="session")
-def node_process() -> Iterator[LiveClients]:
-    made = LiveClients()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def clients(node_process: LiveClients) -> AsyncIterator[LiveClients]:
-    async with node_process:
-        yield node_process
 
 
 Starts = Callable[[], Awaitable[Gateway]]

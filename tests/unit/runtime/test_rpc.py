@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from contracts.codes import Code
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry import context as otel_context
@@ -28,12 +29,24 @@ class Conversation(pb_grpc.ConversationServiceServicer):
         self.calls = 0
         self.release = asyncio.Event()
         self.entered = asyncio.Event()
+        self.ended = asyncio.Event()
 
     async def GetThread(self, request: pb.GetThreadRequest, context: Any) -> pb.GetThreadResponse:
         self.calls += 1
         match request.thread_id:
             case "missing":
                 await abort(context, grpc.StatusCode.NOT_FOUND, Code.THREAD_NOT_FOUND, "There is no such thread.")
+            case "left-missing" | "left-bug" as left:
+                # As where a driver makes an error of its own of the cancelling: the handler ends the call that has no caller.
+                self.entered.set()
+                try:
+                    await self.release.wait()
+                except asyncio.CancelledError:
+                    if left == "left-bug":
+                        raise RuntimeError("a fault of ours") from None
+                    await abort(context, grpc.StatusCode.NOT_FOUND, Code.THREAD_NOT_FOUND, "There is no such thread.")
+                finally:
+                    self.ended.set()
             case "bug":
                 raise RuntimeError("the password is canary")
             case "slow":
@@ -95,6 +108,21 @@ async def test_an_unforeseen_error_tells_nothing_of_itself(stub: Any) -> None:
     assert error.code() is grpc.StatusCode.INTERNAL
     assert code_of(error)[0] is Code.INTERNAL
     assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize(("thread_id", "loud"), [("left-missing", []), ("left-bug", ["rpc.failed"])])
+async def test_only_a_fault_of_ours_is_loud_once_the_caller_has_left(
+    running: Running, caplog: pytest.LogCaptureFixture, thread_id: str, loud: list[str]
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+            call = asyncio.ensure_future(get(pb_grpc.ConversationServiceStub(channel), thread_id))
+            await running.servicer.entered.wait()
+            call.cancel()
+            await running.servicer.ended.wait()
+            await running.server.stop(20)
+    assert [entry["event"] for entry in logs if entry["log_level"] != "debug"] == loud
+    assert not [record for record in caplog.records if record.name.startswith("grpc")]
 
 
 async def test_nobody_there_is_unavailable() -> None:

@@ -11,7 +11,7 @@ import grpc
 from contracts.codes import Code
 
 from runtime.process import ConfigurationError, StartupError
-from runtime.rpc_tracing import CODE_KEY, ServerTracing, StreamClientTracing, UnaryClientTracing
+from runtime.rpc_tracing import CODE_KEY, ServerTracing, StreamClientTracing, UnaryClientTracing, end_with
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 KEEPALIVE_MILLISECONDS: Final = 10_000
@@ -146,9 +146,9 @@ class Server:
 async def abort(
     context: "grpc.aio.ServicerContext[Any, Any]", status: grpc.StatusCode, code: Code, sentence: str
 ) -> NoReturn:
-    """End the call with a status, a stable code for programs and a sentence for people."""
-    await context.abort(status, sentence, ((CODE_KEY, code.value),))
-    raise AssertionError("abort of grpc.aio always raises")
+    """End the call with a status, a stable code for programs and a sentence for people. Where the call is over already, since its
+    caller has left or its time is up, there is nobody to tell: it ends quietly, as a cancelled one."""
+    await end_with(context, status, sentence, code)
 
 
 _BY_STATUS: Final = {

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
@@ -179,13 +179,25 @@ async def _server_span(method: str, context: Any) -> AsyncIterator[None]:
             except NotImplementedError:
                 # What the generated base class raises for a method that the servicer leaves out.
                 status = grpc.StatusCode.UNIMPLEMENTED
-                await context.abort(status, "This method is not served here.")
+                await end_with(context, status, "This method is not served here.")
             except Exception:
                 status = grpc.StatusCode.INTERNAL
                 logger.exception("rpc.failed", method=method)
-                await context.abort(status, "Something went wrong here.", ((CODE_KEY, Code.INTERNAL.value),))
+                await end_with(context, status, "Something went wrong here.", Code.INTERNAL)
     finally:
         made.end(status, failed=status in _OUR_FAULT)
+
+
+async def end_with(context: Any, status: grpc.StatusCode, sentence: str, code: Code | None = None) -> NoReturn:
+    """End a call on the server's side. One that is over already (its caller left, its time is up, the server stopped) cannot be
+    told anything, and ends as a cancelled one does."""
+    try:
+        await context.abort(status, sentence, () if code is None else ((CODE_KEY, code.value),))
+    except grpc.aio.InternalError as error:
+        # gRPC says nothing more exact of a call that takes no status any more.
+        logger.debug("rpc.over", status=status.name, code=code, error=str(error))
+        raise asyncio.CancelledError from error
+    raise AssertionError("abort of grpc.aio always raises")
 
 
 def _aborted_with(context: Any) -> grpc.StatusCode:

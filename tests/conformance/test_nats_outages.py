@@ -144,6 +144,12 @@ async def test_a_lost_acknowledgement_stores_nothing_twice(real_world: RealWorld
     assert lost
     assert [entry.stream_sequence async for entry in worker.run_log.read("run.*.*.event")] == [place]
     lost.clear()
+    place = await worker.run_log.append_together(claim, 2, [b"2", b"3"])
+    assert lost
+    stored = [entry async for entry in worker.run_log.read("run.*.*.event")]
+    assert [entry.data for entry in stored] == [b"1", b"2", b"3"]
+    assert stored[-1].stream_sequence == place
+    lost.clear()
     again = await run.log.holder(run.thread_id, run.run_id)
     lost.clear()
     reclaimed = await worker.run_log.claim(run.thread_id, run.run_id, worker="worker", delivery="", after=again)
@@ -152,7 +158,7 @@ async def test_a_lost_acknowledgement_stores_nothing_twice(real_world: RealWorld
     lost.clear()
     await worker.run_log.release(reclaimed)
     with pytest.raises(FencedError):
-        await worker.run_log.append(reclaimed, 2, b"2")
+        await worker.run_log.append(reclaimed, 4, b"4")
     await worker.drain()
 
 
@@ -169,9 +175,10 @@ async def test_appends_attached_viewers_and_work_survive_a_killed_server(real_wo
     consuming = asyncio.create_task(writer.consume(QUICK_WORK, handle, concurrency=2))
 
     async def write() -> None:
-        for number in range(1, 401):
+        for number in range(1, 401, 4):
             await run.log.append(claim, number, str(number).encode())
-            await asyncio.sleep(0.002)
+            await run.log.append_together(claim, number + 1, numbers(number + 1, number + 3))
+            await asyncio.sleep(0.008)
 
     async with viewer.run_log.follow(run_subject(run.thread_id, run.run_id, "event")) as batches:
         writing = asyncio.create_task(write())

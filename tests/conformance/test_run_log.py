@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from bus.api import Claim, RunLog
-from bus.errors import ClaimLostError, ConflictError, FencedError
-from contracts import ids
+from bus.errors import ClaimLostError, ConflictError, FencedError, StreamFullError
+from bus.jetstream import connect
+from bus.memory import Broker, MemoryBus
+from contracts import ids, topology
 from contracts.subjects import run_subject, thread_events_subject
 
-from .conftest import Run, World
+from .conftest import RealWorld, Run, World
 
 
 async def read(log: RunLog, subject_filter: str, after: int = 0) -> list[bytes]:
@@ -70,6 +73,50 @@ async def test_other_bytes_under_a_stored_sequence_are_refused_not_swallowed(wor
     await run.log.append(claim, 1, b"one")
     with pytest.raises(ConflictError):
         await run.log.append(claim, 1, b"something else")
+
+
+async def test_events_that_belong_together_are_all_stored_or_none(world: World) -> None:
+    zombie, successor = await world.connect("zombie"), await world.connect("successor")
+    run = Run(zombie)
+    subject = run_subject(run.thread_id, run.run_id, "event")
+    claim = await run.claim("zombie")
+    await zombie.run_log.append(claim, 1, b"1")
+    async with successor.run_log.follow(subject) as batches:
+        place = await zombie.run_log.append_together(claim, 2, [b"2", b"3", b"4"])
+        last = await run.log.last(subject)
+        assert last is not None
+        assert (last.data, last.stream_sequence) == (b"4", place)
+        assert await zombie.run_log.append_together(claim, 2, [b"2", b"3", b"4"]) == place
+        assert await zombie.run_log.append_together(claim, 5, [b"5"]) == place + 1
+        with pytest.raises(ConflictError):
+            await zombie.run_log.append_together(claim, 5, [b"something else", b"6"])
+        after = await successor.run_log.holder(run.thread_id, run.run_id)
+        new = await successor.run_log.claim(run.thread_id, run.run_id, worker="successor", delivery="", after=after)
+        with pytest.raises(FencedError):
+            await zombie.run_log.append_together(claim, 6, [b"lost", b"lost too"])
+        await successor.run_log.append(new, 6, b"6")
+        with pytest.raises(FencedError):
+            await zombie.run_log.append_together(claim, 2, [b"2", b"3", b"4"])
+        seen: list[bytes] = []
+        async with asyncio.timeout(20):
+            while len(seen) < 6:
+                seen.extend(entry.data for entry in await anext(batches))
+    assert seen == await read(run.log, subject) == [b"1", b"2", b"3", b"4", b"5", b"6"]
+
+
+async def test_a_full_log_takes_none_of_what_belongs_together(real_world: RealWorld) -> None:
+    small = replace(topology.RUNS, max_bytes=4000)
+    real = await real_world.connect("worker")
+    admin = await connect(real_world.server.url(), instance="admin")
+    await admin.reconcile(streams=(small,), consumers=())
+    for bus in (real, MemoryBus("worker", Broker((small,), ()))):
+        run = Run(bus)
+        claim = await run.claim()
+        with pytest.raises(StreamFullError):
+            await run.log.append_together(claim, 1, [b"x" * 1500] * 3)
+        assert await read(run.log, run_subject(run.thread_id, run.run_id, "event")) == []
+        await run.log.append_together(claim, 1, [b"y", b"z"])
+    await admin.drain()
 
 
 async def test_a_snapshot_replaces_the_one_before(world: World) -> None:

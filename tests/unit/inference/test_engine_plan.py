@@ -32,15 +32,15 @@ USED = Usage(input_tokens=3, output_tokens=2)
 
 
 class Engine(RuleBasedStateMachine):
-    """A worker reduced to its writes: it plans, writes the events of what it planned one by one, and may die before any of
-    them. What it does outside (ask the model, call the tool) is counted when it does it."""
+    """A worker reduced to its writes: it plans, writes the events of what it planned one by one (the end of a model step with
+    its calls at once), and may die before any of them. What it does outside (ask the model, call the tool) is counted when it does it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.log: list[e.RunEvent] = []
         self.state = RunState(run_id=RUN_ID, thread_id=THREAD_ID)
         self.attempt = 0
-        self.queue: list[tuple[type[Any], dict[str, Any]]] = []
+        self.queue: list[list[tuple[type[Any], dict[str, Any]]]] = []
         self.ended_calls: set[int] = set()
         self.is_at_work = False
         """In the middle of a call that will never end."""
@@ -50,20 +50,20 @@ class Engine(RuleBasedStateMachine):
     # What the worker does
 
     def put(self, kind: type[Any], /, **fields: Any) -> None:
-        self.queue.append((kind, fields))
+        self.queue.append([(kind, fields)])
 
     def write(self) -> None:
-        kind, fields = self.queue.pop(0)
-        event = kind(
-            thread_id=THREAD_ID,
-            run_id=RUN_ID,
-            sequence=self.state.sequence + 1,
-            attempt=self.attempt,
-            at=AT,
-            **fields,
-        )
-        self.log.append(e.decode_event(e.encode_event(event)))
-        self.state.apply(self.log[-1])
+        for kind, fields in self.queue.pop(0):
+            event = kind(
+                thread_id=THREAD_ID,
+                run_id=RUN_ID,
+                sequence=self.state.sequence + 1,
+                attempt=self.attempt,
+                at=AT,
+                **fields,
+            )
+            self.log.append(e.decode_event(e.encode_event(event)))
+            self.state.apply(self.log[-1])
 
     @initialize(continuation=st.sampled_from(["prefix", "retract"]))
     def start(self, continuation: Continuation) -> None:
@@ -128,6 +128,9 @@ class Engine(RuleBasedStateMachine):
         finish = "tool_calls" if calls else "stop"
         self.bill(step, self.attempt, finish)
         self.put(e.StepFinished, step=step, finish_reason=finish)
+        if calls:
+            end = [event for events in self.queue[-calls - 2 :] for event in events]
+            self.queue[-calls - 2 :] = [end]
 
     def bill(self, step: int, of_attempt: int, finish_reason: str | None = None) -> None:
         self.put(
@@ -172,8 +175,6 @@ class Engine(RuleBasedStateMachine):
             self.end_step(plan)
 
     def end_step(self, plan: EndStep) -> None:
-        if plan.interrupted is not None:
-            self.bill(plan.interrupted.step, plan.interrupted.attempt)
         self.put(e.StepFinished, step=plan.step, finish_reason=plan.finish_reason)
 
     @rule()

@@ -177,6 +177,9 @@ class DyingLog:
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
         return await self._write(lambda: self._inner.append(claim, sequence, data))
 
+    async def append_together(self, claim: Claim, sequence: int, data: Sequence[bytes]) -> int:
+        return await self._write(lambda: self._inner.append_together(claim, sequence, data))
+
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         return await self._write(lambda: self._inner.snapshot(claim, sequence, data))
 
@@ -209,6 +212,10 @@ class FailingLog:
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
         self._count()
         return await self._inner.append(claim, sequence, data)
+
+    async def append_together(self, claim: Claim, sequence: int, data: Sequence[bytes]) -> int:
+        self._count()
+        return await self._inner.append_together(claim, sequence, data)
 
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         self._count()

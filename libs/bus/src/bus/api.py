@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from contracts.topology import Consumer
@@ -46,6 +46,10 @@ class Claim:
     fence: int
 
 
+MOST_TOGETHER: Final = 1000
+"""The broker's limit for one atomic batch (ADR-50 of nats-architecture-and-design)."""
+
+
 class RunLog(Protocol):
     """The log of runs on the stream RUNS. One append of a run is in flight at a time; that is the caller's obligation."""
 
@@ -58,6 +62,10 @@ class RunLog(Protocol):
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
         """Store an event and return its stream sequence. Retries with the same message id for up to 30 s, so that an entry
         is stored once whatever was lost on the way. Raises FencedError, StreamFullError, UnavailableError."""
+
+    async def append_together(self, claim: Claim, sequence: int, data: Sequence[bytes]) -> int:
+        """Store events, numbered from `sequence` on, all of them or none, whatever dies; returns the stream sequence of the
+        last. One to MOST_TOGETHER events. Retries and raises as append."""
 
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         """Replace the run's snapshot (rollup), fenced like an event. Raises as append."""

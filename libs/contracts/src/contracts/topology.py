@@ -6,7 +6,7 @@ from typing import Final, Literal
 from contracts import subjects
 
 MINIMUM_SERVER: Final = (2, 12, 0)
-"""Message schedules and counters of the design need this nats-server; an older one is refused at start."""
+"""Message schedules, atomic batches and counters of the design need this nats-server; an older one is refused at start."""
 
 DAY: Final = 24 * 3600.0
 GIB: Final = 1024**3
@@ -30,6 +30,7 @@ class Stream:
     allow_rollup: bool = False
     allow_msg_ttl: bool = False
     allow_msg_schedules: bool = False
+    allow_atomic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ RUNS: Final = Stream(
     republish=True,
     allow_rollup=True,
     allow_msg_ttl=True,
+    allow_atomic=True,
 )
 COMMANDS: Final = Stream(
     name="COMMANDS",

@@ -139,6 +139,7 @@ def stream_config(stream: Stream, replicas: int) -> dict[str, Any]:
         "allow_rollup_hdrs": stream.allow_rollup,
         "allow_msg_ttl": stream.allow_msg_ttl,
         "allow_msg_schedules": stream.allow_msg_schedules,
+        "allow_atomic": stream.allow_atomic,
     }
     if stream.republish:
         config["republish"] = {"src": ">", "dest": f"{LIVE}>"}

@@ -3,7 +3,7 @@ queued while there is no connection, and time-outs cost no timer each."""
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import nats.errors
@@ -51,14 +51,23 @@ class Requests:
         self._fail_all()
 
     async def ask(
-        self, subject: str, data: bytes, *, timeout: float, headers: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+        ahead: Sequence[tuple[bytes, Mapping[str, str]]] = (),
     ) -> Message:
-        """One request, one answer. Raises NoAnswerError, DeniedError."""
+        """One request, one answer; `ahead` goes to the same subject right before it, unanswered. Raises NoAnswerError,
+        DeniedError."""
         loop = asyncio.get_running_loop()
         token = str(next(self._tokens))
         future: asyncio.Future[Message] = loop.create_future()
         self._waiting[token] = (future, loop.time() + timeout, subject)
         try:
+            for body, head in ahead:
+                self._put(subject, body, "", head)
             self._put(subject, data, self._prefix + token, headers)
             message = await future
         finally:

@@ -2,7 +2,7 @@
 
 import time
 from base64 import b64decode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from bus.jetstream.connection import Connection
 from bus.jetstream.direct_get import Reader
 from bus.jetstream.followers import Followers
 from bus.jetstream.requests import Requests
-from bus.jetstream.storing import WrongLastSequenceError, store
+from bus.jetstream.storing import KnownMessageError, Receipt, WrongLastSequenceError, store, store_together
 from bus.tracing import note_snapshot
 
 STREAM: Final = topology.RUNS.name
@@ -66,6 +66,23 @@ class JetStreamRunLog:
 
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
         return await self._fenced(claim, "event", data, event_message_id(claim, sequence), {})
+
+    async def append_together(self, claim: Claim, sequence: int, data: Sequence[bytes]) -> int:
+        subject = run_subject(claim.thread_id, claim.run_id, "event")
+        messages = [
+            (one, _fence(claim, event_message_id(claim, number))) for number, one in enumerate(data, start=sequence)
+        ]
+        began = time.perf_counter()
+        try:
+            receipt = await self._unless_fenced(
+                claim, subject, lambda: store_together(self._connection, self._requests, subject, messages)
+            )
+            place = receipt.stream_sequence
+        except KnownMessageError:
+            place = await self._place_of(claim, subject, data[-1])
+        self._appended["event"].inc(len(data))
+        self._seconds.observe(time.perf_counter() - began)
+        return place
 
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         # Snapshots are what conversation records, so the trace goes on there; events are too many to carry it.
@@ -133,27 +150,38 @@ class JetStreamRunLog:
 
     async def _fenced(self, claim: Claim, entry: str, data: bytes, message_id: str, more: Mapping[str, str]) -> int:
         subject = run_subject(claim.thread_id, claim.run_id, entry)
-        claim_subject = run_subject(claim.thread_id, claim.run_id, "claim")
-        headers = {
-            MESSAGE_ID: message_id,
-            EXPECTED_SEQUENCE: str(claim.fence),
-            EXPECTED_SUBJECT: claim_subject,
-            **more,
-        }
+        headers = {**_fence(claim, message_id), **more}
         began = time.perf_counter()
+        receipt = await self._unless_fenced(
+            claim, subject, lambda: store(self._connection, self._requests, subject, data, headers)
+        )
+        if receipt.duplicate and receipt.first_try:
+            await self._check_same(receipt.stream_sequence, data, message_id)
+        self._appended[entry].inc()
+        self._seconds.observe(time.perf_counter() - began)
+        return receipt.stream_sequence
+
+    async def _unless_fenced(self, claim: Claim, subject: str, send: Callable[[], Awaitable[Receipt]]) -> Receipt:
         for _ in range(LOOKS):
             try:
-                receipt = await store(self._connection, self._requests, subject, data, headers)
+                return await send()
             except WrongLastSequenceError:
-                if await self._reader.newest_sequence(STREAM, claim_subject) != claim.fence:
+                if not await self._is_held(claim):
                     raise _fenced_error(claim) from None
-                continue
-            if receipt.duplicate and receipt.first_try:
-                await self._check_same(receipt.stream_sequence, data, message_id)
-            self._appended[entry].inc()
-            self._seconds.observe(time.perf_counter() - began)
-            return receipt.stream_sequence
         raise UnavailableError(f"{subject}: refused {LOOKS} times although claim {claim.fence} is the last")
+
+    async def _is_held(self, claim: Claim) -> bool:
+        subject = run_subject(claim.thread_id, claim.run_id, "claim")
+        return await self._reader.newest_sequence(STREAM, subject) == claim.fence
+
+    async def _place_of(self, claim: Claim, subject: str, data: bytes) -> int:
+        """Where a batch is that was stored before: only its writer's claim lets anybody write there, so at the end."""
+        last = await self._reader.last(STREAM, subject)
+        if last is not None and last.data == data:
+            return last.stream_sequence
+        if not await self._is_held(claim):
+            raise _fenced_error(claim)
+        raise ConflictError(f"{subject}: a number of these events is stored with other bytes")
 
     async def _write_after(self, subject: str, data: bytes, headers: Mapping[str, str]) -> int:
         """Store an entry by compare-and-set on its own subject; a refused re-send may meet its own first try, told by the message id."""
@@ -179,6 +207,15 @@ class JetStreamRunLog:
 
 class _SupersededError(Exception):
     """Somebody else's entry is the last."""
+
+
+def _fence(claim: Claim, message_id: str) -> dict[str, str]:
+    """The headers of an entry that is stored once, and only while the claim is the last."""
+    return {
+        MESSAGE_ID: message_id,
+        EXPECTED_SEQUENCE: str(claim.fence),
+        EXPECTED_SUBJECT: run_subject(claim.thread_id, claim.run_id, "claim"),
+    }
 
 
 def _fenced_error(claim: Claim) -> FencedError:

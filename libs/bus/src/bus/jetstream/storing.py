@@ -1,22 +1,36 @@
-"""Store one message exactly once: the same bytes and headers again until the server says yes or no, within a budget."""
+"""Store one message, or several together, exactly once: the same again until the server says yes or no, within a budget."""
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from runtime import metrics
 from runtime.names import Metric
+from ulid import ULID
 
 from bus.errors import BusError, StreamFullError, UnavailableError
 from bus.jetstream import api_calls
+from bus.jetstream.client import Message
 from bus.jetstream.connection import Connection
 from bus.jetstream.requests import NoAnswerError, Requests
 
 BUDGET: Final = 30.0
 ANSWER_TIMEOUT: Final = 4.0
 LONGEST_WAIT: Final = 1.0
+BATCH_ID: Final = "Nats-Batch-Id"
+BATCH_SEQUENCE: Final = "Nats-Batch-Sequence"
+BATCH_COMMIT: Final = {"Nats-Batch-Commit": "1"}
+_AGAIN: Final = frozenset(
+    {
+        api_calls.STORE_FAILED,
+        api_calls.WRONG_LAST_SEQUENCE_IN_FLIGHT,
+        api_calls.DUPLICATE_IN_FLIGHT,
+        api_calls.INCOMPLETE_BATCH,
+        api_calls.TOO_MANY_BATCHES,
+    }
+)
 
 
 class _Refusal(msgspec.Struct):
@@ -42,6 +56,15 @@ class Receipt(msgspec.Struct, frozen=True):
     first_try: bool
 
 
+class KnownMessageError(Exception):
+    """Nothing of a batch was stored now: the id of one of its messages was known. `first_try` False: by an earlier try of this
+    very call, so all of it is stored."""
+
+    def __init__(self, *, first_try: bool) -> None:
+        super().__init__("known message id")
+        self.first_try = first_try
+
+
 class WrongLastSequenceError(Exception):
     """The compare failed. `first_try` False: an earlier try of this very call may be what is stored there."""
 
@@ -60,6 +83,40 @@ async def store(
     budget: float = BUDGET,
 ) -> Receipt:
     """Send until acknowledged. Raises WrongLastSequenceError, StreamFullError, UnavailableError, BusError."""
+
+    def ask(timeout: float) -> Awaitable[Message]:
+        return requests.ask(subject, data, headers=headers, timeout=timeout)
+
+    return await _until_answered(connection, subject, ask, budget)
+
+
+async def store_together(
+    connection: Connection,
+    requests: Requests,
+    subject: str,
+    messages: Sequence[tuple[bytes, Mapping[str, str]]],
+    *,
+    budget: float = BUDGET,
+) -> Receipt:
+    """Send an atomic batch of messages with their headers until acknowledged: all are stored, or none. The receipt is the
+    last one's. Raises as store, and KnownMessageError."""
+
+    def ask(timeout: float) -> Awaitable[Message]:
+        # A batch of its own at each try: of one that was cut off the server has some messages, and waits for the others.
+        batch = str(ULID())
+        numbered = [
+            (data, {**headers, BATCH_ID: batch, BATCH_SEQUENCE: str(number)})
+            for number, (data, headers) in enumerate(messages, 1)
+        ]
+        *ahead, (data, headers) = numbered
+        return requests.ask(subject, data, headers={**headers, **BATCH_COMMIT}, timeout=timeout, ahead=ahead)
+
+    return await _until_answered(connection, subject, ask, budget)
+
+
+async def _until_answered(
+    connection: Connection, subject: str, ask: Callable[[float], Awaitable[Message]], budget: float
+) -> Receipt:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + budget
     tries = 0
@@ -73,7 +130,7 @@ async def store(
         if connection.connected or await connection.until_connected(remaining):
             tries += 1
             try:
-                message = await requests.ask(subject, data, headers=headers, timeout=min(ANSWER_TIMEOUT, remaining))
+                message = await ask(min(ANSWER_TIMEOUT, remaining))
             except NoAnswerError as error:
                 trouble = str(error)
             else:
@@ -90,13 +147,13 @@ def _raise_if_final(subject: str, refusal: _Refusal, *, first_try: bool) -> None
     code, said = refusal.err_code, refusal.description
     if code == api_calls.WRONG_LAST_SEQUENCE:
         raise WrongLastSequenceError(first_try=first_try)
+    if code == api_calls.BATCH_HAS_DUPLICATE:
+        raise KnownMessageError(first_try=first_try)
     # 10077 stands for every failure to store; only a limit or a full disk is final.
     full = code == api_calls.STORE_FAILED and ("exceeded" in said or "no space" in said)
     if full or code in api_calls.RESOURCES_EXCEEDED:
         metrics.add(Metric.STREAM_FULL)
         raise StreamFullError(f"{subject}: the stream refused it: {said}; delete something or raise its limit")
-    if code in (api_calls.STORE_FAILED, api_calls.WRONG_LAST_SEQUENCE_IN_FLIGHT, api_calls.DUPLICATE_IN_FLIGHT):
-        return
-    if refusal.code >= 500:
+    if code in _AGAIN or refusal.code >= 500:
         return
     raise BusError(f"{subject}: refused by the server: {said} ({code})")

@@ -49,6 +49,19 @@ class MemoryRunLog:
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
         return self._fenced(claim, "event", data, event_message_id(claim, sequence))
 
+    async def append_together(self, claim: Claim, sequence: int, data: Sequence[bytes]) -> int:
+        subject = run_subject(claim.thread_id, claim.run_id, "event")
+        messages = [(one, event_message_id(claim, number)) for number, one in enumerate(data, start=sequence)]
+        expected = (run_subject(claim.thread_id, claim.run_id, "claim"), claim.fence)
+        try:
+            place, known = self._stream.append_together(subject, messages, expected=expected)
+        except WrongLastSequenceError:
+            raise _fenced_error(claim) from None
+        last = self._stream.get(place) if known else None
+        if last is not None and last.entry.data != data[-1]:
+            raise ConflictError(f"{subject}: a number of these events is stored with other bytes")
+        return place
+
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         return self._fenced(claim, "snapshot", data, snapshot_message_id(claim, sequence), rollup=True)
 
@@ -116,9 +129,13 @@ class MemoryRunLog:
                 ttl=ttl,
             )
         except WrongLastSequenceError:
-            raise FencedError(f"{claim.run_id}: claim {claim.fence} of {claim.worker} is no longer the last") from None
+            raise _fenced_error(claim) from None
         if known:
             stored = self._stream.get(sequence)
             if stored is not None and stored.entry.data != data:
                 raise ConflictError(f"{message_id} is stored with other bytes")
         return sequence
+
+
+def _fenced_error(claim: Claim) -> FencedError:
+    return FencedError(f"{claim.run_id}: claim {claim.fence} of {claim.worker} is no longer the last")

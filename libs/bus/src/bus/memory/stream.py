@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.topology import Stream
@@ -56,12 +56,7 @@ class MemoryStream:
             raise WrongLastSequenceError
         if message_id is not None and message_id in self.message_ids:
             return self.message_ids[message_id], True
-        if (
-            self.config.discard == "new"
-            and self.config.max_bytes > 0
-            and self.size + len(data) + len(subject) > self.config.max_bytes
-        ):
-            raise StreamFullError(f"{self.config.name} is full: it holds its limit of {self.config.max_bytes} bytes")
+        self._check_room(len(data) + len(subject))
         previous = self._last_on(subject)
         self.last_sequence += 1
         entry = Entry(subject, data, self.last_sequence, previous, self.clock())
@@ -81,6 +76,20 @@ class MemoryStream:
         for notify in self.stored:
             notify(stored)
         return self.last_sequence, False
+
+    def append_together(
+        self, subject: str, messages: Sequence[tuple[bytes, str]], *, expected: tuple[str, int]
+    ) -> tuple[int, bool]:
+        """Store entries with their message ids, all or none; returns the last one's sequence and whether an id was known."""
+        self._expire()
+        if self._last_on(expected[0]) != expected[1]:
+            raise WrongLastSequenceError
+        if any(message_id in self.message_ids for _, message_id in messages):
+            return self._last_on(subject), True
+        self._check_room(sum(len(data) + len(subject) for data, _ in messages))
+        for data, message_id in messages:
+            sequence, _ = self.append(subject, data, message_id=message_id)
+        return sequence, False
 
     def get(self, sequence: int) -> Stored | None:
         """The entry at a sequence, if it is still there."""
@@ -111,6 +120,11 @@ class MemoryStream:
         for sequence in [sequence for sequence, stored in self.entries.items() if unwanted(stored)]:
             gone = self.entries.pop(sequence).entry
             self.size -= len(gone.data) + len(gone.subject)
+
+    def _check_room(self, size: int) -> None:
+        limit = self.config.max_bytes
+        if self.config.discard == "new" and 0 < limit < self.size + size:
+            raise StreamFullError(f"{self.config.name} is full: it holds its limit of {limit} bytes")
 
     def _last_on(self, subject: str) -> int:
         for sequence in reversed(self.entries):

@@ -493,6 +493,9 @@ class LegacyLog:
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
         return await self._log.append(claim, sequence, data)
 
+    async def append_together(self, claim: Claim, sequence: int, data: Sequence[bytes]) -> int:
+        return await self._log.append_together(claim, sequence, data)
+
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         return await self._log.snapshot(claim, sequence, data)
 

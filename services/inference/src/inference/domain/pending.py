@@ -25,6 +25,13 @@ class JoinedDelta:
         return self.pieces[0] if len(self.pieces) == 1 else "".join(self.pieces)
 
 
+@dataclass(slots=True)
+class Together:
+    """Events that are stored all or not at all."""
+
+    events: list[RunEvent]
+
+
 class Checkpoint:
     """Asks for a snapshot at this place of the log."""
 
@@ -36,7 +43,7 @@ class Barrier:
     tell: Callable[[], None]
 
 
-Item = JoinedDelta | RunEvent | Checkpoint | Barrier
+Item = JoinedDelta | RunEvent | Together | Checkpoint | Barrier
 
 
 class Pending:
@@ -52,8 +59,8 @@ class Pending:
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, item: RunEvent | Checkpoint | Barrier) -> None:
-        """Queue an event, a snapshot, or somebody who waits."""
+    def add(self, item: RunEvent | Together | Checkpoint | Barrier) -> None:
+        """Queue an event, several that belong together, a snapshot, or somebody who waits."""
         self._open.clear()
         self._items.append(item)
 

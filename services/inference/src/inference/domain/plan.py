@@ -77,12 +77,10 @@ class CallModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndStep:
-    """All that the model said, or the tool's result, is in the log; only the end of the step is missing. `interrupted` where
-    a model's bill is, too."""
+    """All that the model said, or the tool's result, is in the log; only the end of the step is missing."""
 
     step: int
     finish_reason: str | None = None
-    interrupted: Interrupted | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +150,8 @@ def plan_next(
 
 
 def _go_on(state: RunState, step: OpenStep, continuation: Continuation) -> Plan:
-    interrupted = _interrupted(state, step)
     if step.finish_reason is not None:
         return EndStep(step=step.step, finish_reason=step.finish_reason)
-    if any(part.step == step.step and isinstance(part.value, ToolCallPart) for part in state.parts.values()):
-        # Calls are written once the model has finished; a call that got lost with the worker, it will ask for again.
-        return EndStep(step=step.step, finish_reason="tool_calls", interrupted=interrupted)
     prefix = _prefix(state, step) if continuation == "prefix" else None
     written = _texts(state, step)
     return CallModel(
@@ -165,7 +159,7 @@ def _go_on(state: RunState, step: OpenStep, continuation: Continuation) -> Plan:
         model=step.name,
         prefix=prefix,
         retract_from=step.sequence if written and prefix is None else None,
-        interrupted=interrupted,
+        interrupted=_interrupted(state, step),
     )
 
 

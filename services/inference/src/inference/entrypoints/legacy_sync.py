@@ -189,6 +189,11 @@ class _CallersLog:
                 await self._room.wait()
         return claim.fence + sequence
 
+    async def append_together(self, claim: Claim, sequence: int, data: Sequence[bytes]) -> int:
+        for number, one in enumerate(data, start=sequence):
+            await self.append(claim, number, one)
+        return claim.fence + sequence + len(data) - 1
+
     async def snapshot(self, claim: Claim, sequence: int, data: bytes) -> int:
         snapshot = decode_snapshot(data)
         state = snapshot.state

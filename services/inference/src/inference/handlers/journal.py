@@ -1,6 +1,7 @@
 """The attempt's hand on its run's log: events with their head, numbers of steps and parts, and how much room is left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from bus.api import Claim
@@ -29,6 +30,7 @@ class Journal:
         self._next_part = state.next_part
         self._next_step = state.last_step + 1
         self._max_bytes = max_bytes
+        self._together: list[e.RunEvent] | None = None
         self._bytes = sum(encoded_size(part.value) for part in state.parts.values()) + sum(
             encoded_size(steer.text) for steer in state.steers
         )
@@ -36,7 +38,22 @@ class Journal:
     def put(self, event_type: type[e.RunEvent], /, **fields: object) -> None:
         """Queue one event."""
         head = {"thread_id": self._claim.thread_id, "run_id": self._claim.run_id}
-        self.writer.event(event_type(**head, **fields, sequence=0, attempt=0, at=""))  # type: ignore[arg-type]  # checked by tests
+        event = event_type(**head, **fields, sequence=0, attempt=0, at="")  # type: ignore[arg-type]  # checked by tests
+        if self._together is None:
+            self.writer.event(event)
+        else:
+            self._together.append(event)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is put within is stored all or not at all. Nothing may be awaited within."""
+        events: list[e.RunEvent] = []
+        self._together = events
+        try:
+            yield
+        finally:
+            self._together = None
+        self.writer.together(events)
 
     def book(
         self,

@@ -1,6 +1,7 @@
 """One model step: who is asked with what, the call, and what it asked for; another model where that one cannot be had."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -245,9 +246,10 @@ class _ModelStep:
     async def _end(
         self, generation: Generation, result: Generated, prepared: Prepared, capped: Failed | None
     ) -> Failed | None:
-        """The call has come to its end: what it asked for, its bill, the end of its step, in this order. Whoever takes over
-        finds out from any beginning of it what is left to write, and never makes the call again. `capped`: how the run ends
-        where the provider stopped at what was allowed."""
+        """The call has come to its end: what it asked for, its bill, the end of its step, in this order. Calls of tools are
+        stored with all of it or not at all; without any, whoever takes over finds out from the bill that only the end is left
+        to write, and does not make the call again. `capped`: how the run ends where the provider stopped at what was
+        allowed."""
         failed = (
             generation.answer.stopped_by
             or capped
@@ -270,23 +272,24 @@ class _ModelStep:
             for part in message.parts
             if isinstance(part, ToolCallPart)
         }
-        for request in requests:
-            self._ask(request, used)
         finish_reason: str | None = "tool_calls" if requests else result.finish_reason
         if failed is not None:
             # A refusal is an answer like any other: who takes over need not hear it again.
             finish_reason = REFUSED if failed.code is RunFailure.REFUSED else None
-        self._journal.book(
-            step=self._step,
-            of_attempt=self._work.attempt,
-            model=generation.call.model.id,
-            usage=generation.usage,
-            cost=generation.cost,
-            agent=self._acting.tag,
-            finish_reason=finish_reason,
-        )
-        if failed is None:
-            self._journal.put(e.StepFinished, step=self._step, finish_reason=finish_reason, agent=self._acting.tag)
+        with self._journal.together() if requests else nullcontext():
+            for request in requests:
+                self._ask(request, used)
+            self._journal.book(
+                step=self._step,
+                of_attempt=self._work.attempt,
+                model=generation.call.model.id,
+                usage=generation.usage,
+                cost=generation.cost,
+                agent=self._acting.tag,
+                finish_reason=finish_reason,
+            )
+            if failed is None:
+                self._journal.put(e.StepFinished, step=self._step, finish_reason=finish_reason, agent=self._acting.tag)
         await self._journal.stored()
         return failed
 

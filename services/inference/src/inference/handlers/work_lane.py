@@ -14,7 +14,7 @@ from inference.domain.limits import limit_reached, seconds_left, spent_by
 from inference.domain.plan import DEADLINE_SENTENCE, Answered, CallModel, CallTools, EndStep, Lane, Plan, plan_next
 from inference.domain.waits import Wait
 from inference.handlers.journal import encoded_size
-from inference.handlers.take_model_step import book_interrupted, take_model_step
+from inference.handlers.take_model_step import take_model_step
 from inference.handlers.take_tool_steps import take_tool_steps
 from inference.handlers.work import Acting, Work
 
@@ -32,7 +32,7 @@ async def work_lane(work: Work, lane: Lane, steers: list[SteerRun]) -> Failed | 
         if isinstance(plan, Answered):
             return plan.failed
         if isinstance(plan, EndStep):
-            await _end_step(work, plan)
+            _end_step(work, plan)
             continue
         acting = acting_in(work, lane)
         if isinstance(acting, Failed):
@@ -121,10 +121,8 @@ def _limit(work: Work, acting: Acting, plan: CallModel | CallTools) -> Failed | 
     return limit_reached(spent_by(work.journal.state, acting.tag), acting.config.limits, more_steps=more)
 
 
-async def _end_step(work: Work, plan: EndStep) -> None:
+def _end_step(work: Work, plan: EndStep) -> None:
     step = work.journal.state.open_steps[plan.step]
-    if plan.interrupted is not None:
-        await book_interrupted(work.parts, work.journal, work.command, plan.interrupted)
     work.journal.put(e.StepFinished, step=plan.step, finish_reason=plan.finish_reason, agent=step.agent)
 
 

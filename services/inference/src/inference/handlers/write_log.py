@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from bus.api import Claim, RunLog
+from bus.api import MOST_TOGETHER, Claim, RunLog
 from contracts.events import ReasoningDelta, RunEvent, TextDelta, encode_event
 from contracts.run_state import RunState, Snapshot, encode_snapshot
 
 from inference.domain.checkpoints import CheckpointSchedule
-from inference.domain.pending import Barrier, Checkpoint, Item, JoinedDelta, Pending
+from inference.domain.pending import Barrier, Checkpoint, Item, JoinedDelta, Pending, Together
 from inference.ports import Clock
 
 logger = structlog.get_logger()
@@ -70,6 +70,11 @@ class RunWriter:
     def event(self, event: RunEvent) -> None:
         """Queue an event; its `sequence`, `attempt` and `at` are set when it is appended."""
         self._pending.add(event)
+        self._nudge()
+
+    def together(self, events: list[RunEvent]) -> None:
+        """Queue events that are stored all or not at all, as long as they are no more than the broker takes at once."""
+        self._pending.add(Together(events))
         self._nudge()
 
     def checkpoint(self) -> None:
@@ -135,7 +140,11 @@ class RunWriter:
         if isinstance(item, Barrier):
             item.tell()
             return
-        event = self._delta(item) if isinstance(item, JoinedDelta) else self._stamped(item)
+        if isinstance(item, Together):
+            for first in range(0, len(item.events), MOST_TOGETHER):
+                await self._store_together(item.events[first : first + MOST_TOGETHER])
+            return
+        event = self._delta(item) if isinstance(item, JoinedDelta) else self._stamped(item, self._state.sequence + 1)
         stored_at = await self._log.append(self._claim, event.sequence, encode_event(event))
         self._state.apply(event)
         self._stream_sequence = stored_at
@@ -145,6 +154,14 @@ class RunWriter:
                 self._room.set()
             if self._schedule.is_due(self._size):
                 await self._snapshot()
+
+    async def _store_together(self, events: list[RunEvent]) -> None:
+        first = self._state.sequence + 1
+        data = [encode_event(self._stamped(event, number)) for number, event in enumerate(events, start=first)]
+        stored_at = await self._log.append_together(self._claim, first, data)
+        for event in events:
+            self._state.apply(event)
+        self._stream_sequence = stored_at
 
     def _delta(self, item: JoinedDelta) -> TextDelta | ReasoningDelta:
         kind = ReasoningDelta if item.reasoning else TextDelta
@@ -159,8 +176,8 @@ class RunWriter:
             agent=item.agent,
         )
 
-    def _stamped(self, event: RunEvent) -> RunEvent:
-        event.sequence = self._state.sequence + 1
+    def _stamped(self, event: RunEvent, sequence: int) -> RunEvent:
+        event.sequence = sequence
         event.attempt = self._attempt
         event.at = self._clock.stamp()
         return event

@@ -1,10 +1,18 @@
 """Settings: what is refused, with which sentence, and that no value is ever shown."""
 
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import Field
-from runtime.settings import EXIT_CONFIGURATION, ServiceSettings, load_settings, unknown_variables, variables_of
+from runtime.settings import (
+    EXIT_CONFIGURATION,
+    ServiceSettings,
+    load_models,
+    load_settings,
+    unknown_variables,
+    variables_of,
+)
 
 
 class WorkerSettings(ServiceSettings):
@@ -112,3 +120,17 @@ def test_a_name_that_resembles_nothing_lists_what_there_is() -> None:
 def test_every_variable_has_a_meaning() -> None:
     for name, field in variables_of(ServiceSettings).items():
         assert field.description, name
+
+
+def test_a_registry_with_a_key_that_nothing_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "our-models.toml"
+    file.write_text('[providers.mine]\nbase_url = "http://127.0.0.1:1"\n[models."mine:small"]\nmax_ouput_tokens = 7\n')
+    monkeypatch.setenv("EVERTHREAD_MODELS_FILE", str(file))
+    with pytest.raises(SystemExit) as stopped:
+        load_models(load_settings(WorkerSettings))
+    assert stopped.value.code == EXIT_CONFIGURATION
+    [sentence] = capsys.readouterr().err.splitlines()
+    for part in (str(file), '[models."mine:small"]', "max_ouput_tokens", "max_output_tokens"):
+        assert part in sentence

@@ -183,7 +183,9 @@ def _limits() -> Iterator[Finding]:
 def _models() -> str:
     file = os.environ.get(_MODELS_FILE)
     try:
-        registry = load_registry(os.environ, Path(file).read_text("utf-8") if file else None)
+        registry = (
+            load_registry(os.environ, Path(file).read_text("utf-8"), file=file) if file else load_registry(os.environ)
+        )
     except OSError as error:
         raise RefusedError(
             f"{_MODELS_FILE} cannot be read: {error.strerror}; correct it, or unset it for the packaged one"

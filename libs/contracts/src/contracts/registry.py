@@ -1,11 +1,12 @@
 """The model registry: which models there are, where they are asked, what they cost."""
 
+import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from contracts.usage import Usage
 
@@ -16,8 +17,30 @@ DEFAULT_WITH_OPENAI = "openai:gpt-4o-mini"
 DEFAULT_EMBEDDED = "embedded:smollm2-135m"
 
 
+FILE: Final = "models.toml"
+
+_TABLES: Final = ("providers", "models")
+_OF_A_PROVIDER: Final = ("base_url", "base_url_env", "api_key_env")
+_OF_A_MODEL: Final = (
+    "upstream_name",
+    "context_window",
+    "input",
+    "cached_input",
+    "output",
+    "continuation",
+    "max_output_tokens",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+)
+
+
 class RegistryError(ValueError):
-    """models.toml cannot be used; the sentence names the entry and what was expected."""
+    """The registry cannot be used; the sentence names the file, the entry and what was expected."""
+
+
+class _Mistake(ValueError):
+    """What is wrong in the file, which the sentence does not name yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +90,19 @@ class Registry:
         return model if model is not None and model.available else None
 
 
-def load_registry(environment: Mapping[str, str], text: str | None = None) -> Registry:
-    """Read models.toml (the packaged one unless `text` is given) with the environment's overrides; raises RegistryError."""
-    source = files("contracts").joinpath("models.toml").read_text("utf-8") if text is None else text
+def load_registry(environment: Mapping[str, str], text: str | None = None, *, file: str = FILE) -> Registry:
+    """Read the registry (the packaged one unless `text` is given, which is that of `file`) with the environment's overrides.
+    Raises RegistryError, also for a key that nothing reads: a misspelled price would be none."""
+    source = files("contracts").joinpath(FILE).read_text("utf-8") if text is None else text
     try:
         data = tomllib.loads(source)
+        _nothing_else("", data, _TABLES)
+        providers = {name: _provider(name, entry, environment) for name, entry in _tables(data, "providers").items()}
+        models = {model_id: _model(model_id, entry, providers) for model_id, entry in _tables(data, "models").items()}
     except tomllib.TOMLDecodeError as error:
-        raise RegistryError(f"models.toml is no TOML: {error}") from error
-    providers = {name: _provider(name, entry, environment) for name, entry in _tables(data, "providers").items()}
-    models = {model_id: _model(model_id, entry, providers) for model_id, entry in _tables(data, "models").items()}
+        raise RegistryError(f"{file} is no TOML: {error}") from error
+    except _Mistake as mistake:
+        raise RegistryError(f"{file}: {mistake}") from mistake
     default = DEFAULT_WITH_OPENAI if environment.get("OPENAI_BASE_URL") else DEFAULT_EMBEDDED
     return Registry(models=models, default=default, providers=providers)
 
@@ -83,28 +110,38 @@ def load_registry(environment: Mapping[str, str], text: str | None = None) -> Re
 def _tables(data: Mapping[str, Any], key: str) -> Mapping[str, Mapping[str, Any]]:
     found = data.get(key, {})
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-        raise RegistryError(f"models.toml: {key} is expected to be tables, [{key}.<name>] each")
+        raise _Mistake(f"{key} is expected to be tables, [{key}.<name>] each")
     return found
 
 
+def _nothing_else(table: str, entry: Mapping[str, Any], known: Collection[str]) -> None:
+    for key in entry:
+        if key not in known:
+            near = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.5)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise _Mistake(f"{table}{key[:60]} is set, but nothing reads it ({meant})")
+
+
 def _provider(name: str, entry: Mapping[str, Any], environment: Mapping[str, str]) -> Provider:
+    _nothing_else(f"[providers.{name}] ", entry, _OF_A_PROVIDER)
     variable = _text(name, entry, "base_url_env")
     overridden = environment.get(variable) if variable else None
     base_url = overridden or _text(name, entry, "base_url")
     if base_url and not base_url.startswith(("http://", "https://")):
         # The value is not repeated: somebody may have put a key there.
-        said = variable if overridden else f"models.toml: {name!r}: base_url"
-        raise RegistryError(f"{said} is an address that does not begin with http:// or https://")
+        sentence = "is an address that does not begin with http:// or https://"
+        raise RegistryError(f"{variable} {sentence}") if overridden else _Mistake(f"{name!r}: base_url {sentence}")
     return Provider(name=name, base_url=base_url.rstrip("/"), api_key_env=_text(name, entry, "api_key_env"))
 
 
 def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Provider]) -> Model:
     provider_name, colon, name = model_id.partition(":")
     if not colon or provider_name not in providers:
-        raise RegistryError(f"models.toml: {model_id!r} must be provider:name with a provider from [providers]")
+        raise _Mistake(f"{model_id!r} must be provider:name with a provider from [providers]")
+    _nothing_else(f'[models."{model_id}"] ', entry, _OF_A_MODEL)
     continuation = entry.get("continuation", "retract")
     if continuation not in ("prefix", "retract"):
-        raise RegistryError(f"models.toml: {model_id!r}: continuation is {continuation!r}, expected prefix or retract")
+        raise _Mistake(f"{model_id!r}: continuation is {continuation!r}, expected prefix or retract")
     return Model(
         id=model_id,
         provider=providers[provider_name],
@@ -124,8 +161,8 @@ def _model(model_id: str, entry: Mapping[str, Any], providers: Mapping[str, Prov
 def _tool_choice(model_id: str, entry: Mapping[str, Any]) -> frozenset[ToolChoice]:
     given = entry.get("tool_choice", list(TOOL_CHOICES))
     if not isinstance(given, list) or not TOOL_CHOICES.issuperset(given) or "auto" not in given:
-        raise RegistryError(
-            f"models.toml: {model_id!r}: tool_choice is {given!r}, expected a list with auto and any of none, required, function"
+        raise _Mistake(
+            f"{model_id!r}: tool_choice is {given!r}, expected a list with auto and any of none, required, function"
         )
     return frozenset(given)
 
@@ -133,21 +170,21 @@ def _tool_choice(model_id: str, entry: Mapping[str, Any]) -> frozenset[ToolChoic
 def _yes_or_no(model_id: str, entry: Mapping[str, Any], key: str, *, default: bool = False) -> bool:
     value = entry.get(key, default)
     if not isinstance(value, bool):
-        raise RegistryError(f"models.toml: {model_id!r}: {key} is {value!r}, expected true or false")
+        raise _Mistake(f"{model_id!r}: {key} is {value!r}, expected true or false")
     return value
 
 
 def _text(name: str, entry: Mapping[str, Any], key: str, *, default: str = "") -> str:
     value = entry.get(key, default)
     if not isinstance(value, str):
-        raise RegistryError(f"models.toml: {name!r}: {key} is no text")
+        raise _Mistake(f"{name!r}: {key} is no text")
     return value
 
 
 def _tokens(model_id: str, entry: Mapping[str, Any], key: str) -> int | None:
     value = entry.get(key)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise RegistryError(f"models.toml: {model_id!r}: {key} is {value!r}, expected a whole number of tokens")
+        raise _Mistake(f"{model_id!r}: {key} is {value!r}, expected a whole number of tokens")
     return value
 
 
@@ -156,7 +193,7 @@ def _price(model_id: str, entry: Mapping[str, Any], key: str) -> Decimal | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
-        raise RegistryError(f"models.toml: {model_id!r}: {key} is {value!r}, expected USD per million tokens")
+        raise _Mistake(f"{model_id!r}: {key} is {value!r}, expected USD per million tokens")
     return Decimal(str(value))
 
 

@@ -143,8 +143,9 @@ def load_settings(cls: type[S]) -> S:
 def load_models(settings: ServiceSettings) -> Registry:
     """The model registry that the settings and the environment describe. Exits with 78 and one sentence if it is unusable."""
     try:
-        text = None if settings.models_file is None else settings.models_file.read_text("utf-8")
-        return load_registry(os.environ, text)
+        if settings.models_file is None:
+            return load_registry(os.environ)
+        return load_registry(os.environ, settings.models_file.read_text("utf-8"), file=str(settings.models_file))
     except OSError as error:
         _refuse("everthread", [f"EVERTHREAD_MODELS_FILE cannot be read: {error.strerror}: {settings.models_file}."])
     except (RegistryError, UnicodeDecodeError) as error:

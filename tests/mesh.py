@@ -73,8 +73,12 @@ class Mesh:
     def signal(self, name: str, number: int) -> int:
         """Send a signal to a part by its name; the pid it went to."""
         pid = self.pid(name)
-        os.kill(pid, number)
+        self.send(pid, number)
         return pid
+
+    def send(self, pid: int, number: int) -> None:
+        """Send a signal to the process of a part."""
+        os.kill(pid, number)
 
     async def wait_ready(self, *, changed: dict[str, int] | None = None, within: float = 40) -> None:
         """Until every part is ready (and those in `changed` have another pid than given)."""
@@ -237,5 +241,8 @@ async def stored_answer(client: httpx2.AsyncClient, thread_id: str, run_id: str,
 
 async def _is_stored(client: httpx2.AsyncClient, run_id: str) -> bool:
     response = await client.get(f"/v1/runs/{run_id}/verify")
+    if response.status_code == 503:
+        # Where a broker was killed its log has no leader for a moment, and the answer says to ask again.
+        return False
     assert response.status_code == 200, response.text
     return "not stored yet" not in (response.json()["reason"] or "")

@@ -19,6 +19,9 @@ for service in gateway conversation inference notifier; do
     for tool in gcc cc clang make ld pip pip3 uv node npm npx; do
       ! command -v $tool >/dev/null || { echo "has $tool"; exit 1; }
     done
+    for module in pip ensurepip; do
+      ! python -c "import $module" 2>/dev/null || { echo "can import $module"; exit 1; }
+    done
     ! touch /opt/everthread/x 2>/dev/null || { echo "can write /opt"; exit 1; }
     python -c "import json; d = json.load(open(\"/opt/everthread/sbom.cdx.json\")); assert d[\"bomFormat\"] == \"CycloneDX\" and d[\"components\"]"
   ' || fail "$image is not as it should be"

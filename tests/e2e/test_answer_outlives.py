@@ -1,7 +1,6 @@
 """Line 5 of the founding issue, each with real processes: what dies on the way never loses the answer."""
 
 import asyncio
-import os
 import signal
 import time
 from pathlib import Path
@@ -117,9 +116,9 @@ async def test_a_stuck_worker_is_replaced_and_its_late_tokens_are_shown_to_nobod
                     seen.append(frame)
                     if not resumed and frame.event == "text.delta" and frame.json["attempt"] == 2:
                         resumed = True
-                        os.kill(pid, signal.SIGCONT)
+                        mesh.send(pid, signal.SIGCONT)
             finally:
-                os.kill(pid, signal.SIGCONT)
+                mesh.send(pid, signal.SIGCONT)
         message = await stored_answer(client, thread, accepted["run_id"])
     _check_contiguous(seen)
     assert resumed
@@ -158,7 +157,7 @@ async def test_conversation_killed_between_commit_and_publish_gives_exactly_one_
             accepted = await send(client, thread, "tokens=20 rate=200")
             killed = {"conversation-1": mesh.signal("conversation-1", signal.SIGKILL)}
         finally:
-            os.kill(nats, signal.SIGCONT)
+            mesh.send(nats, signal.SIGCONT)
         await mesh.wait_ready(changed=killed)
         message = await stored_answer(client, thread, accepted["run_id"], within=30)
         items = (await client.get(f"/v1/threads/{thread}/messages")).json()["items"]

@@ -2,7 +2,6 @@
 text that is stored. All doors are tried at once, since what is killed is killed for all of them."""
 
 import asyncio
-import os
 import signal
 import uuid
 from typing import Any
@@ -95,7 +94,7 @@ async def test_both_workers_are_killed_in_mid_answer(mesh: Mesh, clients: LiveCl
         for user in MODELS
     ]
     for pid in killed.values():
-        os.kill(pid, signal.SIGKILL)
+        mesh.send(pid, signal.SIGKILL)
     shown = await asking
     await _check_stored(mesh, visits, shown, 1)
     assert {one.run_id for one in shown.values()} == {run for runs in running for run in runs.values()}

@@ -356,6 +356,9 @@ async def test_a_run_whose_log_has_expired_is_shown_from_its_message(world: Worl
             rest = await seen_by(client, events_of(writer), whole[cut].id)
             assert rest[0].json["from_sequence"] == 1
             assert shows_the_stored(writer, whole[: cut + 1] + rest)
+            # Nor is one taken for having seen the end who was cut off again in what was told anew, whatever its numbers.
+            again = await seen_by(client, events_of(writer), rest[0].id)
+            assert shows_the_stored(writer, [*whole[: cut + 1], rest[0], *again])
         # A viewer of the stored message who is cut off starts over, and one who has its end is told so.
         for cut in range(len(fresh) - 1):
             rest = await seen_by(client, events_of(writer), fresh[cut].id)

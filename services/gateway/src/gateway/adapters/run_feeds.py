@@ -17,7 +17,7 @@ from contracts.events import ReasoningDelta, RunEvent, Source, TextDelta, ToolCa
 from contracts.run_state import GapError, RunState
 from contracts.subjects import run_subject
 
-from gateway.domain.protocols.frame import FramePlace, Mapping, ResumableMapping, sse
+from gateway.domain.protocols.frame import CountedMapping, FramePlace, Mapping, ResumableMapping, sse
 from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import state_events, stored_events
 from gateway.handlers.fold_run import fold_run
@@ -52,6 +52,8 @@ class Feeds:
         feed = await self._enter(run, message)
         try:
             projection = feed.projection(protocol, make)
+            if isinstance(projection.mapping, CountedMapping) and (place.segment or place.skip > 0):
+                place = projection.mapping.come_back(place)
             return _Viewer(self, feed, projection, place=place)
         except BaseException:
             self.leave(feed)
@@ -132,6 +134,7 @@ class _Feed:
         self._events: list[tuple[RunEvent, str]] = []
         self._projections: dict[Hashable, _Projection] = {}
         self._position = 0
+        self._made_anew = False
         self._past = asyncio.Event()
         self.task: Final = asyncio.create_task(self._run(), name=f"feed {run.id}")
 
@@ -143,7 +146,10 @@ class _Feed:
         """The run in one protocol, mapped up to now."""
         found = self._projections.get(protocol)
         if found is None:
-            found = self._projections[protocol] = _Projection(make())
+            mapping = make()
+            if self._made_anew and isinstance(mapping, CountedMapping):
+                mapping.made_anew(ended=self._message is not None)
+            found = self._projections[protocol] = _Projection(mapping)
             for event, cursor in self._events:
                 found.add(event, cursor)
         return found
@@ -185,6 +191,7 @@ class _Feed:
         if self.over():
             return
         if self._message is not None:
+            self._made_anew = True
             self.state = RunState(run_id=self.run.id, thread_id=self.run.thread_id)
             self._events = []
             for event in stored_events(self.run, self._message):
@@ -192,6 +199,7 @@ class _Feed:
         elif not self.state.sequence:
             folded = await fold_run(self._log, self.run.thread_id, self.run.id)
             if folded is not None:
+                self._made_anew = True
                 self._position, self.state = folded.stream_sequence, folded.state
                 self._events = [(_placed(event, folded.state), "") for event in state_events(folded.state)]
 

@@ -113,7 +113,7 @@ class Responses:
         query = parse_qs(request.query)
         run, stored = await self._find(request, name)
         after = query.get("starting_after", [""])[0]
-        if after and not after.isdigit():
+        if after and not (after.isascii() and after.isdigit()):
             raise ParameterRefusal("starting_after", "starting_after is a sequence_number.", code="invalid_value")
         if query.get("stream", ["false"])[0].lower() != "true":
             viewer = await self._view(request, run, stored, FramePlace())

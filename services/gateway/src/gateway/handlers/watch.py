@@ -74,9 +74,7 @@ async def _attach_run(
     if place == "whole" and message is not None and run.final_sequence >= LONG:
         return await _from_what_is_stored(log, viewers, run, message, seen=0)
     place = _cursor_of(place)
-    if message is not None and (
-        place.stream_sequence == STORED_END or (run.final_sequence and place.sequence >= run.final_sequence)
-    ):
+    if message is not None and _had_the_end(place, run):
         return None
     viewer = viewers.of_log(subject, after=max(place.stream_sequence - 1, 0), until_terminal=True)
     try:
@@ -92,6 +90,13 @@ async def _attach_run(
         return Attachment(b"", viewer)
     await viewer.close()
     return None if found == "ended" else await _from_what_is_stored(log, viewers, run, message, seen=place.sequence)
+
+
+def _had_the_end(place: Cursor, run: Run) -> bool:
+    if place.stream_sequence in (0, STORED_END):
+        # Events that tell of a stored answer have numbers of their own, which may pass the log's last before they end.
+        return place.stream_sequence == STORED_END
+    return 0 < run.final_sequence <= place.sequence
 
 
 async def _find(viewer: LogViewer, place: Cursor) -> Literal["here", "ended", "lost"]:

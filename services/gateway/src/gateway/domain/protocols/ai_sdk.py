@@ -16,9 +16,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from contracts import events as e
+from contracts.codes import Code
 from contracts.parts import Part, ReasoningPart, SourcePart, TextPart, ToolCallPart
 from contracts.run_state import RunState
 
+from gateway.domain.problems import Refusal
 from gateway.domain.protocols.ai_sdk_chunks import (
     Chunk,
     about,
@@ -30,7 +32,7 @@ from gateway.domain.protocols.ai_sdk_chunks import (
     waiting_data,
     with_agent,
 )
-from gateway.domain.protocols.frame import Frame, frame
+from gateway.domain.protocols.frame import Frame, FramePlace, frame
 from gateway.domain.protocols.retraction import is_retracted
 from gateway.domain.protocols.terminal import terminal_event
 
@@ -75,6 +77,7 @@ class AiSdkMapping:
         self._finish_reason = "stop"
         self._attempt = 1
         self._waiting_shown = False
+        self._made_anew = False
         self.answered_in: dict[str, int] = {}
         """Approvals asked for so far, and the segment that follows the answer to each."""
 
@@ -82,6 +85,22 @@ class AiSdkMapping:
     def ended(self) -> bool:
         """The response has had its `finish`; the next event with frames opens the next segment."""
         return not self._opened
+
+    def made_anew(self, *, ended: bool) -> None:
+        """See CountedMapping."""
+        self._made_anew = True
+
+    def come_back(self, place: FramePlace) -> FramePlace:
+        """The client counts what it got, of whatever it was told, and nothing takes back an earlier step: it has to load the
+        message, which is another request."""
+        if self._made_anew:
+            raise Refusal(
+                Code.CURSOR_INVALID,
+                "What was streamed of this answer is not kept any more, so it cannot be gone on with there. The whole answer is "
+                "stored: reload to see it.",
+                status=410,
+            )
+        return place
 
     def opening(self) -> list[Frame]:
         """Nothing stands before the log."""

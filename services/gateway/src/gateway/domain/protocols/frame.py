@@ -60,6 +60,20 @@ class ResumableMapping(Mapping, Protocol):
         nothing."""
 
 
+@runtime_checkable
+class CountedMapping(Mapping, Protocol):
+    """A mapping whose frames clients count. An answer that is made anew of what is stored has other and fewer frames than its
+    log had, so a place that was counted among those is no place among these."""
+
+    def made_anew(self, *, ended: bool) -> None:
+        """What will be fed is made of what is stored: the whole answer, always the same; or, where it has not `ended`, as much as
+        there is just now. Called before `opening`."""
+
+    def come_back(self, place: FramePlace) -> FramePlace:
+        """Where to begin for a client that has come as far as `place`: nothing that it may lack is left out. Raises Refusal where
+        that cannot be said in the protocol."""
+
+
 def frame(payload: dict[str, Any], event: str = "") -> Frame:
     """Encode a payload."""
     return Frame(_encoder.encode(payload), event)

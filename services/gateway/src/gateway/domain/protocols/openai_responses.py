@@ -9,15 +9,18 @@
 - The two SDKs' accumulators want items numbered in the order they are added, each ended before `response.completed`.
 - A text that ended at the model's own limit is `completed`: the request cannot set a limit, and the stored answer is whole.
 - There is no event for a cancelled response: it ends with `response.incomplete` whose response has status `cancelled`.
+- A response whose log is gone is made anew of what is stored, in other and fewer events. Their numbers lie above all that a log
+  was counted by, so that no client takes one for an event that it has had: not where it names the last one that it has, and not
+  where it asks for all and drops what it knows by the number, as the SDKs' helpers do.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from contracts import events as e
 from contracts.parts import ToolCallPart
 
-from gateway.domain.protocols.frame import Frame, frame
+from gateway.domain.protocols.frame import Frame, FramePlace, frame
 from gateway.domain.protocols.json_text import json_text
 from gateway.domain.protocols.openai_response_object import (
     SERVER_LABEL,
@@ -33,6 +36,11 @@ from gateway.domain.protocols.openai_response_object import (
     response_object,
 )
 from gateway.domain.protocols.retraction import is_retracted
+
+MADE_ANEW: Final = 1_000_000_000
+"""The first number of a response that is made of as much as there is now: nothing can be found again by it."""
+MADE_OF_THE_STORED: Final = 2_000_000_000
+"""The first number of one that is made of its stored answer, which never changes. Below 2^31, which some clients read into."""
 
 
 @dataclass(slots=True)
@@ -63,7 +71,7 @@ class ResponsesMapping:
         self.ended = False
         self.final: dict[str, Any] | None = None
         self._about = about
-        self._next = 0
+        self._first = self._next = 0
         self._opened = False
         self._items: list[_Item] = []
         self._open: dict[int, _Item] = {}
@@ -73,6 +81,19 @@ class ResponsesMapping:
         self._call_parts: dict[str, int] = {}
         self._call_items: dict[str, _Item] = {}
         self._sources: list[dict[str, Any]] = []
+
+    def made_anew(self, *, ended: bool) -> None:
+        """See CountedMapping."""
+        self._first = self._next = MADE_OF_THE_STORED if ended else MADE_ANEW
+
+    def come_back(self, place: FramePlace) -> FramePlace:
+        """A number of another count than this one's says nothing here: the response is told from its beginning, as its
+        `response.created` says."""
+        if place.skip < MADE_ANEW and self._first == 0:
+            return place
+        if place.skip >= MADE_OF_THE_STORED == self._first:
+            return FramePlace(0, place.skip - MADE_OF_THE_STORED)
+        return FramePlace()
 
     def opening(self) -> list[Frame]:
         """The events that stand before the log: the response exists and is queued. Once; `feed` says them if nobody asked."""

@@ -330,6 +330,7 @@ class CreateThreadRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     THREAD_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     ON_BUSY_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -339,6 +340,10 @@ class CreateThreadRequest(_message.Message):
     thread_id: _builtins.str
     """Empty: a new id. Else the id derived from one that the client chose (contracts.ids.derived_id): where the user has that
     thread already, it is returned as it is.
+    """
+    idempotency_key: _builtins.str
+    """Empty: none. The same request with the same key makes one thread, which is returned as it is now; another request with it
+    is refused with idempotency_mismatch. A key is the user's, whatever the call, and forgotten like that of a message.
     """
     agent: _builtins.str
     on_busy: _builtins.str
@@ -354,13 +359,14 @@ class CreateThreadRequest(_message.Message):
         model: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         thread_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
         agent: _builtins.str = ...,
         on_busy: _builtins.str = ...,
         kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "kind", b"kind", "model", b"model", "on_busy", b"on_busy", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "idempotency_key", b"idempotency_key", "kind", b"kind", "model", b"model", "on_busy", b"on_busy", "tags", b"tags", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1008,12 +1014,15 @@ class ForkThreadRequest(_message.Message):
     THREAD_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     message_id: _builtins.str
     """The last message that the new thread has."""
     title: _builtins.str
     """Empty: the thread's."""
+    idempotency_key: _builtins.str
+    """As in CreateThreadRequest."""
     def __init__(
         self,
         *,
@@ -1021,10 +1030,11 @@ class ForkThreadRequest(_message.Message):
         thread_id: _builtins.str = ...,
         message_id: _builtins.str = ...,
         title: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "message_id", b"message_id", "thread_id", b"thread_id", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1133,6 +1143,7 @@ class CreateScheduleRequest(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     ON_BUSY_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     thread_id: _builtins.str
     cron: _builtins.str
@@ -1142,6 +1153,8 @@ class CreateScheduleRequest(_message.Message):
     model: _builtins.str
     agent: _builtins.str
     on_busy: _builtins.str
+    idempotency_key: _builtins.str
+    """As in CreateThreadRequest."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1156,10 +1169,11 @@ class CreateScheduleRequest(_message.Message):
         agent: _builtins.str = ...,
         on_busy: _builtins.str = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "content", b"content", "cron", b"cron", "model", b"model", "on_busy", b"on_busy", "roles", b"roles", "thread_id", b"thread_id", "time_zone", b"time_zone", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "content", b"content", "cron", b"cron", "idempotency_key", b"idempotency_key", "model", b"model", "on_busy", b"on_busy", "roles", b"roles", "thread_id", b"thread_id", "time_zone", b"time_zone", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

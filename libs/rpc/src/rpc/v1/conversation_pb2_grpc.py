@@ -165,7 +165,8 @@ class ConversationServiceServicer:
     """
 
     def CreateThread(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What CreateThread, ForkThread and CreateSchedule make is remembered for an idempotency_key in the same transaction.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -39,6 +39,7 @@ class ConversationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConversationServiceAsyncStub: ...
     CreateThread: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.CreateThreadRequest, _conversation_pb2.CreateThreadResponse]
+    """What CreateThread, ForkThread and CreateSchedule make is remembered for an idempotency_key in the same transaction."""
     GetThread: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.GetThreadRequest, _conversation_pb2.GetThreadResponse]
     ListThreads: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ListThreadsRequest, _conversation_pb2.ListThreadsResponse]
     UpdateThread: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.UpdateThreadRequest, _conversation_pb2.UpdateThreadResponse]
@@ -81,6 +82,7 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateThread: _aio.UnaryUnaryMultiCallable[_conversation_pb2.CreateThreadRequest, _conversation_pb2.CreateThreadResponse]  # type: ignore[assignment]
+    """What CreateThread, ForkThread and CreateSchedule make is remembered for an idempotency_key in the same transaction."""
     GetThread: _aio.UnaryUnaryMultiCallable[_conversation_pb2.GetThreadRequest, _conversation_pb2.GetThreadResponse]  # type: ignore[assignment]
     ListThreads: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ListThreadsRequest, _conversation_pb2.ListThreadsResponse]  # type: ignore[assignment]
     UpdateThread: _aio.UnaryUnaryMultiCallable[_conversation_pb2.UpdateThreadRequest, _conversation_pb2.UpdateThreadResponse]  # type: ignore[assignment]
@@ -125,7 +127,8 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _conversation_pb2.CreateThreadRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_conversation_pb2.CreateThreadResponse, _abc.Awaitable[_conversation_pb2.CreateThreadResponse]]: ...
+    ) -> _typing.Union[_conversation_pb2.CreateThreadResponse, _abc.Awaitable[_conversation_pb2.CreateThreadResponse]]:
+        """What CreateThread, ForkThread and CreateSchedule make is remembered for an idempotency_key in the same transaction."""
 
     @_abc_1.abstractmethod
     def GetThread(

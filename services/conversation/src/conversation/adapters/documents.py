@@ -371,6 +371,7 @@ def remembered_document(user_id: str, key: str, remembered: Remembered, created_
         "run_id": remembered.accepted.run_id,
         "path": remembered.accepted.path,
         "created_at": created_at,
+        **({"made": remembered.made} if remembered.made else {}),
     }
 
 
@@ -387,4 +388,5 @@ def remembered_of(document: Document) -> Remembered:
             steered=document.get("steered", False),
             queued=document.get("queued", False),
         ),
+        made=document.get("made", ""),
     )

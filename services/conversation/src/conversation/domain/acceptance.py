@@ -84,13 +84,18 @@ class Accepted:
     """On the legacy path: the command that nobody has queued, for the caller."""
 
 
+NOTHING_ACCEPTED: Final = Accepted(message_id="", assistant_message_id="", run_id="", path="")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """An idempotency key that was accepted before, with what was answered then."""
+    """An idempotency key that was accepted before, with what was answered then: that a message was accepted, or the id of what
+    was `made` (a thread, a schedule)."""
 
     thread_id: str
     body_hash: bytes
-    accepted: Accepted
+    accepted: Accepted = NOTHING_ACCEPTED
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +129,15 @@ class Acceptance:
         )
 
 
+USED_BEFORE: Final = "This idempotency key was used for another request. Use a new key for a new request."
+
+
 def check_repetition(message: NewMessage, remembered: Remembered) -> Accepted:
     """The answer given before, provided that this is the same request."""
     if remembered.thread_id != message.thread_id or remembered.body_hash != message.body_hash:
         raise RefusedError(
             Code.IDEMPOTENCY_MISMATCH,
-            "This idempotency key was used for another request. Use a new key for a new message.",
+            USED_BEFORE,
         )
     return replace(remembered.accepted, repeated=True)
 

@@ -56,6 +56,7 @@ class ConversationService(ThreadCalls, ConversationServiceServicer):
                 kind=request.kind,
                 agent=request.agent,
                 on_busy=request.on_busy,
+                key=request.idempotency_key,
             )
             return pb.CreateThreadResponse(thread=thread_reply(thread, request.user_id))
 

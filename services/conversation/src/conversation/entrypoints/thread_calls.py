@@ -43,7 +43,14 @@ class ThreadCalls:
 
     async def ForkThread(self, request: pb.ForkThreadRequest, context: Context) -> pb.ForkThreadResponse:
         async with answering(context):
-            fork = await fork_thread(self._parts, request.user_id, request.thread_id, request.message_id, request.title)
+            fork = await fork_thread(
+                self._parts,
+                request.user_id,
+                request.thread_id,
+                request.message_id,
+                request.title,
+                key=request.idempotency_key,
+            )
             return pb.ForkThreadResponse(thread=thread_reply(fork, request.user_id))
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Context) -> pb.CreateScheduleResponse:
@@ -59,6 +66,7 @@ class ThreadCalls:
                 agent=request.agent,
                 on_busy=request.on_busy,
                 roles=tuple(request.roles),
+                key=request.idempotency_key,
             )
             return pb.CreateScheduleResponse(schedule=_schedule_reply(schedule))
 

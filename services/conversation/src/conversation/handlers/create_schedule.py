@@ -8,6 +8,7 @@ from conversation.domain.queueing import check_policy
 from conversation.domain.refusals import RefusedError, unknown_model
 from conversation.domain.schedules import MOST, Schedule, check_cron, timer_of
 from conversation.handlers.access import access_thread
+from conversation.handlers.repeating import request_of
 from conversation.ports import Parts, Writes
 
 
@@ -23,8 +24,11 @@ async def create_schedule(
     agent: str,
     on_busy: str,
     roles: tuple[str, ...],
+    key: str = "",
 ) -> Schedule:
-    """A new schedule of the thread, its first timer in the same transaction."""
+    """A new schedule of the thread, its first timer in the same transaction. Idempotent by `key`."""
+    asked = (thread_id, cron, time_zone, content, model, agent, on_busy)
+    request = request_of(parts.limits, user_id, key, "CreateSchedule", *asked)
     cron = check_cron(cron)
     check_content(content, parts.limits)
     if model and parts.registry.find(model) is None:
@@ -50,8 +54,11 @@ async def create_schedule(
 
     async def body(writes: Writes) -> Schedule:
         thread = await access_thread(writes, user_id, thread_id, "write")
+        if (made := await request.made_schedule(writes)) is not None:
+            return made
         if len(await writes.schedules(thread.id)) >= MOST:
             raise RefusedError(Code.LIMIT_REACHED, f"A thread has at most {MOST} schedules; delete one first.")
+        await request.remember(writes, thread.id, schedule.id, now)
         await writes.add_schedule(schedule)
         timer = timer_of(schedule)
         if timer is not None:

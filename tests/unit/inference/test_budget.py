@@ -3,7 +3,7 @@
 from contracts.budgets import DaySpending
 from hypothesis import given
 from hypothesis import strategies as st
-from inference.domain.budget import RESERVATION_SECONDS, call_key, reserve, settle
+from inference.domain.budget import RESERVATION_SECONDS, call_key, correct, reserve, settle
 
 LIMIT = 1_000
 
@@ -46,6 +46,20 @@ def test_a_call_that_is_made_again_is_settled_again() -> None:
     assert (day.spent, day.taken) == (20, 20)
 
 
+def test_who_takes_over_has_the_last_word_on_what_a_call_cost() -> None:
+    day = DaySpending()
+    reserve(day, "a", 10, limit=LIMIT, now=0)
+    correct(day, "a", 30)
+    assert not settle(day, "a", 20), "its worker was only stopped"
+    reserve(day, "b", 10, limit=LIMIT, now=0)
+    assert settle(day, "b", 20)
+    correct(day, "b", 5)
+    assert (day.spent, day.taken) == (35, 35)
+    for number in range(100):
+        settle(day, str(number), 1)
+    assert (day.spent, len(day.costs)) == (135, 64)
+
+
 def test_what_a_dead_worker_had_set_aside_is_free_for_whoever_took_its_run_over() -> None:
     day = DaySpending()
     first, second = call_key("run_a", 1, 1, "openai:small"), call_key("run_a", 1, 2, "openai:small")
@@ -82,7 +96,7 @@ def test_calls_that_keep_to_what_they_were_given_never_exceed_the_limit(
             allowed = under_way.pop(name)
             settle(day, f"{name}-{number}", 0)
             settle(day, name, int(allowed * share))
-            day.settled.clear()
+            day.costs.clear()
         else:
             allowed = reserve(day, name, estimate, limit=LIMIT, now=now)
             assert allowed == 0 or allowed >= estimate

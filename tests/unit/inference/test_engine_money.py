@@ -41,6 +41,9 @@ class Purse:
         assert key not in self.settled
         self.settled[key] = spent_microusd
 
+    async def correct(self, user_id: str, key: str, cost_microusd: int) -> None:
+        self.settled[key] = cost_microusd
+
 
 async def begin(world: World, purse: Purse, content: str) -> tuple[Run, ScriptedModels]:
     models = ScriptedModels()

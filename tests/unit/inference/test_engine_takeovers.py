@@ -3,16 +3,25 @@ and each is repeated with its key, there is one end, and the bill has every call
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
 
+import msgspec
 import pytest
+from bus.memory import Broker, MemoryBus
 from contracts import events as e
+from contracts.budgets import BudgetLimits, DaySpending, day_key, decode_spending
 from contracts.parts import ToolCallPart
 from contracts.registry import Continuation
 from contracts.run_state import RunState
+from contracts.subjects import budget_subject, flag_subject
+from contracts.topology import BUDGETS, FLAGS
+from inference.adapters.bucket_budgets import LIMITS_KEY, BucketBudgets
 
 from tests.unit.inference.scripted import INPUT_TOKENS, ScriptedModels, ToolCalls, ToolsByHand, agents_of
-from tests.unit.inference.workers import DyingLog, Run, World, new_world
+from tests.unit.inference.workers import USER, DyingLog, Run, World, new_world
 from tests.upstream import expected_text
 
 AGENTS = agents_of()
@@ -32,8 +41,33 @@ class Outside:
     tools: ToolCalls
 
 
+class Purse:
+    """The user's budget, in the broker as it is: each worker asks it for itself."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._bus, self._watched = MemoryBus("budgets", broker), AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        limits = msgspec.json.encode(BudgetLimits(default=1_000_000))
+        await self._bus.compare_and_set(FLAGS.name, flag_subject(LIMITS_KEY), limits, expected=0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._watched.aclose()
+
+    async def of_a_worker(self) -> BucketBudgets:
+        budgets = BucketBudgets(self._bus)
+        await self._watched.enter_async_context(budgets.watching())
+        return budgets
+
+    async def day(self) -> DaySpending:
+        last = await self._bus.last_of(BUDGETS.name, budget_subject(day_key(USER, datetime.now(UTC))))
+        assert last is not None
+        return decode_spending(last.data)
+
+
 async def worker_that_dies(
-    world: World, outside: Outside, continuation: Continuation, writes: int, stored: bool
+    world: World, outside: Outside, continuation: Continuation, writes: int, stored: bool, budgets: BucketBudgets
 ) -> DyingLog:
     logs: list[DyingLog] = []
 
@@ -42,11 +76,13 @@ async def worker_that_dies(
         return logs[0]
 
     tools = ToolsByHand(outside.tools.tools(world.clock.now), AGENTS)
-    await world.worker(outside.models, continuation=continuation, agents=AGENTS, tools=tools, log=mortal)
+    await world.worker(
+        outside.models, continuation=continuation, agents=AGENTS, tools=tools, log=mortal, budgets=budgets
+    )
     return logs[0]
 
 
-async def check(run: Run, outside: Outside, deaths: int) -> RunState:
+async def check(run: Run, outside: Outside, deaths: int, day: DaySpending) -> RunState:
     state, events = await run.state(), await run.events()
     assert (state.status, state.content) == ("complete", expected_text(CONTENT))
     assert [isinstance(event, e.Terminal) for event in events] == [False] * (len(events) - 1) + [True]
@@ -67,7 +103,7 @@ async def check(run: Run, outside: Outside, deaths: int) -> RunState:
         (event.attempt, event.step) for event in events if isinstance(event, e.StepStarted) and event.kind == "model"
     }
     assert Counter((entry.attempt, entry.step) for entry in state.ledger) == dict.fromkeys(started, 1)
-    assert state.cost_microusd == sum(entry.cost_microusd or 0 for entry in state.ledger)
+    assert state.cost_microusd == sum(entry.cost_microusd or 0 for entry in state.ledger) == day.spent == day.taken
     whole = [entry for entry in state.ledger if not entry.usage.estimated]
     assert all(entry.usage.input_tokens == INPUT_TOKENS for entry in whole)
     assert await run.snapshot() == state
@@ -76,13 +112,13 @@ async def check(run: Run, outside: Outside, deaths: int) -> RunState:
 
 async def case(continuation: Continuation, deaths: tuple[int, ...], *, stored: bool) -> int:
     """Workers die at these writes, one after another, and one more goes on; how many really died."""
-    async with new_world() as world:
+    async with new_world() as world, Purse(world.broker) as purse:
         world.inputs.content = CONTENT
         outside = Outside(ScriptedModels(), ToolCalls())
         run = await world.run()
         died = 0
         for writes in deaths:
-            log = await worker_that_dies(world, outside, continuation, writes, stored)
+            log = await worker_that_dies(world, outside, continuation, writes, stored, await purse.of_a_worker())
             dead, ended = asyncio.create_task(log.died.wait()), asyncio.create_task(run.settled())
             await asyncio.wait({dead, ended}, return_when=asyncio.FIRST_COMPLETED)
             died += dead.done()
@@ -94,9 +130,10 @@ async def case(continuation: Continuation, deaths: tuple[int, ...], *, stored: b
             continuation=continuation,
             agents=AGENTS,
             tools=ToolsByHand(outside.tools.tools(world.clock.now), AGENTS),
+            budgets=await purse.of_a_worker(),
         )
         await run.settled()
-        await check(run, outside, died)
+        await check(run, outside, died, await purse.day())
         return died
 
 

@@ -32,12 +32,12 @@ class Reservation(msgspec.Struct, kw_only=True):
 
 
 class DaySpending(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a user has spent in a day, what is set aside by the calls' keys, and which calls were settled lately (the newest
-    64, so that settling twice counts once)."""
+    """What a user has spent in a day, what is set aside by the calls' keys, and what the calls settled lately have cost (the
+    newest 64, so that settling twice counts once)."""
 
     spent: int = 0
     reserved: dict[str, Reservation] = {}
-    settled: list[str] = []
+    costs: dict[str, int] = {}
 
     @property
     def taken(self) -> int:

@@ -91,7 +91,13 @@ async def serve(process: Process, settings: InferenceSettings) -> None:
     peers, telemetry = BusPeers(bus, claims), MeasuredAttempts(AttemptSpans())
     executor = RunExecutor(parts, worker=bus.name, running=running, peers=peers, telemetry=telemetry)
     legacy = LegacySync(
-        parts, worker=bus.name, peers=peers, telemetry=telemetry, commands=bus.run_log, conversation=channel
+        parts,
+        worker=bus.name,
+        peers=peers,
+        telemetry=telemetry,
+        commands=bus.run_log,
+        publish=bus.publish,
+        conversation=channel,
     )
     server = rpc.Server()
     add_InferenceServiceServicer_to_server(legacy, server.grpc)

@@ -158,7 +158,7 @@ class NoDocuments:
 
 
 class Budgets(Protocol):
-    """What users may spend. Both calls are idempotent by `key`, which names one model call:
+    """What users may spend. All calls are idempotent by `key`, which names one model call:
     `<run>:<step>:<attempt>:<model>`."""
 
     async def reserve(self, user_id: str, key: str, estimate_microusd: int) -> int | None:
@@ -167,9 +167,12 @@ class Budgets(Protocol):
         the call is not made, and the run ends with `budget_reached`. Where budgets cannot be asked, it decides by itself."""
 
     async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
-        """The call has ended and cost so much; what was set aside beyond that is free again. Another worker may have reserved
-        it: who takes over settles what the one before left open. Never raises: what nobody settles counts as spent once
-        its reservation has expired."""
+        """The call has ended and cost so much; what was set aside beyond that is free again. The first time counts. Never
+        raises: what nobody settles counts as spent once its reservation has expired."""
+
+    async def correct(self, user_id: str, key: str, cost_microusd: int) -> None:
+        """The ledger has so much for a call that another worker reserved and may have settled: that counts now. Never raises,
+        like settle."""
 
 
 class NoBudgets:
@@ -180,6 +183,9 @@ class NoBudgets:
         return None
 
     async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
+        """Nothing to do."""
+
+    async def correct(self, user_id: str, key: str, cost_microusd: int) -> None:
         """Nothing to do."""
 
 

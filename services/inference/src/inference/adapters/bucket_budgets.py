@@ -15,7 +15,7 @@ from contracts import topology
 from contracts.budgets import BudgetLimits, DaySpending, day_key, decode_limits, decode_spending
 from contracts.subjects import budget_subject, flag_subject
 
-from inference.domain.budget import reserve, settle
+from inference.domain.budget import correct, reserve, settle
 
 logger = structlog.get_logger()
 T = TypeVar("T")
@@ -88,23 +88,29 @@ class BucketBudgets:
 
     async def settle(self, user_id: str, key: str, spent_microusd: int) -> None:
         """See ports.Budgets."""
+        await self._end(user_id, key, lambda spending: settle(spending, key, spent_microusd))
+
+    async def correct(self, user_id: str, key: str, cost_microusd: int) -> None:
+        """See ports.Budgets."""
+        await self._end(user_id, key, lambda spending: correct(spending, key, cost_microusd))
+
+    async def _end(self, user_id: str, key: str, change: Callable[[DaySpending], object]) -> None:
         day = self._days.pop(key, None)
         if day is None and (self._limits.of(user_id) is None):
             return
         try:
-            day = day or await self._day_of(user_id, key)
-            await self._change(day, lambda spending: settle(spending, key, spent_microusd))
+            await self._change(day or await self._day_of(user_id, key), change)
         except BusError as error:
             # What was set aside stays so until it expires, and then counts as spent.
             logger.warning("budgets.unsettled", error=str(error))
 
     async def _day_of(self, user_id: str, key: str) -> str:
-        """Where another worker has reserved it: today, unless it was before midnight."""
+        """Where another worker has reserved or settled it: today, unless it was before midnight."""
         now = datetime.now(UTC)
         yesterday = day_key(user_id, now - timedelta(days=1))
         last = await self._bus.last_of(topology.BUDGETS.name, budget_subject(yesterday))
-        was_yesterday = last is not None and key in decode_spending(last.data).reserved
-        return yesterday if was_yesterday else day_key(user_id, now)
+        spending = decode_spending(last.data) if last is not None else DaySpending()
+        return yesterday if key in spending.reserved or key in spending.costs else day_key(user_id, now)
 
     async def _change(self, day: str, change: Callable[[DaySpending], T]) -> T:
         subject = budget_subject(day)

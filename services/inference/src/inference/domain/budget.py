@@ -35,9 +35,8 @@ def reserve(day: DaySpending, key: str, estimate: int, *, limit: int, now: float
         return 0
     amount = max(left // 2, min(left, max(1, estimate) * TIMES_ESTIMATE))
     day.reserved[key] = Reservation(amount=amount, until=now + RESERVATION_SECONDS)
-    if key in day.settled:
-        # It is made again, as where the provider refused the prefix: what it costs now is still to be settled.
-        day.settled = [other for other in day.settled if other != key]
+    # Where it is made again, as after the provider refused the prefix, what it costs now is still to be settled.
+    day.costs.pop(key, None)
     return amount
 
 
@@ -54,9 +53,16 @@ def _is_lost(key: str, by: str) -> bool:
 
 def settle(day: DaySpending, key: str, spent: int) -> bool:
     """The call has ended: what it cost is spent, the rest is free. False, changing nothing, where it was settled before."""
-    if key in day.settled:
+    if key in day.costs:
         return False
-    day.reserved.pop(key, None)
-    day.spent += spent
-    day.settled = [*day.settled, key][-REMEMBERED:]
+    correct(day, key, spent)
     return True
+
+
+def correct(day: DaySpending, key: str, cost: int) -> None:
+    """The call costs this, whatever it was settled at; the rest of what was set aside for it is free."""
+    day.reserved.pop(key, None)
+    day.spent += cost - day.costs.pop(key, 0)
+    day.costs[key] = cost
+    for oldest in list(day.costs)[:-REMEMBERED]:
+        del day.costs[oldest]

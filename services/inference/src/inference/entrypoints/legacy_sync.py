@@ -1,7 +1,8 @@
 """The legacy path: a run carried out for the caller of a server stream, who gets its events, and gone with that caller.
 
 It is the same work by the same handlers as on the durable path. Only the log is another: what a worker appends goes to the
-caller instead of the broker, and the final snapshot to conversation. Deleting this file deletes the path
+caller instead of the broker, and the final snapshot to conversation. What the caller was told is kept in one piece before that, so
+that no gateway tells it otherwise to who comes back after the end. Deleting this file deletes the path
 (docs/removing-legacy.md).
 """
 
@@ -17,11 +18,13 @@ import msgspec
 import structlog
 from bus.api import Claim, Delivery, Entry, Holder, RunLog
 from bus.claims import encode_claim
-from bus.errors import ClaimLostError
+from bus.errors import BusError, ClaimLostError
 from contracts.codes import Code, RunFailure
 from contracts.commands import ExecuteRun
+from contracts.events import RunFailed, encode_event
 from contracts.ids import MESSAGE, RUN, THREAD, check_id
-from contracts.run_state import decode_snapshot, encode_snapshot
+from contracts.legacy_log import encode_told
+from contracts.run_state import RunState, decode_snapshot, encode_snapshot
 from contracts.subjects import run_subject
 from rpc.v1 import conversation_pb2, inference_pb2
 from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
@@ -42,15 +45,20 @@ WAITING: Final = 64
 RECORD_SECONDS: Final = 60.0
 RECORD_CALL_SECONDS: Final = 5.0
 RECORD_RETRY_SECONDS: Final = 0.5
+KEEP_SECONDS: Final = 2.0
+"""How long the end of a run waits for what was told to be kept. Without it, who comes back is told anew, from what is stored."""
 DIED_SENTENCE: Final = "The answer was lost: the gateway that passed it on died. What is shown is stored; ask again."
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Record = Callable[[bytes], Awaitable[None]]
+Keep = Callable[[str, bytes], Awaitable[None]]
+"""Keeps data under a subject."""
 _decoder = msgspec.json.Decoder(ExecuteRun)
 
 
 class LegacySync(InferenceServiceServicer):
-    """proto/rpc/v1/inference.proto. `commands` is the broker's log: a stop may come from any device, over any gateway."""
+    """proto/rpc/v1/inference.proto. `commands` is the broker's log: a stop may come from any device, over any gateway. `publish` is
+    `Bus.publish`."""
 
     def __init__(
         self,
@@ -60,10 +68,11 @@ class LegacySync(InferenceServiceServicer):
         peers: Peers,
         telemetry: Telemetry,
         commands: RunLog,
+        publish: Callable[..., Awaitable[int]],
         conversation: grpc.aio.Channel,
     ) -> None:
         self._parts, self._worker, self._peers, self._telemetry = parts, worker, peers, telemetry
-        self._commands = commands
+        self._commands, self._publish = commands, publish
         self._conversation = ConversationServiceStub(conversation)
         self._running = RunningRuns()
 
@@ -71,7 +80,7 @@ class LegacySync(InferenceServiceServicer):
         self, request: inference_pb2.GenerateRequest, context: Context
     ) -> AsyncIterator[inference_pb2.GenerateResponse]:
         command = await _command_in(request, context)
-        log = _CallersLog(command, self._commands, self._record)
+        log = _CallersLog(command, self._commands, self._keep, self._record)
         executor = RunExecutor(
             # Nobody would carry it on: it cannot wait for a person or a time.
             replace(self._parts, log=log, timers=None),
@@ -102,6 +111,14 @@ class LegacySync(InferenceServiceServicer):
     async def drain(self, *, grace: float) -> None:
         """Let runs finish for `grace` seconds, then leave them: their gateways record that they failed."""
         await drain_runs(self._running, grace=grace)
+
+    async def _keep(self, subject: str, told: bytes) -> None:
+        """Keep what was told. The first who does counts, this worker or the gateway that lost it."""
+        try:
+            async with asyncio.timeout(KEEP_SECONDS):
+                await self._publish(subject, told, message_id=subject)
+        except (BusError, TimeoutError) as error:
+            logger.warning("legacy.unkept", subject=subject, error=str(error))
 
     async def _record(self, snapshot: bytes) -> None:
         """Have the result stored; tried for a minute, since nobody else has it."""
@@ -136,9 +153,10 @@ async def _command_in(request: inference_pb2.GenerateRequest, context: Context) 
 class _CallersLog:
     """A RunLog that is one call: nobody else can hold the run, and nothing of it can be read again."""
 
-    def __init__(self, command: ExecuteRun, commands: RunLog, record: Record) -> None:
+    def __init__(self, command: ExecuteRun, commands: RunLog, keep: Keep, record: Record) -> None:
         self._thread_id, self._run_id = command.thread_id, command.run_id
-        self._commands, self._record = commands, record
+        self._commands, self._keep, self._record = commands, keep, record
+        self._told: list[bytes] = []
         self._claim: Claim | None = None
         self._events: deque[bytes] = deque()
         self._changed = asyncio.Event()
@@ -181,6 +199,7 @@ class _CallersLog:
         return self._claim
 
     async def append(self, claim: Claim, sequence: int, data: bytes) -> int:
+        self._told.append(data)
         if self._is_read:
             self._events.append(data)
             self._changed.set()
@@ -204,6 +223,9 @@ class _CallersLog:
                 state.status, state.cancelled_by = "error", None
                 state.error_code, state.error_message = RunFailure.ORPHANED.value, DIED_SENTENCE
                 data = encode_snapshot(snapshot)
+                self._told[-1] = encode_event(_orphaned(state))
+            # Before the end is recorded: whoever finds it, finds this.
+            await self._keep(run_subject(self._thread_id, self._run_id, "legacy"), encode_told(self._told))
             await self._record(data)
         return claim.fence + sequence
 
@@ -234,3 +256,19 @@ class _CallersLog:
 
     async def purge_thread(self, thread_id: str) -> None:
         await self._commands.purge_thread(thread_id)
+
+
+def _orphaned(state: RunState) -> RunFailed:
+    """The terminal event of a run whose gateway died, in place of the one that stopped it."""
+    return RunFailed(
+        thread_id=state.thread_id,
+        run_id=state.run_id,
+        sequence=state.sequence,
+        attempt=max(state.attempt, 1),
+        at=state.ended_at or state.started_at or "",
+        message_id=state.message_id,
+        code=RunFailure.ORPHANED.value,
+        message=DIED_SENTENCE,
+        usage=state.usage,
+        cost_microusd=state.cost_microusd,
+    )

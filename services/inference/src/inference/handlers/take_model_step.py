@@ -49,8 +49,8 @@ async def take_model_step(work: Work, plan: CallModel, lane: Lane, acting: Actin
 
 
 async def book_interrupted(parts: Parts, journal: Journal, command: ExecuteRun, found: Interrupted) -> None:
-    """Put a call that an earlier attempt left behind into the ledger, estimated, and give back what its budget had set aside
-    beyond that."""
+    """Put a call that an earlier attempt left behind into the ledger, estimated, and its budget right: what was set aside beyond
+    that is given back, and where the call had ended just before its worker did, what it has cost is the estimate now."""
     usage = Usage(
         input_tokens=found.input_tokens,
         output_tokens=found.output_tokens,
@@ -61,7 +61,7 @@ async def book_interrupted(parts: Parts, journal: Journal, command: ExecuteRun, 
     cost = cost_microusd(model, usage) if model is not None else None
     # Before it is booked: a call that is in the ledger is not found again by whoever takes over next.
     key = call_key(command.run_id, found.step, found.attempt, found.model)
-    await parts.budgets.settle(command.user_id, key, cost or 0)
+    await parts.budgets.correct(command.user_id, key, cost or 0)
     journal.book(
         step=found.step, of_attempt=found.attempt, model=found.model, usage=usage, cost=cost, agent=found.agent
     )

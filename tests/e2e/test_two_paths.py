@@ -273,6 +273,15 @@ async def test_another_gateway_says_that_the_answer_is_elsewhere_until_it_is_sto
             refused = await elsewhere.get(events)
             assert refused.status_code == 503
             assert "retry-after" in refused.headers
+            # Nor does another door show what is there to be seen of it, in few frames, as if it were what was streamed.
+            response = accepted["run_id"].replace("run_", "resp_")
+            for place in (
+                f"/openai/v1/responses/{response}?stream=true&starting_after=5",
+                f"/api/chat/{accepted['run_id']}/stream?startIndex=5",
+                f"/agui/runs/{accepted['run_id']}/events",
+                f"/streams/runs/{accepted['run_id']}?offset=l0000000005",
+            ):
+                assert (await elsewhere.get(place)).status_code == 503, place
             assert (await elsewhere.get(f"/v1/runs/{accepted['run_id']}")).status_code == 200
             assert (await elsewhere.get(f"/v1/threads/{thread}/messages")).status_code == 200
             async for frame in stream:
@@ -306,8 +315,11 @@ async def test_a_killed_worker_ends_a_legacy_answer_with_what_was_shown(mesh: Me
             killed = {victim: mesh.signal(victim, signal.SIGKILL)}
             seen += [frame async for frame in stream]
         message = await stored_answer(client, thread, accepted["run_id"])
+        async with mesh.client(1) as elsewhere:
+            rest = await to_the_end(elsewhere, accepted["run_id"], seen[7].id)
     assert seen[-1].event == "run.failed"
     assert seen[-1].json["code"] == "orphaned"
+    assert [frame.data for frame in rest] == [frame.data for frame in seen[8:]]
     assert message["status"] == "error"
     assert message["content"] == text_of([frame.json for frame in seen]) != ""
     # What the provider was asked for is booked, though nobody is left who could say what it was.
@@ -323,13 +335,19 @@ async def test_a_killed_gateway_ends_its_legacy_answers_and_they_are_stored(mesh
         thread = await create_thread(client)
         accepted = await send(client, thread, "tokens=200 rate=40")
         async with watching(client, f"/v1/runs/{accepted['run_id']}/events") as stream:
-            shown = text_of([frame.json for frame in await _some(stream, 10)])
+            seen = await _some(stream, 10)
+            shown = text_of([frame.json for frame in seen])
             killed = {"gateway-1": mesh.signal("gateway-1", signal.SIGKILL)}
         async with mesh.client(1) as elsewhere:
             message = await stored_answer(elsewhere, thread, accepted["run_id"])
+            seen += await to_the_end(elsewhere, accepted["run_id"], seen[-1].id)
     assert message["status"] == "error"
     assert message["error"]["code"] == "orphaned"
     assert message["content"].startswith(shown)
+    # Whoever was cut off goes on elsewhere where that was, up to the end that is stored.
+    assert [frame.json["sequence"] for frame in seen] == list(range(1, len(seen) + 1))
+    assert text_of([frame.json for frame in seen]) == message["content"]
+    assert (seen[-1].event, seen[-1].json["code"]) == ("run.failed", "orphaned")
     assert message["usage"]["output_tokens"] > 0
     assert message["cost_microusd"] > 0
     await mesh.wait_ready(changed=killed)

@@ -12,6 +12,7 @@ from contracts.subjects import (
     ALL_CLAIMS,
     ALL_COMMANDS,
     ALL_EVENTS,
+    ALL_LEGACY,
     ALL_SERVICE_CALLS,
     ALL_SNAPSHOTS,
     ALL_TIMERS,
@@ -87,6 +88,8 @@ USERS: Final = {
             *_reads(topology.THREADS, topology.PRESENCE),
             *topology.PRESENCE.subjects,
             ALL_COMMANDS,
+            # It ends the legacy runs whose worker is gone.
+            ALL_LEGACY,
             # Administrators change flags through a gateway, and one gateway at a time walks the rollout.
             *topology.FLAGS.subjects,
             *topology.ROLLOUT.subjects,
@@ -157,6 +160,7 @@ USERS: Final = {
             ALL_CLAIMS,
             ALL_EVENTS,
             ALL_SNAPSHOTS,
+            ALL_LEGACY,
             *_consumes(topology.EXECUTE),
             *_consumes(topology.READ),
             *_reads(topology.FLAGS, topology.BUDGETS),

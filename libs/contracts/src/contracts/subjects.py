@@ -13,6 +13,8 @@ ALL_CLAIMS: Final = "run.*.*.claim"
 ALL_EVENTS: Final = "run.*.*.event"
 ALL_COMMANDS: Final = "run.*.*.command"
 ALL_SNAPSHOTS: Final = "run.*.*.snapshot"
+ALL_LEGACY: Final = "run.*.*.legacy"
+"""What was told of an ended legacy run, in one entry (contracts.legacy_log)."""
 LIVE_CLAIMS: Final = LIVE + ALL_CLAIMS
 EXECUTE_ALL: Final = "cmd.run.*.execute"
 DOCUMENT_COMMANDS: Final = "cmd.document.*.*"
@@ -62,7 +64,7 @@ THREADS_DELETED: Final = "thread.*.thread.deleted"
 
 @lru_cache(maxsize=4096)
 def run_subject(thread_id: str, run_id: str, entry: str) -> str:
-    """`run.<thread>.<run>.<entry>`; entry is claim, event, command, snapshot or timer. Raises InvalidIdError.
+    """`run.<thread>.<run>.<entry>`; entry is claim, event, command, snapshot, legacy or timer. Raises InvalidIdError.
 
     Remembered, since every append of a run asks for the same two; what raises is not.
     """

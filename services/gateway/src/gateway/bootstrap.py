@@ -83,6 +83,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     usage = GrpcUsage(settings.conversation_address, deadline=settings.conversation_deadline)
     operations = GrpcOperations(settings.conversation_address, deadline=settings.conversation_deadline)
     bus = await connect(settings.nats_url, instance=process.instance)
+    legacy.publish = bus.publish
     heartbeats = Heartbeats(bus, "gateway", version=version("everthread-gateway"))
     flags = FlagBucket(bus)
     await flags.start()

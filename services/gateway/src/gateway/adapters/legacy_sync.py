@@ -2,9 +2,10 @@
 
 Whatever watches, folds or shows runs finds them in the log as it finds all others (`LegacyLog`), so nothing else in the
 gateway knows of this path. The run lives with those who watch it: when nobody came, or the last one left, it is cancelled.
-At another gateway, and after this process's death, it is unavailable until its end is recorded. Whoever watches a whole thread
-sees its legacy runs of this gateway among the others (`LegacyViewers`). Deleting this file deletes the path
-(docs/removing-legacy.md).
+At another gateway, and after this process's death, it is unavailable until its end is recorded; from then on every gateway finds
+what was told of it in one entry of RUNS, so that places which were given out while it went on are good for coming back. Whoever
+watches a whole thread sees its legacy runs of this gateway among the others (`LegacyViewers`). Deleting this file deletes the
+path (docs/removing-legacy.md).
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from contracts.events import (
     encode_event,
     event_head,
 )
+from contracts.legacy_log import decode_told, encode_told
 from contracts.parts import ReasoningPart, TextPart
 from contracts.registry import Registry, cost_microusd
 from contracts.run_state import OpenStep, RunState, Snapshot, encode_snapshot
@@ -62,6 +64,9 @@ PIECE_BYTES: Final = 65_536
 BYTES_PER_TOKEN: Final = 4
 """As inference estimates a call whose provider never told."""
 ELSEWHERE: Final = 10_000
+TOLD: Final = 32
+"""Ended runs that are kept here as they were told, for who comes back to them: some 0.3 kB an event."""
+KEEP_SECONDS: Final = 2.0
 RECORD_TRIES: Final = 20
 RECORD_CALL_SECONDS: Final = 5.0
 LOST_SENTENCE: Final = (
@@ -79,11 +84,14 @@ class LegacyRuns:
         self._now: Final = now
         self._runs: dict[str, _LegacyRun] = {}
         self._elsewhere: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, int] = OrderedDict()
+        self._told: OrderedDict[str, list[Entry]] = OrderedDict()
         self._threads: dict[str, int] = {}
         self._wakers: dict[str, set[Callable[[], None]]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self.recorder: Callable[[bytes], Awaitable[None]] | None = None
         self.commands: RunLog | None = None
+        self.publish: Callable[..., Awaitable[int]] | None = None
 
     def start(self, command: bytes) -> None:
         """Carry out a run that was just accepted."""
@@ -91,15 +99,48 @@ class LegacyRuns:
         self._runs[wanted.run_id] = _LegacyRun(self, wanted, command)
 
     def note(self, run: Run, message: Message | None) -> None:
-        """Remember a run that somebody asks about: unless it is here or has ended, its log is at another gateway."""
+        """Remember a run that somebody asks about and that is not here: until it has ended, its log is at another gateway."""
         if run.path != LEGACY or run.id in self._runs:
             return
-        if message is not None:
-            self._elsewhere.pop(run.id, None)
+        if message is None:
+            self._elsewhere[run.id] = None
+            _shorten(self._elsewhere, ELSEWHERE)
             return
-        self._elsewhere[run.id] = None
-        while len(self._elsewhere) > ELSEWHERE:
-            self._elsewhere.popitem(last=False)
+        self._elsewhere.pop(run.id, None)
+        self._ended[run.id] = run.final_sequence
+        _shorten(self._ended, ELSEWHERE)
+
+    async def recall(self, log: RunLog, subject: str) -> Sequence[Entry] | None:
+        """The events of a run that has ended and is not here, as they were told; None for any other subject, and where that was
+        not kept. Raises UnavailableError."""
+        _, thread_id, run_id, kind = [*subject.split("."), "", ""][:4]
+        if kind != "event" or run_id not in self._ended:
+            return None
+        found = self._told.get(run_id)
+        if found is None:
+            kept = await log.last(run_subject(thread_id, run_id, "legacy"))
+            told = [] if kept is None else decode_told(kept.data)
+            final = self._ended.pop(run_id, 0)
+            if len(told) != final:
+                # Also where somebody else ended it first, otherwise: what is stored is the answer then.
+                return None
+            self._ended[run_id] = final
+            found = self._told[run_id] = [
+                Entry(subject, data, sequence, sequence - 1) for sequence, data in enumerate(told, 1)
+            ]
+            _shorten(self._told, TOLD)
+        return found
+
+    async def keep(self, entries: Sequence[Entry]) -> None:
+        """Keep what was told of a run that inference could not bring to an end."""
+        _, thread_id, run_id, _ = entries[0].subject.split(".")
+        subject = run_subject(thread_id, run_id, "legacy")
+        try:
+            async with asyncio.timeout(KEEP_SECONDS):
+                if self.publish is not None:
+                    await self.publish(subject, encode_told([entry.data for entry in entries]), message_id=subject)
+        except (BusError, TimeoutError) as error:
+            logger.warning("legacy.unkept", subject=subject, error=str(error))
 
     def find(self, subject: str, *, strict: bool) -> "_LegacyRun | None":
         """The run that a subject belongs to, if it is here. `strict`: raises UnavailableError where it is at another gateway."""
@@ -336,6 +377,7 @@ class _LegacyRun:
             usage=state.usage,
             cost_microusd=state.cost_microusd,
         )
+        await self._runs.keep(self.entries)
         await self._runs.record(state)
 
     def _book(self, state: RunState, step: OpenStep) -> None:
@@ -372,6 +414,11 @@ class _LegacyRun:
         )
         state.apply(event)
         self._add(encode_event(event))
+
+
+def _shorten(known: OrderedDict[str, Any], most: int) -> None:
+    while len(known) > most:
+        known.popitem(last=False)
 
 
 def _tokens(text: str) -> int:
@@ -513,7 +560,11 @@ class LegacyLog:
 
     async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
         run = self._runs.find(subject_filter, strict=self._strict)
-        if run is None:
+        told = None if run is not None else await self._runs.recall(self._log, subject_filter)
+        if told is not None:
+            for entry in told[max(after, 0) :]:
+                yield entry
+        elif run is None:
             async for entry in self._log.read(subject_filter, after=after):
                 yield entry
         elif subject_filter.endswith(".event"):
@@ -524,7 +575,8 @@ class LegacyLog:
         is_event = subject.endswith(".event")
         run = self._runs.find(subject, strict=self._strict or is_event)
         if run is None:
-            return await self._log.last(subject)
+            told = await self._runs.recall(self._log, subject)
+            return told[-1] if told else await self._log.last(subject)
         return run.entries[-1] if run.entries and is_event else None
 
     def follow(
@@ -536,7 +588,16 @@ class LegacyLog:
         tokens = subject_filter.split(".")
         if len(tokens) == 4 and tokens[2] == "*":
             return self._follow_thread(tokens[1], subject_filter, after)
-        return self._log.follow(subject_filter, after=after)
+        return self._follow_told(subject_filter, after)
+
+    @asynccontextmanager
+    async def _follow_told(self, subject: str, after: int) -> AsyncIterator[AsyncIterator[Sequence[Entry]]]:
+        told = await self._runs.recall(self._log, subject)
+        if told is not None:
+            yield _once(told[max(after, 0) :])
+            return
+        async with self._log.follow(subject, after=after) as batches:
+            yield batches
 
     @asynccontextmanager
     async def _follow_thread(
@@ -551,6 +612,12 @@ class LegacyLog:
 
     async def purge_thread(self, thread_id: str) -> None:
         await self._log.purge_thread(thread_id)
+
+
+async def _once(entries: Sequence[Entry]) -> AsyncIterator[Sequence[Entry]]:
+    if entries:
+        yield entries
+    await asyncio.Event().wait()
 
 
 class LegacyConversation(GrpcConversation):

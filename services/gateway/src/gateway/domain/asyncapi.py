@@ -95,6 +95,13 @@ _CHANNELS: Final = (
         stream=RUNS.name,
     ),
     _Channel(
+        name="legacyRuns",
+        address="run.{thread_id}.{run_id}.legacy",
+        about="What was told of an ended run of the path legacy_sync: its events, one a line, zlib.",
+        action="send",
+        stream=RUNS.name,
+    ),
+    _Channel(
         name="executeRun",
         address="cmd.run.{run_id}.execute",
         about="Conversation has accepted a message; a worker takes the run.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from typing import Any, cast
 
 import pytest
 
@@ -198,3 +199,39 @@ async def test_threads_are_listed_changed_and_deleted(mesh: Mesh) -> None:
         assert (await client.delete(f"/v1/threads/{ids[1]}")).status_code == 204
         assert (await client.get(f"/v1/threads/{ids[1]}")).status_code == 404
         assert (await client.get("/v1/threads", params={"cursor": "nonsense"})).json()["code"] == "cursor_invalid"
+
+
+async def test_what_is_made_with_one_key_is_made_once_at_any_gateway(mesh: Mesh) -> None:
+    key = {"idempotency-key": uuid.uuid4().hex}
+    async with mesh.client(0, user="once") as one, mesh.client(1, user="once") as two:
+
+        async def made(path: str, body: dict[str, str], status: int, **headers: str) -> dict[str, Any]:
+            answers = await asyncio.gather(*[c.post(path, json=body, headers=headers) for c in (one, two) * 4])
+            assert {answer.status_code for answer in answers} == {status}
+            assert len({answer.text for answer in answers}) == 1
+            return cast("dict[str, Any]", answers[0].json())
+
+        thread = (await made("/v1/threads", {"title": "once"}, 201, **key))["id"]
+        assert [item["id"] for item in (await one.get("/v1/threads")).json()["items"]] == [thread]
+        other = await two.post("/v1/threads", json={"title": "twice"}, headers=key)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+
+        accepted = await send(one, thread, "tokens=3 rate=200")
+        await stored_answer(one, thread, accepted["run_id"])
+        forked = {"message_id": accepted["assistant_message_id"]}
+        fork = (await made(f"/v1/threads/{thread}/fork", forked, 201, **{"idempotency-key": uuid.uuid4().hex}))["id"]
+        assert {item["id"] for item in (await one.get("/v1/threads")).json()["items"]} == {thread, fork}
+
+        schedules = f"/v1/threads/{thread}/schedules"
+        timetable = {"cron": "0 9 1 1 *", "content": "tokens=3 rate=200"}
+        await made(schedules, timetable, 201, **{"idempotency-key": uuid.uuid4().hex})
+        assert len((await two.get(schedules)).json()["items"]) == 1
+
+        steer = {"idempotency-key": uuid.uuid4().hex}
+        going = await send(one, thread, "tokens=4000 rate=40")
+        joined = await one.post(f"/v1/runs/{going['run_id']}/steer", json={"content": "tokens=3"}, headers=steer)
+        assert joined.status_code == 202
+        await one.post(f"/v1/runs/{going['run_id']}/cancel")
+        await stored_answer(one, thread, going["run_id"])
+        again = await two.post(f"/v1/runs/{going['run_id']}/steer", json={"content": "tokens=3"}, headers=steer)
+        assert (again.status_code, again.json()) == (202, joined.json()), "also when the run has ended since"

@@ -57,11 +57,26 @@ class EverthreadClient:
         await self._transport.close()
 
     async def create_thread(
-        self, *, title: str | None = None, model: str | None = None, tags: Sequence[str] | None = None
+        self,
+        *,
+        title: str | None = None,
+        model: str | None = None,
+        tags: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
     ) -> Thread:
-        """A new thread. After UnreachableError it may or may not exist. Raises ProblemError, UnreachableError."""
-        body = _given(title=title, model=model, tags=None if tags is None else list(tags))
-        return msgspec.json.decode(await self._call("POST", "/v1/threads", body, repeatable=False), type=Thread)
+        """A new thread.
+
+        Repeated by itself with one idempotency key, so that it is made once. After UnreachableError it may or may not exist: to
+        repeat it yourself give the same `idempotency_key` again. Raises ProblemError, UnreachableError.
+        """
+        answer = await self._call(
+            "POST",
+            "/v1/threads",
+            _given(title=title, model=model, tags=None if tags is None else list(tags)),
+            repeatable=True,
+            headers={"idempotency-key": idempotency_key or secrets.token_hex(16)},
+        )
+        return msgspec.json.decode(answer, type=Thread)
 
     async def send(
         self,

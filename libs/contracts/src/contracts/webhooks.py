@@ -35,7 +35,8 @@ class Secret(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class Webhook(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A subscription. `secrets` has the current one first. `disabled_reason` is a sentence where nobody disabled it: its receiver
-    said that it is gone. `deleted` leaves only the id: what is still queued is dropped."""
+    said that it is gone. `deleted` leaves only the id: what is still queued is dropped. `asked_hash` is of the request that made
+    it, where that had an idempotency key."""
 
     id: str
     url: str = ""
@@ -48,6 +49,7 @@ class Webhook(msgspec.Struct, kw_only=True, omit_defaults=True):
     created_by: str = ""
     changed_at: str = ""
     deleted: bool = False
+    asked_hash: str = ""
 
 
 class WebhookEvent(msgspec.Struct, kw_only=True):

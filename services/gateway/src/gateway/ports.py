@@ -84,8 +84,9 @@ class Conversation(Protocol):
         kind: str = "",
         agent: str = "",
         on_busy: str = "",
+        idempotency_key: str = "",
     ) -> Thread:
-        """A new thread."""
+        """A new thread. Idempotent by key."""
 
     async def get_thread(self, user_id: str, thread_id: str) -> Thread:
         """The thread, if it is the user's."""

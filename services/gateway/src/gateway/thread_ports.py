@@ -18,11 +18,15 @@ class ThreadTools(Protocol):
     async def label_branch(self, user_id: str, thread_id: str, branch_id: str, label: str) -> Branch:
         """Name a branch; an empty label takes its name away."""
 
-    async def fork_thread(self, user_id: str, thread_id: str, message_id: str, title: str) -> Thread:
-        """A new thread with copies of the messages up to that one."""
+    async def fork_thread(
+        self, user_id: str, thread_id: str, message_id: str, title: str, *, idempotency_key: str
+    ) -> Thread:
+        """A new thread with copies of the messages up to that one. Idempotent by key."""
 
-    async def create_schedule(self, user_id: str, schedule: Schedule, roles: Sequence[str]) -> Schedule:
-        """A new schedule; of the one given, only what a user chooses counts."""
+    async def create_schedule(
+        self, user_id: str, schedule: Schedule, roles: Sequence[str], *, idempotency_key: str
+    ) -> Schedule:
+        """A new schedule; of the one given, only what a user chooses counts. Idempotent by key."""
 
     async def list_schedules(self, user_id: str, thread_id: str) -> Sequence[Schedule]:
         """Oldest first."""

@@ -56,10 +56,18 @@ class GrpcConversation:
         kind: str = "",
         agent: str = "",
         on_busy: str = "",
+        idempotency_key: str = "",
     ) -> Thread:
         """See ports.Conversation."""
         request = pb.CreateThreadRequest(
-            user_id=user_id, title=title, model=model, tags=tags, kind=kind, agent=agent, on_busy=on_busy
+            user_id=user_id,
+            title=title,
+            model=model,
+            tags=tags,
+            kind=kind,
+            agent=agent,
+            on_busy=on_busy,
+            idempotency_key=idempotency_key,
         )
         return thread_of((await self._call(self._stub.CreateThread, request)).thread)
 

@@ -36,12 +36,18 @@ class GrpcThreadTools:
         request = pb.LabelBranchRequest(user_id=user_id, thread_id=thread_id, branch_id=branch_id, label=label)
         return _branch((await call(self._stub.LabelBranch, request, self._deadline)).branch)
 
-    async def fork_thread(self, user_id: str, thread_id: str, message_id: str, title: str) -> Thread:
+    async def fork_thread(
+        self, user_id: str, thread_id: str, message_id: str, title: str, *, idempotency_key: str
+    ) -> Thread:
         """See thread_ports.ThreadTools."""
-        request = pb.ForkThreadRequest(user_id=user_id, thread_id=thread_id, message_id=message_id, title=title)
+        request = pb.ForkThreadRequest(
+            user_id=user_id, thread_id=thread_id, message_id=message_id, title=title, idempotency_key=idempotency_key
+        )
         return thread_of((await call(self._stub.ForkThread, request, self._deadline)).thread)
 
-    async def create_schedule(self, user_id: str, schedule: Schedule, roles: Sequence[str]) -> Schedule:
+    async def create_schedule(
+        self, user_id: str, schedule: Schedule, roles: Sequence[str], *, idempotency_key: str
+    ) -> Schedule:
         """See thread_ports.ThreadTools."""
         request = pb.CreateScheduleRequest(
             user_id=user_id,
@@ -53,6 +59,7 @@ class GrpcThreadTools:
             agent=schedule.agent,
             on_busy=schedule.on_busy,
             roles=roles,
+            idempotency_key=idempotency_key,
         )
         return _schedule((await call(self._stub.CreateSchedule, request, self._deadline)).schedule)
 

@@ -40,7 +40,8 @@ class WebhookRegistry:
     async def all(self) -> Sequence[Webhook]:
         """See the port."""
         found = [decode_webhook(entry.data) async for entry in self._bus.read_stream(WEBHOOKS.name, WEBHOOK_VALUES)]
-        return sorted((webhook for webhook in found if not webhook.deleted), key=lambda webhook: webhook.id)
+        known = (webhook for webhook in found if not webhook.deleted)
+        return sorted(known, key=lambda webhook: (webhook.created_at, webhook.id))
 
     async def get(self, webhook_id: str) -> tuple[Webhook | None, int]:
         """See the port."""

@@ -4,12 +4,13 @@ from typing import Annotated, Final
 
 from contracts.codes import Code
 from contracts.ids import DOCUMENT, InvalidIdError, check_id, derived_id
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 
 from gateway.domain.documents import Document, corpus_to_read, corpus_to_write
 from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
+from gateway.entrypoints.keys import Key
 from gateway.entrypoints.wiring import Wiring, principal_of, wiring_of
 from gateway.ports import Documents
 
@@ -77,20 +78,19 @@ async def create_document(
     caller: Caller,
     documents: Behind,
     request: Request,
+    key: Key,
     title: Annotated[str, Query(min_length=1, max_length=300, description="What sources name it by.")],
     corpus: Corpus = "",
     url: Annotated[str, Query(max_length=2000, description="Where a reader finds it.")] = "",
-    idempotency_key: Annotated[
-        str | None, Header(max_length=200, description="The same key, the same document.")
-    ] = None,
 ) -> DocumentView:
-    """Upload a document: the body is its content. It is stored when this answers, and read soon after."""
+    """Upload a document: the body is its content. It is stored when this answers, and read soon after. A key is kept as long as
+    its document."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in MEDIA_TYPES:
         raise Refusal(Code.CONTENT_TYPE_UNSUPPORTED, f"Documents are {', '.join(MEDIA_TYPES)}.")
     document = await documents.create(
         caller.user_id,
-        derived_id(DOCUMENT, caller.user_id, idempotency_key) if idempotency_key else "",
+        derived_id(DOCUMENT, caller.user_id, key) if key else "",
         corpus=corpus_to_write(caller, corpus),
         title=title,
         media_type=media_type,

@@ -16,6 +16,7 @@ from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.records import ENDED, SendOptions, ThreadChange
 from gateway.entrypoints import views
+from gateway.entrypoints.keys import Key
 from gateway.entrypoints.timeline_view import TimelineView, timeline_view
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, principal_of, wiring_of
 from gateway.handlers.cancel_run import cancel_run
@@ -66,8 +67,10 @@ RunId = Annotated[str, Depends(run_id_of)]
 
 
 @router.post("/threads", status_code=201, tags=["threads"])
-async def create_thread(caller: Caller, wiring: Behind, body: views.CreateThread | None = None) -> views.ThreadView:
-    """Create a thread."""
+async def create_thread(
+    caller: Caller, wiring: Behind, key: Key, body: views.CreateThread | None = None
+) -> views.ThreadView:
+    """Create a thread. A key is kept for a day, or until its thread is deleted."""
     wanted = body or views.CreateThread()
     check_model(wanted.model, wiring.models)
     await check_agent(wiring.agents, wanted.agent)
@@ -79,6 +82,7 @@ async def create_thread(caller: Caller, wiring: Behind, body: views.CreateThread
         kind=wanted.kind,
         agent=wanted.agent,
         on_busy=wanted.on_busy,
+        idempotency_key=key,
     )
     return views.thread_view(thread)
 
@@ -136,14 +140,12 @@ async def post_message(
     thread_id: ThreadId,
     body: views.SendMessage,
     request: Request,
-    idempotency_key: Annotated[str | None, Header(description="The same key gives the same answer.")] = None,
+    key: Key,
     x_everthread_path: Annotated[
         str, Header(description="legacy_sync or durable_event: an order from administrators, a wish from others.")
     ] = "",
 ) -> views.AcceptedView:
     """Send a message. Accepted is finished: its answer reaches exactly one end, whatever dies on the way."""
-    if idempotency_key is not None and not idempotency_key.strip():
-        raise Refusal(Code.IDEMPOTENCY_KEY_INVALID, "The Idempotency-Key is empty; leave the header out or give a key.")
     wait = wiring.messages.take(caller.user_id, asyncio.get_running_loop().time())
     if wait:
         raise Refusal(Code.LIMIT_REACHED, "Too many messages at once; wait a moment.", retry_after=wait)
@@ -152,7 +154,7 @@ async def post_message(
         content=body.content,
         model=body.model,
         parent_message_id=body.parent_message_id,
-        idempotency_key=idempotency_key or "",
+        idempotency_key=key,
         options=SendOptions(
             agent=body.agent,
             on_busy=body.on_busy,

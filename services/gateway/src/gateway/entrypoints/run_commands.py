@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from contracts.cursor import START
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, StringConstraints
 
 from gateway.entrypoints import views
+from gateway.entrypoints.keys import Key
 from gateway.entrypoints.routes import Behind, Caller, RunId, thread_id_of
 from gateway.entrypoints.schemas import check_value
 from gateway.entrypoints.thread_tools import Using
@@ -92,7 +93,7 @@ async def post_steer(
     wiring: Behind,
     run_id: RunId,
     body: SteerRun,
-    idempotency_key: Annotated[str, Header(description="The same key gives the same answer.")] = "",
+    key: Key,
 ) -> views.AcceptedView:
     """Have a message join the answer at its next step."""
     accepted = await steer_run(
@@ -102,7 +103,7 @@ async def post_steer(
         run_id,
         body.content,
         roles=(caller.role,),
-        idempotency_key=idempotency_key,
+        idempotency_key=key,
     )
     return views.accepted_view(accepted, str(START))
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, StringConstraints
 from gateway.domain.problems import Refusal
 from gateway.domain.records import Branch, Schedule, ScheduleChange, SendOptions
 from gateway.entrypoints import views
+from gateway.entrypoints.keys import Key
 from gateway.entrypoints.routes import Behind, Caller, ThreadId
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, wiring_of
 from gateway.handlers.change_flag import expected_revision
@@ -19,8 +20,6 @@ from gateway.handlers.send_message import MessageToSend, check_model, send_messa
 from gateway.thread_ports import ThreadTools as Tools
 
 router = APIRouter(prefix="/v1")
-
-Key = Annotated[str, Header(description="The same key gives the same answer.")]
 
 
 def tools_of(request: Request) -> Tools:
@@ -151,8 +150,8 @@ async def post_regenerate(
     thread_id: ThreadId,
     message_id: MessageId,
     request: Request,
+    key: Key,
     body: Regenerate | None = None,
-    idempotency_key: Key = "",
 ) -> views.AcceptedView:
     """Have a message, or the question of an answer, answered anew, on a branch of its own."""
     wanted = body or Regenerate()
@@ -163,7 +162,7 @@ async def post_regenerate(
         answers_message_id=message_id,
         roles=(caller.role,),
     )
-    message = MessageToSend(content="", model=wanted.model, idempotency_key=idempotency_key, options=options)
+    message = MessageToSend(content="", model=wanted.model, idempotency_key=key, options=options)
     return await _send(wiring, caller, thread_id, message, request)
 
 
@@ -175,7 +174,7 @@ async def post_edit(
     message_id: MessageId,
     body: EditMessage,
     request: Request,
-    idempotency_key: Key = "",
+    key: Key,
 ) -> views.AcceptedView:
     """Say something else in the place of a message, on a branch of its own; the old one stays."""
     options = SendOptions(
@@ -185,7 +184,7 @@ async def post_edit(
         replaces_message_id=message_id,
         roles=(caller.role,),
     )
-    message = MessageToSend(content=body.content, model=body.model, idempotency_key=idempotency_key, options=options)
+    message = MessageToSend(content=body.content, model=body.model, idempotency_key=key, options=options)
     return await _send(wiring, caller, thread_id, message, request)
 
 
@@ -204,15 +203,22 @@ async def label_branch(
 
 
 @router.post("/threads/{thread_id}/fork", status_code=201, tags=["threads"])
-async def post_fork(caller: Caller, tools: Using, thread_id: ThreadId, body: ForkThread) -> views.ThreadView:
+async def post_fork(caller: Caller, tools: Using, thread_id: ThreadId, key: Key, body: ForkThread) -> views.ThreadView:
     """A new thread of the caller's with copies of the messages up to one of them."""
     message_id = message_id_of(body.message_id)
-    return views.thread_view(await tools.fork_thread(caller.user_id, thread_id, message_id, body.title))
+    fork = await tools.fork_thread(caller.user_id, thread_id, message_id, body.title, idempotency_key=key)
+    return views.thread_view(fork)
 
 
 @router.post("/threads/{thread_id}/schedules", status_code=201, tags=["schedules"])
 async def create_schedule(
-    caller: Caller, wiring: Behind, tools: Using, thread_id: ThreadId, body: CreateSchedule, response: Response
+    caller: Caller,
+    wiring: Behind,
+    tools: Using,
+    thread_id: ThreadId,
+    key: Key,
+    body: CreateSchedule,
+    response: Response,
 ) -> ScheduleView:
     """Send a message again and again, each time once."""
     check_model(body.model, wiring.models)
@@ -230,7 +236,8 @@ async def create_schedule(
         last_run_id="",
         last_refusal="",
     )
-    return _tagged(await tools.create_schedule(caller.user_id, wanted, (caller.role,)), response)
+    made = await tools.create_schedule(caller.user_id, wanted, (caller.role,), idempotency_key=key)
+    return _tagged(made, response)
 
 
 @router.get("/threads/{thread_id}/schedules", tags=["schedules"])

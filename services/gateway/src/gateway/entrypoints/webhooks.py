@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from gateway.domain.problems import Refusal
 from gateway.entrypoints.admin import Admin
+from gateway.entrypoints.keys import Key
 from gateway.entrypoints.views import Body
 from gateway.entrypoints.wiring import Wiring, wiring_of
 from gateway.handlers.change_webhook import (
@@ -169,8 +170,9 @@ DeliveryId = Annotated[str, Depends(delivery_id_of)]
 
 
 @router.post("", status_code=201)
-async def post_webhook(caller: Admin, notices: Behind, body: CreateWebhook) -> WebhookView:
-    """Subscribe a service to events. Keep the secret: it is not shown again."""
+async def post_webhook(caller: Admin, notices: Behind, key: Key, body: CreateWebhook) -> WebhookView:
+    """Subscribe a service to events. Keep the secret: it is not shown again, but to who repeats the request with its key. A key
+    is kept as long as its webhook."""
     made = await create_webhook(
         notices,
         url=body.url,
@@ -180,6 +182,7 @@ async def post_webhook(caller: Admin, notices: Behind, body: CreateWebhook) -> W
         by=caller.user_id,
         secret=secrets.token_bytes(SECRET_BYTES),
         now=datetime.now(UTC),
+        key=key,
     )
     # Nothing waits for it yet, and what could fail now would take the only sight of the secret with it.
     return _view(notices, made, 0, with_secret=True)

@@ -1,13 +1,15 @@
 """Create, change, rotate and delete webhooks. Everything that is wrong with one is refused with `webhook_invalid`."""
 
 import base64
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
 from bus.errors import RevisionConflictError
 from contracts.codes import Code
-from contracts.ids import WEBHOOK, new_id
+from contracts.ids import WEBHOOK, derived_id, new_id
 from contracts.times import parse_rfc3339, rfc3339
 from contracts.webhooks import EVENT_TYPES, MOST_WEBHOOKS, Secret, Webhook
 from egress.urls import UrlRefusedError, check_url
@@ -31,14 +33,22 @@ async def create_webhook(
     by: str,
     secret: bytes,
     now: datetime,
+    key: str = "",
 ) -> Webhook:
-    """A new subscription with its first secret, made from `secret`, which is random. Raises Refusal."""
+    """A new subscription with its first secret, made from `secret`, which is random. Idempotent by the maker's `key`: the same
+    request again gets the subscription as it is now. Raises Refusal."""
     check_address(notices, url)
     wanted = check_events(events)
+    webhook_id, asked_hash = new_id(WEBHOOK), ""
+    if key:
+        webhook_id = derived_id(WEBHOOK, by, key)
+        asked_hash = hashlib.sha256(msgspec.json.encode([url, wanted, description, enabled])).hexdigest()
+        if (made := await _made_before(notices.webhooks, webhook_id, asked_hash)) is not None:
+            return made
     if len(await notices.webhooks.all()) >= MOST_WEBHOOKS:
         raise Refusal(Code.LIMIT_REACHED, f"There are {MOST_WEBHOOKS} webhooks already; delete one first.")
     webhook = Webhook(
-        id=new_id(WEBHOOK),
+        id=webhook_id,
         url=url,
         events=wanted,
         enabled=enabled,
@@ -47,8 +57,16 @@ async def create_webhook(
         created_at=rfc3339(now),
         created_by=by,
         changed_at=rfc3339(now),
+        asked_hash=asked_hash,
     )
-    await notices.webhooks.put(webhook, expected=0)
+    try:
+        await notices.webhooks.put(webhook, expected=0)
+    except RevisionConflictError:
+        # Two at once with one key.
+        made = await _made_before(notices.webhooks, webhook_id, asked_hash)
+        if made is None:
+            raise
+        return made
     return webhook
 
 
@@ -146,6 +164,19 @@ def check_events(events: Sequence[str]) -> list[str]:
 def spelled(secret: bytes) -> str:
     """A secret as Standard Webhooks writes it."""
     return "whsec_" + base64.b64encode(secret).decode()
+
+
+async def _made_before(webhooks: Webhooks, webhook_id: str, asked_hash: str) -> Webhook | None:
+    webhook, revision = await webhooks.get(webhook_id)
+    if not revision:
+        return None
+    if webhook is None:
+        raise Refusal(Code.WEBHOOK_NOT_FOUND, "The webhook that was made with this Idempotency-Key has been deleted.")
+    if webhook.asked_hash != asked_hash:
+        raise Refusal(
+            Code.IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for another webhook. Use a new key for a new one."
+        )
+    return webhook
 
 
 def _ending(secret: Secret, end: datetime) -> Secret:

@@ -9,13 +9,13 @@ from contracts.codes import Code
 from contracts.ids import MESSAGE, InvalidIdError, check_id
 from contracts.registry import Registry
 
+from gateway.domain.idempotency import check_key
 from gateway.domain.path_flag import DURABLE
 from gateway.domain.problems import Refusal
 from gateway.domain.records import PLAIN, Accepted, SendOptions
 from gateway.ports import Conversation
 
 MAX_CHARACTERS: Final = 200_000
-MAX_KEY_CHARACTERS: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,7 @@ def check_message(message: MessageToSend, models: Registry) -> None:
             check_id(MESSAGE, message.parent_message_id)
         except InvalidIdError as error:
             raise Refusal(Code.MESSAGE_NOT_FOUND, "The parent message is not in this thread.") from error
-    key = message.idempotency_key
-    if len(key) > MAX_KEY_CHARACTERS or not (key.isascii() and (key.isprintable() or not key)):
-        raise Refusal(
-            Code.IDEMPOTENCY_KEY_INVALID,
-            f"An Idempotency-Key is 1 to {MAX_KEY_CHARACTERS} printable ASCII characters.",
-        )
+    check_key(message.idempotency_key or None)
 
 
 def check_model(model: str, models: Registry) -> None:

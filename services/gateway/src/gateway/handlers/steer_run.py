@@ -23,7 +23,8 @@ async def steer_run(
     """The message is stored with the command, and answered by a run of its own where this one ends before it could join.
     Idempotent by key; raises Refusal."""
     run, _ = await conversation.get_run(user_id, run_id, commanding=True)
-    if run.status in ENDED:
+    # A repeated request gets the answer that it got before the end; only conversation knows whether it is one.
+    if run.status in ENDED and not idempotency_key:
         raise Refusal(Code.RUN_FINISHED, "The run has ended already; send a message instead.")
     options = SendOptions(steer_run_id=run_id, roles=roles)
     message = MessageToSend(content=content, idempotency_key=idempotency_key, options=options)

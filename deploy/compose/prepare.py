@@ -1,10 +1,12 @@
 """Write deploy/compose/secrets/: a configuration for each NATS server, and each service's address with its password.
 
-Run once, before `docker compose up`; what is there already stays, as the servers know those passwords.
+Run before `docker compose up`, and again at every upgrade: users and permissions become this version's, passwords stay. Files are
+written in place, so that a server that runs sees them: `docker compose exec nats-1 nats-server --signal reload=1` has it take them.
 """
 
 import json
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +18,23 @@ SERVERS: Final = ("nats-1", "nats-2", "nats-3")
 SERVICES: Final = ("gateway", "conversation", "inference", "notifier")
 
 
-def files() -> dict[str, str]:
-    """Every file with new passwords, by its name."""
-    passwords = {user: secrets.token_urlsafe(32) for user in (*USERS, "system")}
+def files(kept: Mapping[str, str]) -> dict[str, str]:
+    """Every file by its name, with the passwords in `kept` and new ones for users that have none."""
+    passwords = {user: kept.get(user) or secrets.token_urlsafe(32) for user in (*USERS, "system")}
     found = {f"{server}.conf": _server(server, passwords) for server in SERVERS}
     for service in SERVICES:
         urls = ",".join(f"nats://{service}:{passwords[service]}@{server}:4222" for server in SERVERS)
         found[f"{service}.env"] = f"NATS_URL={urls}\n"
     return found
+
+
+def kept_passwords(folder: Path) -> dict[str, str]:
+    """The passwords by user that the servers in `folder` know; none where nothing is there yet."""
+    file = folder / f"{SERVERS[0]}.conf"
+    if not file.exists():
+        return {}
+    accounts_of = json.loads(file.read_text("utf-8"))["accounts"].values()
+    return {user["user"]: user["password"] for account in accounts_of for user in account["users"]}
 
 
 def _server(name: str, passwords: dict[str, str]) -> str:
@@ -48,16 +59,18 @@ def _server(name: str, passwords: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Write what is not there yet."""
-    if FOLDER.is_dir() and any(FOLDER.iterdir()):
-        print(f"{FOLDER} is there already; nothing was changed")
-        return
+    """Write what is not there yet or not this version's."""
     FOLDER.mkdir(mode=0o755, exist_ok=True)
-    for name, text in files().items():
+    changed = []
+    for name, text in files(kept_passwords(FOLDER)).items():
+        file = FOLDER / name
+        if file.exists() and file.read_text("utf-8") == text:
+            continue
         # The NATS image runs as root; what the services get goes through compose, which reads it as the caller.
-        (FOLDER / name).touch(mode=0o600)
-        (FOLDER / name).write_text(text, "utf-8")
-    print(f"wrote {FOLDER}")
+        file.touch(mode=0o600)
+        file.write_text(text, "utf-8")
+        changed.append(name)
+    print(f"wrote {', '.join(changed)} in {FOLDER}" if changed else f"{FOLDER} is this version's already")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Print the Secrets that deploy/k8s refers to, with new passwords: `python deploy/k8s/make_secrets.py | kubectl apply -f -`, once.
 
-The NATS users and their permissions come from bus.permissions. After a change of permissions run it with `--keep FILE`, a
-JSON object of the passwords by user: `--print-passwords` writes one to standard output instead of the Secrets.
+The NATS users and their permissions come from bus.permissions. At an upgrade run it with `--keep FILE`, a JSON object of the
+passwords by user: `--print-passwords` writes one to standard output instead of the Secrets, and with both FILE's passwords and new
+ones for the users that have none there.
 MongoDB's address and the providers' keys are not made here: see docs/deploying.md.
 """
 
@@ -60,9 +61,14 @@ def main() -> None:
     given = arguments.parse_args()
     passwords = new_passwords() if given.keep is None else json.loads(given.keep.read_text("utf-8"))
     if given.print_passwords:
-        json.dump(passwords, sys.stdout, indent=2)
+        json.dump({**new_passwords(), **passwords}, sys.stdout, indent=2)
         return
-    items = manifests(passwords)
+    try:
+        items = manifests(passwords)
+    except ValueError as error:
+        sys.exit(
+            f"{given.keep}: {error}; the same command with --print-passwords as well prints that file with what it lacks"
+        )
     if given.keep is not None:
         # MongoDB's operator has taken this one; a new one would change the database's user.
         items = [item for item in items if item["metadata"]["name"] != "mongodb-password"]

@@ -1,12 +1,17 @@
 """The Dockerfile and deploy/compose.yaml agree with the services: targets, ports, variables, health, drain."""
 
 import importlib
+import importlib.util
+import json
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from bus.permissions import USERS
+from bus.server_config import accounts
 from contracts import topology
 from runtime import variables
 from runtime.settings import ServiceSettings, variables_of
@@ -107,3 +112,54 @@ def test_what_compose_mounts_is_there() -> None:
             source = volume.partition(":")[0]
             if source.startswith("./") and "/secrets/" not in source:
                 assert (ROOT / "deploy" / source).exists(), source
+
+
+def prepare() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("compose_prepare", ROOT / "deploy/compose/prepare.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_upgrade_in_compose_keeps_passwords_and_gives_this_versions_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = prepare()
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "secrets")
+    module.main()
+    wanted = {file.name: file.read_text("utf-8") for file in module.FOLDER.iterdir()}
+    assert set(wanted) == {*(f"{name}.conf" for name in module.SERVERS), *(f"{name}.env" for name in SERVICES)}
+    # As an older version left it: a subject fewer, and a user that it did not know.
+    file = module.FOLDER / "nats-2.conf"
+    older = json.loads(file.read_text("utf-8"))
+    users = older["accounts"]["EVERTHREAD"]["users"]
+    assert len(users) == len(USERS)
+    users[0]["permissions"]["publish"]["allow"].pop()
+    file.write_text(json.dumps(older), "utf-8")
+    inode = file.stat().st_ino
+    module.main()
+    assert {file.name: file.read_text("utf-8") for file in module.FOLDER.iterdir()} == wanted
+    assert file.stat().st_ino == inode, "a container that has it mounted would go on with the one before"
+    unknown = users.pop()["user"]
+    (module.FOLDER / "nats-1.conf").write_text(json.dumps(older), "utf-8")
+    module.main()
+    found = module.kept_passwords(module.FOLDER)
+    assert found.keys() == {*USERS, "system"}
+    known = {password for user, password in found.items() if user != unknown}
+    assert all(password in wanted["nats-1.conf"] for password in known)
+    assert json.loads(file.read_text("utf-8"))["accounts"] == accounts(found)
+
+
+def test_compose_cluster_and_workflow_run_the_same_servers() -> None:
+    own = {part["image"] for part in COMPOSE["services"].values()}
+    values = yaml.safe_load((ROOT / "deploy/k8s/values/nats.yaml").read_text("utf-8"))["container"]["image"]
+    database = yaml.safe_load((ROOT / "deploy/k8s/components/mongodb/database.yaml").read_text("utf-8"))["spec"][
+        "version"
+    ]
+    collector = (ROOT / "deploy/k8s/components/otel/collector.yaml").read_text("utf-8")
+    tested = set(re.findall(r"_IMAGE: (\S+)", (ROOT / ".github/workflows/ci.yml").read_text("utf-8")))
+    nats, mongo = f"{values['repository']}:{values['tag']}", f"mongo:{database.rpartition('.')[0]}"
+    assert tested == {nats, mongo}
+    assert {nats, mongo, *re.findall(r"image: (otel/\S+)", collector)} <= own

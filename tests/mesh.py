@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,6 +175,21 @@ async def create_thread(client: httpx2.AsyncClient, **fields: Any) -> str:
 
 async def send(client: httpx2.AsyncClient, thread_id: str, content: str, **fields: Any) -> dict[str, Any]:
     response = await client.post(f"/v1/threads/{thread_id}/messages", json={"content": content, **fields})
+    assert response.status_code == 202, response.text
+    accepted: dict[str, Any] = response.json()
+    return accepted
+
+
+async def send_until_accepted(
+    client: httpx2.AsyncClient, thread_id: str, content: str, **fields: Any
+) -> dict[str, Any]:
+    """As a client does that is told to try again in a moment, with the same key: for scenes that ask much at once."""
+    body, headers = {"content": content, **fields}, {"idempotency-key": str(uuid.uuid4())}
+    for _ in range(30):
+        response = await client.post(f"/v1/threads/{thread_id}/messages", json=body, headers=headers)
+        if response.status_code != 503:
+            break
+        await asyncio.sleep(float(response.headers["retry-after"]))
     assert response.status_code == 202, response.text
     accepted: dict[str, Any] = response.json()
     return accepted

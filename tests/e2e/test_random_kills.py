@@ -5,7 +5,7 @@ import asyncio
 import random
 import signal
 
-from tests.mesh import TERMINAL, Mesh, create_thread, send, stored_answer, to_the_end
+from tests.mesh import TERMINAL, Mesh, create_thread, send_until_accepted, stored_answer, to_the_end
 from tests.sse import text_of
 from tests.upstream import expected_text
 
@@ -23,7 +23,8 @@ async def test_fifty_runs_under_random_kills(mesh: Mesh) -> None:
                 first, model = f"tokens={choose.randrange(10, 60)} rate=40 seed={index}", "openai:scripted-tools"
                 steps = [first, 'call=calculator:{"expression":"6*7"} call=time:{}', 'call=wait:{"seconds":1}', content]
                 content = f"{steps[0]} {steps[1]} then {steps[2]} then {steps[3]}"
-            accepted = await send(client, thread, content, model=model, agent="researcher" if index % 5 == 0 else "")
+            agent = "researcher" if index % 5 == 0 else ""
+            accepted = await send_until_accepted(client, thread, content, model=model, agent=agent)
             seen = await to_the_end(client, accepted["run_id"])
             message = await stored_answer(client, thread, accepted["run_id"], within=30)
             sequences = [frame.json["sequence"] for frame in seen]

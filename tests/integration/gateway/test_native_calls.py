@@ -1,7 +1,8 @@
 """The native door's calls: what is given, what is refused and how, what is stored."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn
 
 import httpx2
 import pytest
@@ -9,6 +10,7 @@ from bus.errors import UnavailableError
 from contracts import events as e
 from contracts.ids import new_id, user_id_of
 from gateway.domain.budgets import MessageBudget
+from gateway.ports import NotSentError
 
 from tests.integration.gateway.conftest import MakeWorld
 from tests.integration.gateway.world import ISSUER, World, token
@@ -339,20 +341,64 @@ async def test_conversation_that_is_away_is_a_503_with_a_time_to_come_back(make_
         assert int(response.headers["retry-after"]) >= 1
 
 
-async def test_a_log_that_does_not_answer_hides_no_stored_message(world: World) -> None:
+class Away:
+    """A log that cannot be reached, or takes a command without ever confirming it."""
+
+    def __init__(self, unconfirmed: type[UnavailableError]) -> None:
+        self.unconfirmed = unconfirmed
+        self.commands: list[bytes] = []
+
+    async def last(self, subject: str) -> NoReturn:
+        raise UnavailableError("no servers")
+
+    async def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[NoReturn]:
+        yield await self.last(subject_filter)
+
+    async def append_command(self, thread_id: str, run_id: str, data: bytes, **_: Any) -> NoReturn:
+        self.commands.append(data)
+        raise self.unconfirmed("no servers")
+
+
+async def test_a_log_that_does_not_answer_hides_nothing_that_is_stored_and_what_is_shown_says_so(world: World) -> None:
     async with world.client() as client:
         thread = await world.thread(client)
+        ended = await world.answered(client, thread, ["all ", "of it"])
         writer = await world.ask(client, thread)
-
-        class Away:
-            async def last(self, subject: str) -> None:
-                raise UnavailableError("no servers")
-
+        run = f"/v1/runs/{writer.state.run_id}"
+        assert (await client.get(run)).json()["as_stored"] is False
         wiring: Any = world.wiring
-        object.__setattr__(wiring, "log", Away())
+        object.__setattr__(wiring, "log", Away(UnavailableError))
         items = (await client.get(f"/v1/threads/{thread}/messages")).json()["items"]
-        assert items[1]["status"] == "pending"
-        assert problem(await client.get(f"/v1/runs/{writer.state.run_id}")) == (503, "unavailable")
+        assert [(item["status"], item["as_stored"]) for item in items] == [
+            ("complete", False),
+            ("complete", False),
+            ("complete", False),
+            ("pending", True),
+        ]
+        shown = (await client.get(run)).json()
+        assert (shown["status"], shown["as_stored"]) == ("pending", True)
+        shown = (await client.get(f"/v1/runs/{ended.state.run_id}")).json()
+        assert (shown["status"], shown["as_stored"]) == ("complete", False)
+        for what in ("state", "log", "timeline"):
+            assert problem(await client.get(f"{run}/{what}")) == (503, "unavailable")
+
+
+async def test_a_command_that_was_not_confirmed_says_whether_it_may_count(world: World) -> None:
+    async with world.client() as client:
+        writer = await world.ask(client, await world.thread(client))
+        run = f"/v1/runs/{writer.state.run_id}"
+        wiring: Any = world.wiring
+        for unconfirmed, sentence in ((NotSentError, "was not recorded"), (UnavailableError, "may have been recorded")):
+            away = Away(unconfirmed)
+            object.__setattr__(wiring, "log", away)
+            refused = await client.post(f"{run}/cancel")
+            assert problem(refused) == (503, "unavailable")
+            assert sentence in refused.json()["detail"]
+            assert len(away.commands) == 1, "a log that cannot be read may still take it"
+        answer = await client.post(f"{run}/input", json={"value": 1})
+        assert problem(answer) == (503, "unavailable")
+        assert "was not recorded" in answer.json()["detail"]
+        assert len(away.commands) == 1, "nothing is answered that was not seen to wait"
 
 
 async def test_faults_of_ours_say_where_to_look_and_nothing_else(world: World) -> None:

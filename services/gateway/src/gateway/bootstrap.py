@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from bus.api import RunLog
 from bus.heartbeats import Heartbeats
 from bus.jetstream import connect
 from contracts.registry import Registry
@@ -35,6 +34,7 @@ from gateway.adapters.member_notices import MemberNotices
 from gateway.adapters.operations import GrpcOperations
 from gateway.adapters.page_files import PageFolder
 from gateway.adapters.path_wishes import PathWishes
+from gateway.adapters.patient_log import PatientLog
 from gateway.adapters.presence_bucket import PresenceBucket
 from gateway.adapters.process_bucket import ProcessBucket
 from gateway.adapters.rollout_bucket import Lease, RolloutBucket
@@ -58,7 +58,7 @@ from gateway.entrypoints.guarding import keep_guarding
 from gateway.entrypoints.server import HttpServer
 from gateway.entrypoints.wiring import Doors, Readiness, Rollout, Wiring
 from gateway.notice_ports import Notices
-from gateway.ports import Flags, Viewers
+from gateway.ports import Flags, LogReader, Viewers
 from gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     presences.start()
     tools = GrpcThreadTools(settings.conversation_address, deadline=settings.conversation_deadline)
     sharing = GrpcSharing(settings.conversation_address, deadline=settings.conversation_deadline)
-    log = LegacyLog(bus.run_log, legacy, strict=False)
+    log = PatientLog(LegacyLog(bus.run_log, legacy, strict=False), lambda: bus.connected)
     watched = WatchedLog(LegacyLog(bus.run_log, legacy, strict=True), conversation.note_departure)
     hub = Hub(bus, ring_bytes=settings.ring_bytes, piece_bytes=settings.piece_bytes, log=watched)
     viewers = LegacyViewers(hub, legacy)
@@ -256,7 +256,7 @@ def demo_of(settings: GatewaySettings) -> WorkersOfThisMachine | None:
 def wire(
     settings: GatewaySettings,
     conversation: GrpcConversation,
-    log: RunLog,
+    log: LogReader,
     viewers: Viewers,
     authenticator: TokenAuthenticator,
     models: Registry,

@@ -1,12 +1,12 @@
 """What the handlers need from outside. Adapters implement it; tests have twins."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from bus.api import Entry, RunLog
-from bus.errors import BusError
+from bus.api import Entry, Holder
+from bus.errors import BusError, UnavailableError
 from contracts.client_tools import ClientTools
 from contracts.parts import ToolCallPart
 from contracts.run_state import RunState
@@ -32,8 +32,28 @@ from gateway.domain.records import (
 
 __all__ = ["Authenticator", "BusError", "Conversation", "Entry", "LogReader", "LogViewer", "Page", "Viewer", "Viewers"]
 
-LogReader = RunLog
-"""The gateway reads the log and appends commands; it never claims."""
+
+class NotSentError(UnavailableError):
+    """The broker could not be reached at all, so a command is certainly not stored."""
+
+
+class LogReader(Protocol):
+    """What the gateway does with the run log, as bus.api.RunLog has it: it reads and appends commands, and never claims."""
+
+    async def holder(self, thread_id: str, run_id: str) -> Holder | None:
+        """The last claim. Raises UnavailableError."""
+
+    async def last(self, subject: str) -> Entry | None:
+        """The last stored entry of one subject. Raises UnavailableError."""
+
+    def read(self, subject_filter: str, *, after: int = 0) -> AsyncIterator[Entry]:
+        """The stored entries above `after`, in order. Raises UnavailableError."""
+
+    async def append_command(
+        self, thread_id: str, run_id: str, data: bytes, *, message_id: str, after: int | None = None
+    ) -> int:
+        """Store a command, durable when this returns. Raises StreamFullError, RevisionConflictError (nothing was stored),
+        NotSentError (neither), UnavailableError (it may be stored; the same again is stored once)."""
 
 
 @dataclass(frozen=True, slots=True)

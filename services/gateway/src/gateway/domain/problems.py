@@ -114,3 +114,19 @@ class Refusal(Exception):
         if self.retry_after is not None:
             body["retry_after"] = int(self.headers["retry-after"])
         return body
+
+
+def not_recorded(what: str) -> Refusal:
+    """A command that certainly has no effect, as the broker could not be reached; `what` begins the sentence."""
+    return Refusal(
+        Code.UNAVAILABLE, f"{what} was not recorded: the message broker cannot be reached now. Try again in a moment."
+    )
+
+
+def unconfirmed(what: str) -> Refusal:
+    """A command that the broker may have stored; the same again is safe. `what` begins the sentence."""
+    return Refusal(
+        Code.UNAVAILABLE,
+        f"{what} may have been recorded, and counts then: the message broker did not confirm it in time. "
+        "Saying it again is safe.",
+    )

@@ -35,7 +35,7 @@ class Thread:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One stored message. `parts_json` is the JSON array of its parts, as clients get it. `author` is the user who wrote it,
-    `cancelled_by` the one who stopped an answer."""
+    `cancelled_by` the one who stopped an answer. `as_stored`: the log of a running answer did not answer, and knows more."""
 
     id: str
     thread_id: str
@@ -53,6 +53,7 @@ class Message:
     error_message: str
     author: str = ""
     cancelled_by: str = ""
+    as_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

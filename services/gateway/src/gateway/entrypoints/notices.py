@@ -11,6 +11,7 @@ from pydantic import BaseModel, StringConstraints
 
 from gateway.domain.problems import Refusal
 from gateway.domain.unread import Unread
+from gateway.entrypoints.patience import patience
 from gateway.entrypoints.routes import Behind, Caller, ThreadId
 from gateway.entrypoints.views import Body
 from gateway.entrypoints.webhooks import Behind as Notified
@@ -78,7 +79,8 @@ class PushView(BaseModel):
 @router.get("/me/unread", tags=["me"])
 async def get_unread(caller: Caller, notices: Notified) -> UnreadView:
     """What the caller has not read, by thread."""
-    return _view(await notices.feeds.unread(caller.user_id))
+    async with patience():
+        return _view(await notices.feeds.unread(caller.user_id))
 
 
 @router.post("/threads/{thread_id}/read", tags=["threads"])
@@ -87,30 +89,33 @@ async def post_read(
 ) -> UnreadView:
     """The caller has read the thread; all devices are told. What is unread after that."""
     place = _place(body.cursor) if body is not None and body.cursor is not None else None
-    return _view(await mark_read(wiring.conversation, notices.feeds, caller.user_id, thread_id, place))
+    async with patience(writes=True):
+        return _view(await mark_read(wiring.conversation, notices.feeds, caller.user_id, thread_id, place))
 
 
 @router.get("/me/push", tags=["me"])
 async def get_push(caller: Caller, notices: Notified) -> PushView:
     """The key that a browser needs to subscribe, and the caller's browsers."""
-    devices = await notices.browsers.of(caller.user_id)
+    async with patience():
+        devices, key = await notices.browsers.of(caller.user_id), await notices.browsers.key()
     items = [BrowserView.model_validate(device, from_attributes=True) for device in devices]
-    return PushView(public_key=await notices.browsers.key() or None, items=items)
+    return PushView(public_key=key or None, items=items)
 
 
 @router.post("/me/push", status_code=201, tags=["me"])
 async def post_push(caller: Caller, notices: Notified, body: SubscribeBrowser) -> BrowserView:
     """Be told in this browser when an answer is there or waits for you. Renews a subscription that is known."""
     try:
-        device = await subscribe_browser(
-            notices,
-            caller.user_id,
-            endpoint=body.endpoint,
-            p256dh=body.keys.p256dh,
-            auth=body.keys.auth,
-            with_text=body.with_text,
-            now=datetime.now(UTC),
-        )
+        async with patience(writes=True):
+            device = await subscribe_browser(
+                notices,
+                caller.user_id,
+                endpoint=body.endpoint,
+                p256dh=body.keys.p256dh,
+                auth=body.keys.auth,
+                with_text=body.with_text,
+                now=datetime.now(UTC),
+            )
     except RevisionConflictError as error:
         raise Refusal(Code.REVISION_CONFLICT, "The same browser subscribed twice at once; try again.") from error
     return BrowserView.model_validate(device, from_attributes=True)
@@ -124,7 +129,8 @@ async def delete_push(
 ) -> None:
     """Be told in this browser no longer. Idempotent."""
     try:
-        await notices.browsers.remove(caller.user_id, device_id_of(endpoint))
+        async with patience(writes=True):
+            await notices.browsers.remove(caller.user_id, device_id_of(endpoint))
     except RevisionConflictError as error:
         raise Refusal(Code.REVISION_CONFLICT, "The browser renewed itself at the same moment; try again.") from error
 

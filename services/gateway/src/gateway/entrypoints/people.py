@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from gateway.domain.identity import Principal
 from gateway.domain.people import Invitation, Member
 from gateway.domain.problems import Refusal
+from gateway.entrypoints.patience import patience
 from gateway.entrypoints.routes import Behind, Caller, ThreadId
 from gateway.entrypoints.views import Body
 from gateway.entrypoints.wiring import Wiring, principal_of, wiring_of
@@ -222,7 +223,8 @@ async def accept_invitation(caller: Caller, sharing: Shares, body: AcceptInvitat
 async def get_presence(caller: Caller, wiring: Behind, there: There, thread_id: ThreadId) -> PresenceView:
     """Who watches the thread now, or types. On the thread's event stream it comes as the event `presence`."""
     await wiring.conversation.get_thread(caller.user_id, thread_id)
-    found = await there.read(thread_id)
+    async with patience():
+        found = await there.read(thread_id)
     return PresenceView(items=[PresentView.model_validate(one, from_attributes=True) for one in found])
 
 
@@ -234,7 +236,8 @@ async def post_typing(caller: Caller, wiring: Behind, there: There, thread_id: T
         raise Refusal(
             Code.FORBIDDEN, "You may watch this thread but not write in it; ask its owner to make you an editor."
         )
-    await there.typing(thread_id, caller.user_id)
+    async with patience():
+        await there.typing(thread_id, caller.user_id)
 
 
 def _member(member: Member) -> MemberView:

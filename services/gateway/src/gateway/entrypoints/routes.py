@@ -1,6 +1,7 @@
 """The native door's calls. Each decodes, calls a handler or conversation, and shows the result."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,16 +14,18 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from gateway.domain.agents import check_agent
 from gateway.domain.identity import Principal
+from gateway.domain.patience import LOOK_SECONDS
 from gateway.domain.problems import Refusal
-from gateway.domain.records import ENDED, SendOptions, ThreadChange
+from gateway.domain.records import SendOptions, ThreadChange
 from gateway.entrypoints import views
 from gateway.entrypoints.keys import Key
 from gateway.entrypoints.timeline_view import TimelineView, timeline_view
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, principal_of, wiring_of
 from gateway.handlers.cancel_run import cancel_run
-from gateway.handlers.fold_run import live_state, run_state
+from gateway.handlers.fold_run import run_state
 from gateway.handlers.read_log import read_log
 from gateway.handlers.read_messages import read_messages
+from gateway.handlers.read_run import read_run
 from gateway.handlers.read_timeline import read_timeline
 from gateway.handlers.send_message import MessageToSend, check_model, send_message
 from gateway.handlers.verify_run import verify_run
@@ -52,14 +55,15 @@ def _id(prefix: str, text: str, code: Code, sentence: str) -> str:
         raise Refusal(code, sentence) from error
 
 
-async def _unread(wiring: Wiring, caller: Principal) -> dict[str, int]:
-    """By thread; threads can be listed while the broker is away, and then nothing is known of what is unread."""
+async def _unread(wiring: Wiring, caller: Principal) -> Mapping[str, int] | None:
+    """By thread; None where the broker does not tell: threads can be listed without it."""
     if wiring.notices is None:
-        return {}
+        return views.NOTHING_UNREAD
     try:
-        return (await wiring.notices.feeds.unread(caller.user_id)).counts
-    except UnavailableError:
-        return {}
+        async with asyncio.timeout(LOOK_SECONDS):
+            return (await wiring.notices.feeds.unread(caller.user_id)).counts
+    except (UnavailableError, TimeoutError):
+        return None
 
 
 ThreadId = Annotated[str, Depends(thread_id_of)]
@@ -94,7 +98,7 @@ async def list_threads(
     """List the caller's threads, newest first."""
     page = await wiring.conversation.list_threads(caller.user_id, archived=archived, cursor=cursor, limit=limit)
     unread = await _unread(wiring, caller)
-    items = [views.thread_view(thread, unread=unread.get(thread.id, 0)) for thread in page.threads]
+    items = [views.thread_view(thread, unread=unread) for thread in page.threads]
     return views.ThreadPage(items=items, next_cursor=page.next_cursor or None)
 
 
@@ -102,7 +106,7 @@ async def list_threads(
 async def get_thread(caller: Caller, wiring: Behind, thread_id: ThreadId) -> views.ThreadView:
     """One thread."""
     thread = await wiring.conversation.get_thread(caller.user_id, thread_id)
-    return views.thread_view(thread, unread=(await _unread(wiring, caller)).get(thread_id, 0))
+    return views.thread_view(thread, unread=await _unread(wiring, caller))
 
 
 @router.patch("/threads/{thread_id}", tags=["threads"])
@@ -124,7 +128,7 @@ async def change_thread(
         branch=body.branch,
     )
     thread = await wiring.conversation.update_thread(caller.user_id, thread_id, change)
-    return views.thread_view(thread, unread=(await _unread(wiring, caller)).get(thread_id, 0))
+    return views.thread_view(thread, unread=await _unread(wiring, caller))
 
 
 @router.delete("/threads/{thread_id}", status_code=204, tags=["threads"])
@@ -197,10 +201,9 @@ async def list_messages(
 
 @router.get("/runs/{run_id}", tags=["runs"])
 async def get_run(caller: Caller, wiring: Behind, run_id: RunId) -> views.RunView:
-    """A run's status; while it runs, the log's."""
-    run, _ = await wiring.conversation.get_run(caller.user_id, run_id)
-    state = None if run.status in ENDED else await live_state(wiring.log, run.thread_id, run.id)
-    return views.run_view(run, state)
+    """A run's status; while it runs, the log's, or what was last stored while the broker is away (`as_stored`)."""
+    found = await read_run(wiring.conversation, wiring.log, caller.user_id, run_id)
+    return views.run_view(found.run, found.state, as_stored=found.as_stored)
 
 
 @router.get("/runs/{run_id}/state", tags=["runs"], response_class=Response)

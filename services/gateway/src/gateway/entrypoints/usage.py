@@ -16,6 +16,7 @@ from gateway.domain.identity import Principal
 from gateway.domain.problems import Refusal
 from gateway.domain.spending import BudgetStore, Spending, UsageSum
 from gateway.entrypoints.admin import administrator
+from gateway.entrypoints.patience import patience
 from gateway.entrypoints.wiring import Wiring, principal_of, wiring_of
 from gateway.handlers.change_flag import expected_revision
 
@@ -123,7 +124,8 @@ async def my_usage(caller: Caller, ledger: Ledger, limits: Limits, days: Days = 
     """What the caller's answers used and cost, and what may be spent today."""
     now = datetime.now(UTC)
     sums = await ledger.sums(caller.user_id, _since(now, days), by_user=False)
-    (in_force, _), spending = await limits.limits(), await limits.day(day_key(caller.user_id, now))
+    async with patience():
+        (in_force, _), spending = await limits.limits(), await limits.day(day_key(caller.user_id, now))
     return MyUsageView(
         total=_total(sums),
         items=[_day(found) for found in sums],

@@ -1,6 +1,8 @@
 """What the native door takes and gives, as pydantic models: validation on the way in, OpenAPI on the way out."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from contracts.registry import Model, Registry
@@ -22,6 +24,12 @@ OnBusy = Annotated[
 ]
 AgentName = Annotated[str, StringConstraints(max_length=64)]
 Label = Annotated[str, StringConstraints(max_length=100)]
+AsStored = Annotated[
+    bool,
+    Field(description="The broker did not answer: this is what the database has, and by now there may be more to say."),
+]
+
+NOTHING_UNREAD: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Body(BaseModel):
@@ -110,8 +118,10 @@ class ThreadView(BaseModel):
     members: int
     kind: str
     unread: int = Field(
-        default=0, description="Feed entries of this thread that the caller has not read; see GET /v1/me/unread."
+        default=0,
+        description="Feed entries of this thread that the caller has not read; see GET /v1/me/unread. 0 with `as_stored`.",
     )
+    as_stored: AsStored = False
 
 
 class UsageView(BaseModel):
@@ -132,7 +142,7 @@ class ErrorView(BaseModel):
 
 
 class MessageView(BaseModel):
-    """A message as it is stored; a running answer shows its text so far."""
+    """A message as it is stored; a running answer shows its text so far, with `as_stored` that of its last checkpoint."""
 
     id: str
     thread_id: str
@@ -149,6 +159,7 @@ class MessageView(BaseModel):
     created_at: str
     author: str | None
     cancelled_by: str | None
+    as_stored: AsStored = False
 
 
 class ThreadPage(BaseModel):
@@ -190,7 +201,8 @@ class WaitingView(BaseModel):
 
 
 class RunView(BaseModel):
-    """A run. While it runs, status and sequence are the log's."""
+    """A run. While it runs, status and sequence are the log's; with `as_stored` they are the last checkpoint's, and whether it
+    waits is not known."""
 
     id: str
     thread_id: str
@@ -210,6 +222,7 @@ class RunView(BaseModel):
     agent: str
     run_at: str | None
     waiting: WaitingView | None
+    as_stored: AsStored = False
 
 
 class CancellingView(BaseModel):
@@ -264,9 +277,10 @@ class ModelList(BaseModel):
     default: str
 
 
-def thread_view(thread: Thread, *, unread: int = 0) -> ThreadView:
-    """As clients get it."""
-    return ThreadView.model_validate(thread, from_attributes=True).model_copy(update={"unread": unread})
+def thread_view(thread: Thread, *, unread: Mapping[str, int] | None = NOTHING_UNREAD) -> ThreadView:
+    """As clients get it; `unread` is by thread, None where it is not known."""
+    marks = {"as_stored": True} if unread is None else {"unread": unread.get(thread.id, 0)}
+    return ThreadView.model_validate(thread, from_attributes=True).model_copy(update=marks)
 
 
 def message_view(message: Message) -> MessageView:
@@ -290,11 +304,12 @@ def message_view(message: Message) -> MessageView:
         created_at=message.created_at,
         author=message.author or None,
         cancelled_by=message.cancelled_by or None,
+        as_stored=message.as_stored,
     )
 
 
-def run_view(run: Run, state: RunState | None) -> RunView:
-    """As clients get it; `state` is the fold of the log, where there is one."""
+def run_view(run: Run, state: RunState | None, *, as_stored: bool = False) -> RunView:
+    """As clients get it; `state` is the fold of the log, where there is one, `as_stored` that it could not be asked."""
     live = state if state is not None and run.status not in ENDED else None
     return RunView(
         id=run.id,
@@ -315,6 +330,7 @@ def run_view(run: Run, state: RunState | None) -> RunView:
         agent=run.agent,
         run_at=run.run_at or None,
         waiting=_waiting(live.waiting) if live and live.waiting else None,
+        as_stored=as_stored,
     )
 
 

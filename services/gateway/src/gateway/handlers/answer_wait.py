@@ -4,17 +4,17 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from bus.errors import RevisionConflictError
+from bus.errors import RevisionConflictError, UnavailableError
 from contracts.codes import Code
 from contracts.commands import DecideApproval, ProvideInput, RunCommand
 from contracts.run_state import RunState, Waiting
 from contracts.subjects import run_subject
 from contracts.times import parse_rfc3339, rfc3339
 
-from gateway.domain.problems import Refusal
+from gateway.domain.problems import Refusal, not_recorded, unconfirmed
 from gateway.domain.records import Run
 from gateway.handlers.fold_run import live_state
-from gateway.ports import Conversation, LogReader
+from gateway.ports import Conversation, LogReader, NotSentError
 from gateway.thread_ports import CheckValue
 
 TRIES: Final = 10
@@ -38,7 +38,7 @@ async def provide_input(
 ) -> str:
     """Give a run the input it waits for; returns the wait's id. An empty `wait_id` means whatever it waits for. Durable when
     this returns; the same again from the same user changes nothing. Raises Refusal: run_not_waiting, input_invalid,
-    already_answered; UnavailableError, then repeating is safe."""
+    already_answered, unavailable, which says whether the answer may be recorded; repeating is safe."""
     run = await _commanded(conversation, user_id, run_id)
 
     def answer(waiting: Waiting) -> Answer:
@@ -82,14 +82,11 @@ async def _commanded(conversation: Conversation, user_id: str, run_id: str) -> R
 async def _first(log: LogReader, run: Run, wait_id: str, reason: str, answer: Any, now: datetime) -> str:
     subject = run_subject(run.thread_id, run.id, "command")
     for _ in range(TRIES):
-        stored: list[Answer] = []
-        last = 0
-        async for entry in log.read(subject):
-            last = entry.stream_sequence
-            command = _commands.decode(entry.data)
-            if isinstance(command, ProvideInput | DecideApproval):
-                stored.append(command)
-        state = await live_state(log, run.thread_id, run.id)
+        try:
+            stored, last = await _stored_answers(log, subject)
+            state = await live_state(log, run.thread_id, run.id)
+        except UnavailableError as error:
+            raise not_recorded("The answer") from error
         waiting = _wait(state, wait_id, reason, stored, now)
         made: Answer = answer(waiting)
         before = next((command for command in stored if command.wait_id == waiting.wait_id), None)
@@ -103,8 +100,24 @@ async def _first(log: LogReader, run: Run, wait_id: str, reason: str, answer: An
             await log.append_command(run.thread_id, run.id, data, message_id=message_id, after=last)
         except RevisionConflictError:
             continue
+        except NotSentError as error:
+            raise not_recorded("The answer") from error
+        except UnavailableError as error:
+            raise unconfirmed("The answer") from error
         return waiting.wait_id
     raise Refusal(Code.UNAVAILABLE, "The run is being sent many commands just now; try again.")
+
+
+async def _stored_answers(log: LogReader, subject: str) -> tuple[list[Answer], int]:
+    """The answers among a run's commands, and the stream sequence of the last command; 0 where there is none."""
+    stored: list[Answer] = []
+    last = 0
+    async for entry in log.read(subject):
+        last = entry.stream_sequence
+        command = _commands.decode(entry.data)
+        if isinstance(command, ProvideInput | DecideApproval):
+            stored.append(command)
+    return stored, last
 
 
 def _wait(state: RunState | None, wait_id: str, reason: str, stored: list[Answer], now: datetime) -> Waiting:

@@ -1,9 +1,13 @@
 """Fold a run's log: what its state is now."""
 
+import asyncio
+
+from bus.errors import UnavailableError
 from contracts.events import RunEvent, decode_event
 from contracts.run_state import GapError, RunState, Snapshot, decode_snapshot
 from contracts.subjects import run_subject
 
+from gateway.domain.patience import LOOK_SECONDS
 from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import stored_events
 from gateway.ports import LogReader
@@ -40,6 +44,15 @@ async def live_state(log: LogReader, thread_id: str, run_id: str) -> RunState | 
             # The snapshot is of another log than the tail (a rebuilt stream), or the log has lost its beginning.
             continue
     return None
+
+
+async def state_soon(log: LogReader, thread_id: str, run_id: str) -> RunState | None:
+    """The same for whoever can do with what was last stored: raises UnavailableError after LOOK_SECONDS."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await live_state(log, thread_id, run_id)
+    except TimeoutError as error:
+        raise UnavailableError(f"{run_id}: the log did not answer within {LOOK_SECONDS:.0f} s") from error
 
 
 async def run_state(log: LogReader, run: Run, message: Message | None) -> RunState:

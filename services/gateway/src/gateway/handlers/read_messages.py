@@ -9,13 +9,11 @@ import structlog
 from contracts.run_state import RunState, RunStatus
 
 from gateway.domain.records import ENDED, Message
-from gateway.handlers.fold_run import live_state
+from gateway.handlers.fold_run import state_soon
 from gateway.ports import BusError, Conversation, LogReader, Page
 
 logger = structlog.get_logger()
 
-LOG_SECONDS: Final = 2.0
-"""A reader waits no longer than this for a log that does not answer; what was last stored is an answer too."""
 MESSAGE_STATUS: Final[dict[RunStatus, str]] = {"waiting": "generating"}
 """A message knows fewer states than a run; all others are named alike."""
 
@@ -32,7 +30,7 @@ async def read_messages(
     from_end: bool = False,
 ) -> Page:
     """One page, oldest first, the last one with `from_end`; raises Refusal. Where the log does not answer, a running answer shows
-    what was last stored."""
+    what was last stored, and says so (`as_stored`)."""
     page = await conversation.list_messages(
         user_id, thread_id, cursor=cursor, limit=limit, branch=branch, from_end=from_end
     )
@@ -44,11 +42,10 @@ async def _overlaid(log: LogReader, message: Message) -> Message:
     if message.status in ENDED or not message.run_id or message.role != "assistant":
         return message
     try:
-        async with asyncio.timeout(LOG_SECONDS):
-            state = await live_state(log, message.thread_id, message.run_id)
-    except (BusError, TimeoutError) as error:
+        state = await state_soon(log, message.thread_id, message.run_id)
+    except BusError as error:
         logger.warning("messages.overlay_failed", run_id=message.run_id, error=str(error))
-        return message
+        return replace(message, as_stored=True)
     return message if state is None else overlay(message, state)
 
 

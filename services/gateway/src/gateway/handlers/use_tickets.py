@@ -1,11 +1,13 @@
 """One-time tickets for WebSockets: issued at one gateway, used at any."""
 
+import asyncio
 import hashlib
 
 from bus.errors import BusError
 from contracts.codes import Code
 
 from gateway.domain.identity import Principal
+from gateway.domain.patience import ANSWER_SECONDS
 from gateway.domain.problems import Refusal
 from gateway.domain.tickets import TICKET_SECONDS, Tickets, no_ticket
 from gateway.ports import TicketStore
@@ -19,8 +21,9 @@ async def issue_ticket(
     tickets.issue(caller, secret, now)
     if store is not None:
         try:
-            await store.put(_digest(secret), caller, clock + TICKET_SECONDS)
-        except BusError as error:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await store.put(_digest(secret), caller, clock + TICKET_SECONDS)
+        except (BusError, TimeoutError) as error:
             tickets.forget(secret)
             raise Refusal(Code.UNAVAILABLE, "No ticket can be had just now; try again, or use the token.") from error
     return secret
@@ -34,8 +37,9 @@ async def redeem_ticket(
         return tickets.redeem(ticket, now)
     tickets.forget(ticket)
     try:
-        principal = await store.take(_digest(ticket), clock)
-    except BusError as error:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            principal = await store.take(_digest(ticket), clock)
+    except (BusError, TimeoutError) as error:
         raise Refusal(Code.UNAVAILABLE, "Tickets cannot be checked just now; try again, or use the token.") from error
     if principal is None:
         raise no_ticket()

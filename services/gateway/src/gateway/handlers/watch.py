@@ -1,14 +1,17 @@
 """Attach a viewer: check that the stream is the caller's, find the place of the cursor, fill in what the log has lost."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from bus.errors import UnavailableError
 from contracts.codes import Code
 from contracts.cursor import START, Cursor, InvalidCursorError, parse_cursor
 from contracts.events import TERMINAL_TYPES, event_head
 from contracts.subjects import run_subject, thread_events_subject, thread_snapshots_subject, token_at
 
 from gateway.domain.frames import event_frame
+from gateway.domain.patience import ANSWER_SECONDS, LOOK_SECONDS
 from gateway.domain.problems import Refusal
 from gateway.domain.records import ENDED, Message, Run
 from gateway.domain.stored_log import STORED_END, frames_of, retraction, state_events, stored_events
@@ -50,7 +53,8 @@ def check_place(last_event_id: str | None, query: str | None) -> Place:
 async def watch_feed(viewers: Viewers, user_id: str, place: Place) -> Attachment:
     """The user's feed; authorised by being the user's own."""
     after = None if place == "latest" else _cursor_of(place).stream_sequence
-    return Attachment(b"", await viewers.of_feed(user_id, after=after))
+    async with asyncio.timeout(ANSWER_SECONDS):
+        return Attachment(b"", await viewers.of_feed(user_id, after=after))
 
 
 async def watch_run(
@@ -73,19 +77,24 @@ async def _attach_run(
         return Attachment(b"", viewers.of_log(subject, after=_sequence_of(last), until_terminal=True))
     if place == "whole" and message is not None and run.final_sequence >= LONG:
         return await _from_what_is_stored(log, viewers, run, message, seen=0)
+    # Who names no place is promised the answer, not its events.
+    stored_will_do = place == "whole" and message is not None
     place = _cursor_of(place)
     if message is not None and _had_the_end(place, run):
         return None
     viewer = viewers.of_log(subject, after=max(place.stream_sequence - 1, 0), until_terminal=True)
     try:
-        found = await _find(viewer, place)
-        if message is not None and found == "here":
-            # The run has ended, so a log without an end is not whole: waiting for one would last for ever.
-            last = await log.last(subject)
-            found = "here" if last is not None and _is_terminal(last) else "lost"
-    except BaseException:
+        async with asyncio.timeout(LOOK_SECONDS if stored_will_do else None):
+            found = await _find(viewer, place)
+            if message is not None and found == "here":
+                # The run has ended, so a log without an end is not whole: waiting for one would last for ever.
+                last = await log.last(subject)
+                found = "here" if last is not None and _is_terminal(last) else "lost"
+    except BaseException as error:
         await viewer.close()
-        raise
+        if not (stored_will_do and isinstance(error, UnavailableError | TimeoutError)):
+            raise
+        return await _from_what_is_stored(log, viewers, run, message, seen=0)
     if found == "here":
         return Attachment(b"", viewer)
     await viewer.close()
@@ -99,9 +108,14 @@ def _had_the_end(place: Cursor, run: Run) -> bool:
     return 0 < run.final_sequence <= place.sequence
 
 
+async def _peek(viewer: LogViewer) -> Entry | None:
+    async with asyncio.timeout(ANSWER_SECONDS):
+        return await viewer.peek()
+
+
 async def _find(viewer: LogViewer, place: Cursor) -> Literal["here", "ended", "lost"]:
     """Whether the log still has the place; the viewer is moved behind it. A new run's empty log has its beginning."""
-    first = await viewer.peek()
+    first = await _peek(viewer)
     if place.sequence == 0:
         return "here" if first is None or event_head(first.data)[1] == 1 else "lost"
     if first is None or first.stream_sequence != place.stream_sequence or event_head(first.data)[1] != place.sequence:
@@ -117,7 +131,7 @@ async def _from_what_is_stored(
         return Attachment(frames_of(stored_events(run, message, seen=seen)), None)
     subject = run_subject(run.thread_id, run.id, "event")
     viewer = viewers.of_log(subject, after=0, until_terminal=True)
-    first = await viewer.peek()
+    first = await _peek(viewer)
     if first is None or event_head(first.data)[1] == 1:
         # The log was rebuilt and the run begins anew in it.
         prefix = event_frame(None, retraction(run, seen=seen)) if seen else b""
@@ -174,7 +188,7 @@ async def _begins_whole(
     answers = [message for message in page.messages if message.role == "assistant" and message.run_id]
     if not answers or (answers[0].status not in ENDED and len(answers) == 1):
         return True
-    first = await viewer.peek()
+    first = await _peek(viewer)
     if first is None:
         return all(answer.status not in ENDED for answer in answers)
     _, sequence, run_id = event_head(first.data)

@@ -1,8 +1,9 @@
 """Messages for later, and again and again."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.person import flat
@@ -56,6 +57,34 @@ def test_a_first_message_for_later_begins_a_chat(open_page: OpenPage) -> None:
     person.page.get_by_role("button", name="In an hour").click()
     expect(person.page.get_by_role("list", name="Sent later")).to_contain_text("seed=85")
     expect(person.answers).to_have_count(0)
+
+
+def test_a_chat_whose_making_was_not_answered_is_made_once(open_page: OpenPage) -> None:
+    person = open_page()
+    page = person.page
+    made: list[str] = []
+
+    def lose(route: Route) -> None:
+        made.append(route.fetch().json()["id"])
+        if len(made) > 2:
+            route.continue_()
+        else:
+            route.abort()
+
+    person.expects("net::ERR_FAILED")
+    page.route(
+        re.compile(r"/v1/threads$"), lambda route: lose(route) if route.request.method == "POST" else route.continue_()
+    )
+    person.composer.fill("tokens=5 seed=88")
+    later = page.get_by_role("list", name="Sent later")
+    for answered in (False, False, True):
+        page.get_by_role("button", name="Send later").click()
+        page.get_by_role("button", name="In an hour").click()
+        expect(later if answered else page.get_by_role("alert")).to_contain_text(
+            "seed=88" if answered else "cannot be reached"
+        )
+        expect(person.composer).to_have_value("" if answered else "tokens=5 seed=88")
+    assert made == [person.thread] * 3
 
 
 def test_a_timetable_is_paused_resumed_and_edited(open_page: OpenPage) -> None:

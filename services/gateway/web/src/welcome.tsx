@@ -1,6 +1,5 @@
 import { Composer } from "./chat/composer";
-import { post } from "./lib/api";
-import { newId } from "./lib/ids";
+import { ApiError, make } from "./lib/api";
 import { chosenAgent, chosenModel } from "./lib/models";
 import { openThread } from "./lib/router";
 
@@ -11,13 +10,24 @@ const STARTERS = [
   ["Code", "Write a Python function that merges overlapping intervals, with a test."],
 ] as const;
 
+/** The chat that was made for a message of which nobody said yet that it is accepted. */
+let begun = { of: "", id: "" };
+
 /** A chat whose first message is sent later. */
 async function beginLater(text: string, at: Date): Promise<void> {
   const [model, agent] = [chosenModel.get(), chosenAgent.get()];
-  const thread = await post<{ id: string }>("/v1/threads", {});
+  const id = begun.of === text ? begun.id : (await make<{ id: string }>("/v1/threads", {})).id;
+  begun = { of: text, id };
   const message = { content: text, run_at: at.toISOString(), ...(model ? { model } : {}), ...(agent ? { agent } : {}) };
-  await post(`/v1/threads/${thread.id}/messages`, message, { "idempotency-key": newId("msg") });
-  openThread(thread.id);
+  try {
+    await make(`/v1/threads/${id}/messages`, message);
+  } catch (error) {
+    // It was deleted meanwhile, or is somebody else's.
+    if (error instanceof ApiError && error.status === 404) begun.of = "";
+    throw error;
+  }
+  begun.of = "";
+  openThread(id);
 }
 
 /** A new chat. */

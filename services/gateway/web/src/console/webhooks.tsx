@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "react";
-import { get, post, type Page } from "../lib/api";
+import { get, make, type Page } from "../lib/api";
 import { count } from "../lib/format";
 import { Icon } from "../lib/icons";
 import { go, setQuery, usePlace } from "../lib/router";
@@ -36,8 +36,8 @@ export function Webhooks() {
     recount();
     loaded.again();
   };
-  const make = async (wanted: Partial<Fields>) => {
-    const hook = await post<Webhook>("/v1/webhooks", wanted);
+  const save = async (wanted: Partial<Fields>) => {
+    const hook = await make<Webhook>("/v1/webhooks", wanted);
     showSecret(hook);
     go(`/console/webhooks/${hook.id}`, { replace: true });
   };
@@ -65,7 +65,7 @@ export function Webhooks() {
     >
       {({ items, event_types }) =>
         making ? (
-          <WebhookForm of="new" now={EMPTY} types={event_types ?? null} onSave={make} onClose={() => setQuery({ new: null })} />
+          <WebhookForm of="new" now={EMPTY} types={event_types ?? null} onSave={save} onClose={() => setQuery({ new: null })} />
         ) : (
           <Table
             label="Webhooks"

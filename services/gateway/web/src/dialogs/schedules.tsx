@@ -1,6 +1,6 @@
 /** Messages that are sent again and again: made, listed with their next time, paused, edited, taken away. */
 import { type FormEvent, useEffect, useState } from "react";
-import { call, get, post, remove } from "../lib/api";
+import { call, get, make, remove } from "../lib/api";
 import { Failure } from "../lib/failure";
 import { modelName } from "../lib/format";
 import { Icon } from "../lib/icons";
@@ -117,7 +117,7 @@ export function Schedules() {
       {!readOnly && !open && (
         <section>
           <h3>Another one</h3>
-          <Form onSave={(wanted) => post(path, wanted).finally(load)} />
+          <Form onSave={(wanted) => make(path, wanted).finally(load)} />
         </section>
       )}
     </Dialog>

@@ -1,5 +1,7 @@
 /** The native API, as the page uses it. Sessions are cookies: no token is ever in a script or an address. */
 
+import { newId } from "./ids";
+
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -58,6 +60,24 @@ export async function call<T>(method: string, path: string, body?: unknown, head
 
 export const get = <T>(path: string) => call<T>("GET", path);
 export const post = <T>(path: string, body: unknown = {}, headers?: Record<string, string>) => call<T>("POST", path, body, headers);
+
+/** The keys of requests that may have been carried out without an answer. */
+const unanswered = new Map<string, string>();
+/** POST that makes something: who asks for the same again, since nobody answered, repeats the same request, so it is made once. */
+export async function make<T>(path: string, body: unknown): Promise<T> {
+  const asked = `${path} ${JSON.stringify(body)}`;
+  const key = unanswered.get(asked) ?? newId("key");
+  unanswered.set(asked, key);
+  try {
+    const made = await post<T>(path, body, { "idempotency-key": key });
+    unanswered.delete(asked);
+    return made;
+  } catch (error) {
+    // A refusal is an answer: nothing was made.
+    if (error instanceof ApiError && error.status >= 400 && error.status < 500) unanswered.delete(asked);
+    throw error;
+  }
+}
 export const patch = <T>(path: string, body: unknown) => call<T>("PATCH", path, body);
 export const remove = (path: string) => call<void>("DELETE", path);
 

@@ -1,7 +1,7 @@
 const LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /** A new id as the server makes them: a prefix and a ULID, sortable by time. */
-export function newId(prefix: "thr" | "msg"): string {
+export function newId(prefix: "thr" | "msg" | "key"): string {
   let time = Date.now();
   let head = "";
   for (let i = 0; i < 10; i++) {

@@ -153,7 +153,7 @@ async def post_dead_letter(
 
 @router.post("/test-event", status_code=202)
 async def post_test_event(caller: Admin, wiring: Behind, body: TestEvent, request: Request) -> TestEventView:
-    """Run a message through a new, temporary thread of the administrator's own."""
+    """Run a message through a new, temporary thread of the administrator's own, another one each time."""
     wait = wiring.messages.take(caller.user_id, asyncio.get_running_loop().time())
     if wait:
         raise Refusal(Code.LIMIT_REACHED, "Too many messages at once; wait a moment.", retry_after=wait)

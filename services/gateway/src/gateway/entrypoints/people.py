@@ -173,7 +173,7 @@ async def remove_member(caller: Caller, sharing: Shares, thread_id: ThreadId, me
 
 @router.post("/threads/{thread_id}/invitations", status_code=201, tags=["sharing"])
 async def invite(caller: Caller, sharing: Shares, thread_id: ThreadId, body: Invite) -> NewInvitationView:
-    """Make a link that lets others in. For the owner."""
+    """Make a link that lets others in. For the owner. Sent again it makes another one: a token is shown once."""
     invitation, token = await sharing.invite(
         caller.user_id,
         thread_id,

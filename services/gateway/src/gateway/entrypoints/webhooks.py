@@ -228,7 +228,8 @@ async def remove_webhook(_: Admin, notices: Behind, webhook_id: WebhookId) -> No
 async def post_secret(
     _: Admin, notices: Behind, webhook_id: WebhookId, body: RotateSecret | None = None
 ) -> WebhookView:
-    """Rotate the secret: the new one is shown once, the old one signs as well until the overlap is over."""
+    """Rotate the secret: the new one is shown once, the old one signs as well until the overlap is over. Sent again it makes
+    another one."""
     overlap = timedelta(seconds=(body or RotateSecret()).overlap_seconds)
     # Before the secret is made, of which nothing that fails later may take the only sight.
     waiting = await notices.webhooks.waiting(webhook_id)

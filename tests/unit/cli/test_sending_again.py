@@ -20,6 +20,7 @@ class Gateway:
     def __init__(self, lost: int) -> None:
         self.lost = lost
         self.keys: list[str] = []
+        self.made: list[str] = []
 
     async def send(self, thread_id: str, content: str, *, idempotency_key: str, **_: str | None) -> Accepted:
         self.keys.append(idempotency_key)
@@ -27,6 +28,12 @@ class Gateway:
             raise UnreachableError("nobody")
         message, answer, run = new_id(MESSAGE), new_id(MESSAGE), new_id(RUN)
         return Accepted(message_id=message, assistant_message_id=answer, run_id=run, path="durable_event")
+
+    async def create_thread(self, *, idempotency_key: str, **_: str | None) -> Thread:
+        self.made.append(idempotency_key)
+        if len(self.made) <= self.lost:
+            raise UnreachableError("nobody")
+        return Thread(id=new_id(THREAD))
 
 
 class Paper:
@@ -56,6 +63,26 @@ async def test_the_same_said_again_is_the_same_request(tmp_path: Path) -> None:
     assert len(set(gateway.keys)) == 1
     await here.send("yes")
     assert len(set(gateway.keys)) == 2, "what was accepted is over; the same words are another message"
+
+
+class Entering(Following):
+    """Comes into a thread without looking at it."""
+
+    async def enter(self, thread_id: str) -> None:
+        self.thread = Thread(id=thread_id)
+
+
+async def test_a_thread_that_may_have_been_made_is_made_once(tmp_path: Path) -> None:
+    gateway = Gateway(lost=2)
+    here = Entering(cast(EverthreadClient, gateway), cast(Prompt, Paper()), People("me"), Places(Home(tmp_path)), "ada")
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            await here.send("yes")
+    gateway.lost = 0
+    await here.send("yes")
+    here.thread = None
+    await here.send("and now?")
+    assert [gateway.made.count(key) for key in dict.fromkeys(gateway.made)] == [3, 1]
 
 
 async def test_something_else_is_another_request(tmp_path: Path) -> None:

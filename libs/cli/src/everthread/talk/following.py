@@ -49,6 +49,7 @@ class Following:
         self._lost = ""
         self._elsewhere: set[str] = set()
         self._unsure: dict[tuple[str, str, str | None, str | None, str], str] = {}
+        self._unmade: dict[str | None, str] = {}
         self._order: Final = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._kept_at = 0.0
@@ -94,8 +95,15 @@ class Following:
         """Say it in the thread, or in a new one. Raises ProblemError, UnreachableError: it may be accepted all the same, so the
         same said again next is the same request."""
         if self.thread is None:
-            made = await self.client.create_thread(model=model)
-            await self.enter(made.id)
+            # The same one where nobody said whether it was made.
+            once = self._unmade.setdefault(model, secrets.token_hex(16))
+            try:
+                made = await self.client.create_thread(model=model, idempotency_key=once)
+                await self.enter(made.id)
+            except ProblemError:
+                self._unmade.clear()
+                raise
+            self._unmade.clear()
         thread = self.current()
         asked = (thread.id, content, model, agent, on_busy)
         async with self._order:

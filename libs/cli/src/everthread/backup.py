@@ -53,7 +53,7 @@ def back_up(found: Reach, folder: Path, telling: Telling) -> Manifest:
                 with telling.step(f"collection {name}", database[name].estimated_document_count()) as advance:
                     collections.append(database_copy.copy_collection(database, name, session, folder, advance))
         try:
-            nats_version, streams = asyncio.run(_copy_streams(found.nats_url, folder, telling))
+            nats_version, streams = asyncio.run(copy_streams(found.nats_url, folder, telling))
         except BusError as error:
             raise RefusedError(f"{error}; no backup was made") from None
         manifest = Manifest(
@@ -70,7 +70,8 @@ def back_up(found: Reach, folder: Path, telling: Telling) -> Manifest:
     return manifest
 
 
-async def _copy_streams(nats_url: str, folder: Path, telling: Telling) -> tuple[str, list[Part]]:
+async def copy_streams(nats_url: str, folder: Path, telling: Telling) -> tuple[str, list[Part]]:
+    """Every stream that is worth keeping, into `folder`; the server's version with them. Raises BusError."""
     async with administration(nats_url, name="everthread-backup") as broker:
         parts = []
         for name, info in (await broker.streams()).items():

@@ -30,16 +30,29 @@ def run_restore(home: Home, source: Path, *, nats_url: str | None, mongodb_uri: 
                 archive.check_whole(source, part)
         given = by_addresses(nats_url, mongodb_uri)
         if given is not None:
-            put_back(given, source, manifest, telling)
+            expired = put_back(given, source, manifest, telling)
         else:
+            _check_alone(manifest)
             _check_empty(home)
             with at_rest(home) as found:
-                put_back(found, source, manifest, telling)
+                expired = put_back(found, source, manifest, telling)
     documents, messages = (sum(part.count for part in parts) for parts in (manifest.collections, manifest.streams))
     print(
         f"restored {documents} documents and {messages} messages of {manifest.created_at}, each file as it was written"
     )
+    if expired:
+        print(f"{expired} of the messages had expired since then, and the server has dropped them")
     return 0
+
+
+def _check_alone(manifest: Manifest) -> None:
+    """Whether one server alone can take it: what a consumer was told is in the server's own format, and stays as it is."""
+    copies = max((int(part.about["config"].get("num_replicas", 1)) for part in manifest.streams), default=1)
+    if copies > 1:
+        raise RefusedError(
+            f"the backup is of a NATS cluster: its streams and consumers have {copies} copies each, which one server alone does "
+            "not take; restore it into a cluster with --nats-url and --mongodb-uri (deploy/compose.yaml has one on one machine)"
+        )
 
 
 def _check_empty(home: Home) -> None:
@@ -52,8 +65,9 @@ def _check_empty(home: Home) -> None:
         )
 
 
-def put_back(found: Reach, source: Path, manifest: Manifest, telling: Telling) -> None:
-    """Everything, into servers that hold nothing. Raises RefusedError; what was restored by then stays and is in the way."""
+def put_back(found: Reach, source: Path, manifest: Manifest, telling: Telling) -> int:
+    """Everything, into servers that hold nothing; how many messages had expired meanwhile. Raises RefusedError; what was
+    restored by then stays and is in the way."""
     with database_copy.opened(found.mongodb_uri) as database:
         for name in database_copy.collections(database):
             if database[name].find_one({}) is not None:
@@ -62,16 +76,22 @@ def put_back(found: Reach, source: Path, manifest: Manifest, telling: Telling) -
                     "drop the database, or name another"
                 )
         try:
-            asyncio.run(_put_streams(found.nats_url, source, manifest, telling))
+            expired = asyncio.run(put_streams(found.nats_url, source, manifest, telling))
         except BusError as error:
             raise RefusedError(f"{error}; the streams are restored in part: delete them before the next try") from None
         for part in manifest.collections:
             with telling.step(f"collection {part.name}", part.count) as advance:
                 database_copy.restore_collection(database, part, source, advance)
+    return expired
 
 
-async def _put_streams(nats_url: str, source: Path, manifest: Manifest, telling: Telling) -> None:
+async def put_streams(nats_url: str, source: Path, manifest: Manifest, telling: Telling) -> int:
+    """The streams with their consumers, where none holds a message; how many messages had expired meanwhile. Raises RefusedError,
+    BusError."""
+    expired = 0
     async with administration(nats_url, name="everthread-restore") as broker:
+        if not broker.in_cluster:
+            _check_alone(manifest)
         there = await broker.streams()
         for part in manifest.streams:
             state = there.get(part.name, {}).get("state", {})
@@ -84,12 +104,13 @@ async def _put_streams(nats_url: str, source: Path, manifest: Manifest, telling:
                 # Empty: a service made it already, and the server restores only what is not there.
                 await broker.delete_stream(part.name)
             with telling.step(f"stream {part.name}", part.bytes) as advance:
-                await _put_stream(broker, source, part, advance)
+                expired += await _put_stream(broker, source, part, advance)
         # MongoDB was copied before the streams: let conversation hear every result again, which changes nothing it has.
         await broker.delete_consumer(topology.RECORD.stream, topology.RECORD.name)
+    return expired
 
 
-async def _put_stream(broker: Administration, source: Path, part: Part, advance: Callable[[int], None]) -> None:
+async def _put_stream(broker: Administration, source: Path, part: Part, advance: Callable[[int], None]) -> int:
     async def pieces() -> AsyncIterator[bytes]:
         with (source / part.file).open("rb") as file:
             while piece := file.read(_PIECE_BYTES):
@@ -97,7 +118,13 @@ async def _put_stream(broker: Administration, source: Path, part: Part, advance:
                 advance(len(piece))
 
     info = await broker.copy_in(part.about, pieces())
-    wanted = {name: part.about["state"][name] for name in ("messages", "last_seq")}
-    got = {name: info["state"][name] for name in wanted}
-    if got != wanted:
+    wanted, got = (
+        {name: state[name] for name in ("messages", "last_seq")} for state in (part.about["state"], info["state"])
+    )
+    expired: int = wanted["messages"] - got["messages"]
+    # The archive is whole, by its checksum; what had its time meanwhile the server drops while it takes it.
+    config = part.about["config"]
+    may_expire = bool(config.get("max_age") or config.get("allow_msg_ttl"))
+    if got["last_seq"] != wanted["last_seq"] or expired < 0 or (expired and not may_expire):
         raise RefusedError(f"stream {part.name} has {got} after the restore, the backup {wanted}")
+    return expired

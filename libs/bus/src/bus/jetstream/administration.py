@@ -51,6 +51,11 @@ class Administration:
         version = self._connection.client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"
 
+    @property
+    def in_cluster(self) -> bool:
+        """The server this is connected to is one of a cluster: only there a stream may have several copies."""
+        return self._connection.client.in_cluster
+
     async def account(self) -> dict[str, Any]:
         """JetStream's figures of the account: `memory`, `storage`, `streams`, `consumers`, `limits`."""
         found: dict[str, Any] = await call_api(self._requests, "INFO")

@@ -73,6 +73,11 @@ class NatsClient(Client):
         subscription._pending_queue = None  # type: ignore[assignment]  # 3 KiB for messages that never come there
         return subscription
 
+    @property
+    def in_cluster(self) -> bool:
+        """The server that this is connected to, or was last, is one of a cluster."""
+        return "cluster" in self._server_info
+
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         # A subscription ends here, and what it heard with must end with it: a gateway has one for each answer ever watched.
         self._heard.pop(sid, None)

@@ -127,6 +127,6 @@ def unconfirmed(what: str) -> Refusal:
     """A command that the broker may have stored; the same again is safe. `what` begins the sentence."""
     return Refusal(
         Code.UNAVAILABLE,
-        f"{what} may have been recorded, and counts then: the message broker did not confirm it in time. "
+        f"{what} may have been recorded, and then it counts: the message broker did not confirm it in time. "
         "Saying it again is safe.",
     )

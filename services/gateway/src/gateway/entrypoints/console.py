@@ -31,6 +31,7 @@ from gateway.entrypoints.console_views import (
     run_view,
     stream_view,
 )
+from gateway.entrypoints.patience import patience
 from gateway.entrypoints.routes import Behind, PageCursor, RunId
 from gateway.entrypoints.timeline_view import TimelineView, timeline_view
 from gateway.entrypoints.wiring import ANSWERING_PATH, Wiring, wiring_of
@@ -60,7 +61,8 @@ OfConsole = Annotated[Console, Depends(console_of)]
 @router.get("/overview")
 async def get_overview(_: Admin, console: OfConsole, wiring: Behind) -> OverviewView:
     """The mesh at a glance."""
-    seen = await see_overview(console)
+    async with patience():
+        seen = await see_overview(console)
     return OverviewView(
         runs=RunCountsView.model_validate(seen.runs, from_attributes=True),
         workers=seen.workers,
@@ -121,7 +123,8 @@ async def post_again(caller: Admin, console: OfConsole, wiring: Behind, body: St
 @router.get("/workers")
 async def list_workers(_: Admin, console: OfConsole) -> WorkerList:
     """Every process of the mesh, by its heartbeat."""
-    processes, warnings = await see_processes(console)
+    async with patience():
+        processes, warnings = await see_processes(console)
     return WorkerList(
         items=[WorkerView.model_validate(process, from_attributes=True) for process in processes], warnings=warnings
     )
@@ -131,7 +134,8 @@ async def list_workers(_: Admin, console: OfConsole) -> WorkerList:
 async def list_streams(_: Admin, console: OfConsole) -> StreamList:
     """How full the streams are, and how far their consumers. Those of webhooks are under /v1/webhooks."""
     now = time.time()
-    return StreamList(items=[stream_view(seen, now) for seen in await see_streams(console.levels)])
+    async with patience():
+        return StreamList(items=[stream_view(seen, now) for seen in await see_streams(console.levels)])
 
 
 @router.get("/dead-letters")

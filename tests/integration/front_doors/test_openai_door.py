@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import openai
 import pytest
+from bus.errors import UnavailableError
 from contracts import events as e
 from contracts.usage import Usage
+from gateway.domain.records import Run
 from rpc.v1 import conversation_pb2 as pb
 
 from tests.clients.live import LiveClients
@@ -52,6 +54,25 @@ async def test_a_completion_in_python(mesh: SmallMesh, sdk: openai.AsyncOpenAI) 
     async for chunk in stream:
         text += chunk.choices[0].delta.content or ""
     assert text == ANSWER
+
+
+async def test_an_answer_that_cannot_be_shown_is_not_asked_for_again(mesh: SmallMesh, sdk: openai.AsyncOpenAI) -> None:
+    feeds, runs = mesh.gateways[0].feeds, []
+
+    async def away(run: Run, *_: object) -> NoReturn:
+        runs.append(run.id)
+        raise UnavailableError("no servers")
+
+    shown, feeds.counted = feeds.counted, away  # type: ignore[assignment,method-assign]  # the log, seen from this door
+    with pytest.raises(openai.InternalServerError) as chat:
+        await sdk.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}])
+    with pytest.raises(openai.InternalServerError):
+        await sdk.responses.create(model=MODEL, input="hi", stream=True)
+    assert len(runs) == 2, "the SDK repeats nothing that was accepted"
+    assert chat.value.response.headers["x-run-id"] == runs[0]
+    assert runs[0] in chat.value.message
+    feeds.counted = shown  # type: ignore[method-assign]  # it answers again
+    assert [(await mesh.stored(run))["content"] for run in runs] == [ANSWER, ANSWER]
 
 
 async def test_the_model_is_given_the_clients_history(mesh: SmallMesh, sdk: openai.AsyncOpenAI) -> None:

@@ -11,7 +11,7 @@ from gateway.domain.protocols.frame import DONE, FramePlace
 from gateway.domain.protocols.openai_chat import ChatMapping, FinishMapping, completion
 from gateway.domain.tool_turns import results_in
 from gateway.entrypoints.doors import Request
-from gateway.entrypoints.openai_errors import ParameterRefusal, failure_of
+from gateway.entrypoints.openai_errors import ParameterRefusal, failure_of, showing
 from gateway.entrypoints.openai_input import flag_parameter, model_of, read_parameters
 from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
 from gateway.entrypoints.openai_turns import read_chat_messages
@@ -74,13 +74,14 @@ class ChatCompletions:
             accepted = await send_from_client(wiring.conversation, self._doors.threads, wiring.models, user_id, message)
             run, stored = await wiring.conversation.get_run(user_id, accepted.run_id)
             headers = {"x-run-id": run.id}
-            async with request.timeout(ATTACH_SECONDS):
-                if streamed:
-                    viewer = await self._doors.feeds.counted(
-                        run, stored, ("openai_chat", usage), lambda: ChatMapping(include_usage=usage), FramePlace()
-                    )
-                else:
-                    viewer = await self._doors.feeds.counted(run, stored, "finish", FinishMapping, FramePlace())
+            with showing(run, key):
+                async with request.timeout(ATTACH_SECONDS):
+                    if streamed:
+                        viewer = await self._doors.feeds.counted(
+                            run, stored, ("openai_chat", usage), lambda: ChatMapping(include_usage=usage), FramePlace()
+                        )
+                    else:
+                        viewer = await self._doors.feeds.counted(run, stored, "finish", FinishMapping, FramePlace())
             if streamed:
                 await self._streams.serve(
                     request.scope,

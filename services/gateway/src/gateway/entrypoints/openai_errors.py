@@ -1,11 +1,16 @@
 """Errors as OpenAI's clients know them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
+from bus.errors import BusError
 from contracts.codes import Code, RunFailure
 from contracts.run_state import RunState
 
+from gateway.domain.path_flag import DURABLE
 from gateway.domain.problems import Refusal
+from gateway.domain.records import Run
 
 TYPES: Final = {
     401: "authentication_error",
@@ -58,6 +63,23 @@ def error_of(refusal: Refusal) -> tuple[int, dict[str, Any]]:
         parameter, code = refusal.parameter, refusal.openai_code
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return status, {"error": {"message": refusal.detail, "type": kind, "param": parameter, "code": code}}
+
+
+@contextmanager
+def showing(run: Run, key: str) -> Iterator[None]:
+    """Inside, an answer that will finish is about to be shown. Where the log does not answer, whoever asks again by themselves,
+    as SDKs do, must not start another run; with an idempotency key they do not."""
+    try:
+        yield
+    except (BusError, TimeoutError) as error:
+        if run.path != DURABLE:
+            raise
+        raise Refusal(
+            Code.UNAVAILABLE,
+            "The message is stored and its answer will finish, but it cannot be shown now. "
+            f"GET /v1/runs/{run.id}/events shows it in a moment.",
+            headers={"x-run-id": run.id} | ({} if key else {"x-should-retry": "false"}),
+        ) from error
 
 
 def failure_of(state: RunState) -> tuple[int, dict[str, Any]]:

@@ -28,7 +28,7 @@ from gateway.domain.records import Message, Run
 from gateway.domain.stored_log import parts_of
 from gateway.domain.tool_turns import ToolTurns, pending_calls, results_in
 from gateway.entrypoints.doors import Request
-from gateway.entrypoints.openai_errors import ParameterRefusal
+from gateway.entrypoints.openai_errors import ParameterRefusal, showing
 from gateway.entrypoints.openai_input import flag_parameter, model_of, read_parameters, text_parameter
 from gateway.entrypoints.openai_response_input import input_items, read_input
 from gateway.entrypoints.openai_tools import TOOL_PARAMETERS, read_tools
@@ -91,7 +91,8 @@ class Responses:
                 self._wiring.conversation, self._doors.threads, self._wiring.models, user_id, message
             )
             run, stored = await self._wiring.conversation.get_run(user_id, accepted.run_id)
-            viewer = await self._view(request, run, stored, FramePlace())
+            with showing(run, message.key):
+                viewer = await self._view(request, run, stored, FramePlace())
             if streamed:
                 await self._stream(request, run, viewer)
                 return

@@ -182,12 +182,7 @@ class _Feed:
 
     async def _read_past(self) -> None:
         """The log so far; where it has lost its beginning or its end, what is stored instead."""
-        first = True
-        async for entry in self._log.read(self._subject, after=0):
-            if first and event_head(entry.data)[1] != 1:
-                break
-            first = False
-            self._add(entry)
+        begins = await self._read_log()
         if self.over():
             return
         if self._message is not None:
@@ -198,10 +193,24 @@ class _Feed:
                 self._fold(event, "")
         elif not self.state.sequence:
             folded = await fold_run(self._log, self.run.thread_id, self.run.id)
-            if folded is not None:
-                self._made_anew = True
-                self._position, self.state = folded.stream_sequence, folded.state
-                self._events = [(_placed(event, folded.state), "") for event in state_events(folded.state)]
+            if folded is None:
+                return
+            if not begins and await self._read_log() == 1:
+                # It was not lost, it had not begun: its frames are counted as everywhere.
+                return
+            self._made_anew = True
+            self._position, self.state = folded.stream_sequence, folded.state
+            self._events = [(_placed(event, folded.state), "") for event in state_events(folded.state)]
+
+    async def _read_log(self) -> int:
+        """Fold the log from its beginning, if it has that; the number of its first event, 0 for none."""
+        begins = 0
+        async for entry in self._log.read(self._subject, after=0):
+            begins = begins or event_head(entry.data)[1]
+            if begins != 1:
+                break
+            self._add(entry)
+        return begins
 
     def _add(self, entry: Entry) -> None:
         self._position = entry.stream_sequence

@@ -67,6 +67,10 @@ class Mesh:
         state = json.loads((self.home / "state.json").read_text("utf-8"))
         return {part["name"]: part["health_port"] for part in state["parts"]}
 
+    def names(self) -> list[str]:
+        """Every part's name, at once: who works on a run is asked while it goes on."""
+        return list(self.ps())
+
     def pid(self, name: str) -> int:
         pid: int = self.ps()[name]["pid"]
         return pid
@@ -226,7 +230,7 @@ async def writing(mesh: Mesh, client: httpx2.AsyncClient, run_id: str, deltas: i
             deltas -= frame.event == "text.delta"
             if deltas <= 0:
                 break
-    (name,) = [name for name in mesh.ps() if worker.startswith(f"{name}-")]
+    (name,) = [name for name in mesh.names() if worker.startswith(f"{name}-")]
     return name
 
 

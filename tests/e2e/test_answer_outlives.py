@@ -36,8 +36,8 @@ def _check_contiguous(seen: list[Frame]) -> None:
 async def _working_on(mesh: Mesh, run_events: list[Frame]) -> str:
     """The name of the inference process that holds the run, from its latest attempt.started."""
     worker = [frame.json["worker"] for frame in run_events if frame.event == "attempt.started"][-1]
-    names = [name for name in mesh.ps() if worker == name or worker.startswith(name + "-")]
-    assert len(names) == 1, f"{worker!r} is none of {list(mesh.ps())}"
+    names = [name for name in mesh.names() if worker == name or worker.startswith(name + "-")]
+    assert len(names) == 1, f"{worker!r} is none of {mesh.names()}"
     return names[0]
 
 

@@ -70,6 +70,11 @@ async def test_a_chat_is_to_be_reloaded(mesh: SmallMesh, clients: LiveClients, p
         refused: httpx2.Response = await http.get(f"/api/chat/{run_id}{place}")
     assert refused.status_code == 410
     assert "reload" in refused.text
+    # The client comes to rest with that sentence instead of asking again and again.
+    stale = {**one, "id": "stale", "chatId": "one", "startIndex": 7}
+    answer = await clients.ask("chat", what="resume", **stale)
+    assert (answer["status"], len(answer["seen"])) == ("error", 1)
+    assert "reload to see it" in answer["error"]
     # Which is what a reload does: it asks for the whole, or for so much of the end.
     for start in (0, -3):
         loaded = {**one, "id": f"reloaded {start}", "chatId": "one", "startIndex": start}

@@ -47,23 +47,23 @@ class FeedUnread:
         subject = feed_subject(user_id)
         turn = self._turns.setdefault(user_id, asyncio.Lock())
         async with turn:
-            fold = await self._go_on(user_id, subject)
-            self._folds[user_id] = fold
-            self._folds.move_to_end(user_id)
-            while len(self._folds) > USERS_REMEMBERED:
-                self._folds.popitem(last=False)
+            last = await self._bus.last_of(FEEDS.name, subject)
+            reached = 0 if last is None else last.stream_sequence
+            fold = self._fold_of(user_id, reached)
+            if reached > fold.unread.up_to:
+                async for entry in self._bus.read_stream(FEEDS.name, subject, after=fold.unread.up_to):
+                    fold.unread.apply(_decode(entry.data), entry.stream_sequence)
             return fold.unread
 
-    async def _go_on(self, user_id: str, subject: str) -> _Fold:
+    def _fold_of(self, user_id: str, reached: int) -> _Fold:
+        """What to go on with. Kept before it is whole: who has waited long enough leaves what was read to who asks next."""
         clock = asyncio.get_running_loop().time()
-        fold = self._folds.pop(user_id, None)
-        last = await self._bus.last_of(FEEDS.name, subject)
-        reached = 0 if last is None else last.stream_sequence
+        fold = self._folds.get(user_id)
         if fold is None or clock - fold.begun > ANEW_SECONDS or reached < fold.unread.up_to:
-            fold = _Fold(user_id, clock)
-        if reached > fold.unread.up_to:
-            async for entry in self._bus.read_stream(FEEDS.name, subject, after=fold.unread.up_to):
-                fold.unread.apply(_decode(entry.data), entry.stream_sequence)
+            fold = self._folds[user_id] = _Fold(user_id, clock)
+        self._folds.move_to_end(user_id)
+        while len(self._folds) > USERS_REMEMBERED:
+            self._folds.popitem(last=False)
         return fold
 
     async def mark_read(self, user_id: str, thread_id: str, up_to: int) -> None:

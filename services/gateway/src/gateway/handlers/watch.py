@@ -11,7 +11,7 @@ from contracts.events import TERMINAL_TYPES, event_head
 from contracts.subjects import run_subject, thread_events_subject, thread_snapshots_subject, token_at
 
 from gateway.domain.frames import event_frame
-from gateway.domain.patience import ANSWER_SECONDS, LOOK_SECONDS
+from gateway.domain.patience import ANSWER_SECONDS
 from gateway.domain.problems import Refusal
 from gateway.domain.records import ENDED, Message, Run
 from gateway.domain.stored_log import STORED_END, frames_of, retraction, state_events, stored_events
@@ -84,12 +84,11 @@ async def _attach_run(
         return None
     viewer = viewers.of_log(subject, after=max(place.stream_sequence - 1, 0), until_terminal=True)
     try:
-        async with asyncio.timeout(LOOK_SECONDS if stored_will_do else None):
-            found = await _find(viewer, place)
-            if message is not None and found == "here":
-                # The run has ended, so a log without an end is not whole: waiting for one would last for ever.
-                last = await log.last(subject)
-                found = "here" if last is not None and _is_terminal(last) else "lost"
+        found = await _find(viewer, place)
+        if message is not None and found == "here":
+            # The run has ended, so a log without an end is not whole: waiting for one would last for ever.
+            last = await log.last(subject)
+            found = "here" if last is not None and _is_terminal(last) else "lost"
     except BaseException as error:
         await viewer.close()
         if not (stored_will_do and isinstance(error, UnavailableError | TimeoutError)):

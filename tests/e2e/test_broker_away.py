@@ -1,7 +1,6 @@
 """The broker stands still for a while: what people read, and what they are told of what needs it."""
 
 import asyncio
-import os
 import signal
 
 from tests.mesh import Mesh, create_thread, send, stored_answer, to_the_end, writing
@@ -30,7 +29,7 @@ async def test_while_the_broker_stands_still_what_is_stored_is_shown_and_a_stop_
                 )
                 replay = await past
         finally:
-            os.kill(nats, signal.SIGCONT)
+            mesh.send(nats, signal.SIGCONT)
         assert (shown.json()["status"], shown.json()["as_stored"]) == ("generating", True)
         assert [(item["role"], item["as_stored"]) for item in messages.json()["items"]] == [
             ("user", False),

@@ -2,9 +2,11 @@
 durable path can do, the legacy one fails at as it should: plainly, and keeping what was shown."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import signal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -38,6 +40,27 @@ def wishing(mesh: Mesh, path: str, gateway: int = 0) -> httpx2.AsyncClient:
     client = mesh.client(gateway)
     client.headers["x-everthread-path"] = path
     return client
+
+
+@contextlib.asynccontextmanager
+async def limited(mesh: Mesh, client: httpx2.AsyncClient) -> AsyncIterator[None]:
+    """The client's user may spend so much that nothing is stopped."""
+    me = (await client.get("/v1/me")).json()["id"]
+    async with mesh.client() as admin:
+        admin.headers["authorization"] = f"Bearer {mesh.token(role='admin')}"
+        for users in ({me: 50_000_000}, {}):
+            now = {"if-match": (await admin.get("/v1/admin/budgets")).headers["etag"]}
+            changed = await admin.put("/v1/admin/budgets?why=test", json={"users": users}, headers=now)
+            assert changed.status_code == 200, changed.text
+            if users:
+                # A change is in force at every worker within a second.
+                await asyncio.sleep(1)
+                yield
+
+
+async def budget(client: httpx2.AsyncClient) -> dict[str, int]:
+    found: dict[str, int] = (await client.get("/v1/me/usage")).json()["budget"]
+    return found
 
 
 def comparable(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -305,7 +328,8 @@ async def test_an_answer_that_nobody_comes_to_watch_is_given_up(mesh: Mesh) -> N
 
 
 async def test_a_killed_worker_ends_a_legacy_answer_with_what_was_shown(mesh: Mesh) -> None:
-    async with wishing(mesh, "legacy_sync") as client:
+    async with wishing(mesh, "legacy_sync") as client, limited(mesh, client):
+        before = await budget(client)
         thread = await create_thread(client)
         accepted = await send(client, thread, "tokens=200 rate=40")
         async with watching(client, f"/v1/runs/{accepted['run_id']}/events") as stream:
@@ -317,6 +341,11 @@ async def test_a_killed_worker_ends_a_legacy_answer_with_what_was_shown(mesh: Me
         message = await stored_answer(client, thread, accepted["run_id"])
         async with mesh.client(1) as elsewhere:
             rest = await to_the_end(elsewhere, accepted["run_id"], seen[7].id)
+        # Another worker puts the user's budget right, which the dead one cannot.
+        async with asyncio.timeout(20):
+            while (after := await budget(client))["reserved_microusd"]:
+                await asyncio.sleep(0.2)
+    assert after["spent_microusd"] - before["spent_microusd"] == message["cost_microusd"]
     assert seen[-1].event == "run.failed"
     assert seen[-1].json["code"] == "orphaned"
     assert [frame.data for frame in rest] == [frame.data for frame in seen[8:]]

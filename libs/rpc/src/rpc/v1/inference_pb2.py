@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rpc/v1/inference.proto\x12\reverthread.v1\"\"\n\x0fGenerateRequest\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\x0c\"!\n\x10GenerateResponse\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\x32\x61\n\x10InferenceService\x12M\n\x08Generate\x12\x1e.everthread.v1.GenerateRequest\x1a\x1f.everthread.v1.GenerateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rpc/v1/inference.proto\x12\reverthread.v1\"\"\n\x0fGenerateRequest\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\x0c\"!\n\x10GenerateResponse\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\"y\n\x11SettleCallRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\r\n\x05model\x18\x05 \x01(\t\x12\x15\n\rcost_microusd\x18\x06 \x01(\x03\"\x14\n\x12SettleCallResponse2\xb4\x01\n\x10InferenceService\x12M\n\x08Generate\x12\x1e.everthread.v1.GenerateRequest\x1a\x1f.everthread.v1.GenerateResponse0\x01\x12Q\n\nSettleCall\x12 .everthread.v1.SettleCallRequest\x1a!.everthread.v1.SettleCallResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST']._serialized_end=75
   _globals['_GENERATERESPONSE']._serialized_start=77
   _globals['_GENERATERESPONSE']._serialized_end=110
-  _globals['_INFERENCESERVICE']._serialized_start=112
-  _globals['_INFERENCESERVICE']._serialized_end=209
+  _globals['_SETTLECALLREQUEST']._serialized_start=112
+  _globals['_SETTLECALLREQUEST']._serialized_end=233
+  _globals['_SETTLECALLRESPONSE']._serialized_start=235
+  _globals['_SETTLECALLRESPONSE']._serialized_end=255
+  _globals['_INFERENCESERVICE']._serialized_start=258
+  _globals['_INFERENCESERVICE']._serialized_end=438
 # @@protoc_insertion_point(module_scope)

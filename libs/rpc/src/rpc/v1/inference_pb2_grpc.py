@@ -40,6 +40,11 @@ class InferenceServiceStub:
                 request_serializer=rpc_dot_v1_dot_inference__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=rpc_dot_v1_dot_inference__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.SettleCall = channel.unary_unary(
+                '/everthread.v1.InferenceService/SettleCall',
+                request_serializer=rpc_dot_v1_dot_inference__pb2.SettleCallRequest.SerializeToString,
+                response_deserializer=rpc_dot_v1_dot_inference__pb2.SettleCallResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -54,6 +59,14 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SettleCall(self, request, context):
+        """A gateway has ended a run whose worker died, and booked a model call of it: the user's budget has that cost now, and what
+        the worker had set aside is free. Any worker can. Idempotent. Tried once: what nobody settles counts as spent in the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=rpc_dot_v1_dot_inference__pb2.GenerateRequest.FromString,
                     response_serializer=rpc_dot_v1_dot_inference__pb2.GenerateResponse.SerializeToString,
+            ),
+            'SettleCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleCall,
+                    request_deserializer=rpc_dot_v1_dot_inference__pb2.SettleCallRequest.FromString,
+                    response_serializer=rpc_dot_v1_dot_inference__pb2.SettleCallResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class InferenceService:
             '/everthread.v1.InferenceService/Generate',
             rpc_dot_v1_dot_inference__pb2.GenerateRequest.SerializeToString,
             rpc_dot_v1_dot_inference__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/everthread.v1.InferenceService/SettleCall',
+            rpc_dot_v1_dot_inference__pb2.SettleCallRequest.SerializeToString,
+            rpc_dot_v1_dot_inference__pb2.SettleCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class InferenceServiceStub:
     """Carries out a run and streams its events. The call ends after the terminal event, once the result is recorded; where it
     is cancelled before, the run ends as cancelled and what was said is recorded. Not idempotent: each call asks the model.
     """
+    SettleCall: _grpc.UnaryUnaryMultiCallable[_inference_pb2.SettleCallRequest, _inference_pb2.SettleCallResponse]
+    """A gateway has ended a run whose worker died, and booked a model call of it: the user's budget has that cost now, and what
+    the worker had set aside is free. Any worker can. Idempotent. Tried once: what nobody settles counts as spent in the end.
+    """
 
 @_typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
@@ -46,6 +50,10 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     Generate: _aio.UnaryStreamMultiCallable[_inference_pb2.GenerateRequest, _inference_pb2.GenerateResponse]  # type: ignore[assignment]
     """Carries out a run and streams its events. The call ends after the terminal event, once the result is recorded; where it
     is cancelled before, the run ends as cancelled and what was said is recorded. Not idempotent: each call asks the model.
+    """
+    SettleCall: _aio.UnaryUnaryMultiCallable[_inference_pb2.SettleCallRequest, _inference_pb2.SettleCallResponse]  # type: ignore[assignment]
+    """A gateway has ended a run whose worker died, and booked a model call of it: the user's budget has that cost now, and what
+    the worker had set aside is free. Any worker can. Idempotent. Tried once: what nobody settles counts as spent in the end.
     """
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +67,16 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_inference_pb2.GenerateResponse], _abc.AsyncIterator[_inference_pb2.GenerateResponse]]:
         """Carries out a run and streams its events. The call ends after the terminal event, once the result is recorded; where it
         is cancelled before, the run ends as cancelled and what was said is recorded. Not idempotent: each call asks the model.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleCall(
+        self,
+        request: _inference_pb2.SettleCallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.SettleCallResponse, _abc.Awaitable[_inference_pb2.SettleCallResponse]]:
+        """A gateway has ended a run whose worker died, and booked a model call of it: the user's budget has that cost now, and what
+        the worker had set aside is free. Any worker can. Idempotent. Tried once: what nobody settles counts as spent in the end.
         """
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

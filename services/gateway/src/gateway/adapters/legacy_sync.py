@@ -12,7 +12,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 import msgspec
@@ -67,8 +67,11 @@ ELSEWHERE: Final = 10_000
 TOLD: Final = 32
 """Ended runs that are kept here as they were told, for who comes back to them: some 0.3 kB an event."""
 KEEP_SECONDS: Final = 2.0
+SETTLE_SECONDS: Final = 15.0
+"""As long as a worker takes to start again, where it was the only one."""
 RECORD_TRIES: Final = 20
 RECORD_CALL_SECONDS: Final = 5.0
+E = TypeVar("E", bound=RunEvent)
 LOST_SENTENCE: Final = (
     "The answer was lost: what produced it died or cannot be reached. What is shown is stored; ask again."
 )
@@ -232,6 +235,22 @@ class LegacyRuns:
                 logger.warning("legacy.unrecorded", run_id=state.run_id, status=error.code().name)
                 await asyncio.sleep(0.5)
 
+    async def settle(self, user_id: str, booked: UsageReported) -> None:
+        """Have the user's budget right about a call that died with its worker: any other can."""
+        call = inference_pb2.SettleCallRequest(
+            user_id=user_id,
+            run_id=booked.run_id,
+            step=booked.step,
+            attempt=booked.of_attempt,
+            model=booked.model,
+            cost_microusd=booked.cost_microusd or 0,
+        )
+        try:
+            await self._inference.SettleCall(call, timeout=SETTLE_SECONDS, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            # What was set aside counts as spent once it has expired.
+            logger.warning("legacy.unsettled", run_id=booked.run_id, status=error.code().name)
+
     async def close(self) -> None:
         """End every run: they live with this process."""
         tasks = [run.task for run in self._runs.values()]
@@ -365,9 +384,11 @@ class _LegacyRun:
             state.apply(decode_event(entry.data))
         if not self.entries:
             self._say(state, RunStarted, message_id=self._command.message_id, model=self._command.model, path=LEGACY)
-        for step in list(state.open_steps.values()):
-            if step.kind == "model" and step.finish_reason is None:
-                self._book(state, step)
+        booked = [
+            self._book(state, step)
+            for step in list(state.open_steps.values())
+            if step.kind == "model" and step.finish_reason is None
+        ]
         self._say(
             state,
             RunFailed,
@@ -379,8 +400,10 @@ class _LegacyRun:
         )
         await self._runs.keep(self.entries)
         await self._runs.record(state)
+        for call in booked:
+            await self._runs.settle(self._command.user_id, call)
 
-    def _book(self, state: RunState, step: OpenStep) -> None:
+    def _book(self, state: RunState, step: OpenStep) -> UsageReported:
         """The call that died with its worker is in the ledger too: estimated from what was shown of it."""
         texts = [part.value for part in state.parts.values() if part.step == step.step]
         written = "".join(text.text for text in texts if isinstance(text, TextPart))
@@ -392,18 +415,17 @@ class _LegacyRun:
             reasoning_tokens=reasoning,
             estimated=True,
         )
-        model = state.model or self._command.model
-        self._say(
+        return self._say(
             state,
             UsageReported,
             step=step.step,
             of_attempt=step.attempt,
-            model=model,
+            model=step.name,
             usage=usage,
-            cost_microusd=self._runs.cost(model, usage),
+            cost_microusd=self._runs.cost(step.name, usage),
         )
 
-    def _say(self, state: RunState, kind: type[RunEvent], **fields: Any) -> None:
+    def _say(self, state: RunState, kind: type[E], **fields: Any) -> E:
         event = kind(
             thread_id=self.thread_id,
             run_id=self._command.run_id,
@@ -414,6 +436,7 @@ class _LegacyRun:
         )
         state.apply(event)
         self._add(encode_event(event))
+        return event
 
 
 def _shorten(known: OrderedDict[str, Any], most: int) -> None:

@@ -31,6 +31,7 @@ from rpc.v1.conversation_pb2_grpc import ConversationServiceStub
 from rpc.v1.inference_pb2_grpc import InferenceServiceServicer
 from runtime import rpc
 
+from inference.domain.budget import call_key
 from inference.domain.interruptions import Cancelled
 from inference.entrypoints.commands import check_deadline
 from inference.handlers.drain_runs import drain_runs
@@ -107,6 +108,13 @@ class LegacySync(InferenceServiceServicer):
         async for event in log.appended():
             yield inference_pb2.GenerateResponse(event=event)
         await working
+
+    async def SettleCall(
+        self, request: inference_pb2.SettleCallRequest, context: Context
+    ) -> inference_pb2.SettleCallResponse:
+        key = call_key(request.run_id, request.step, request.attempt, request.model)
+        await self._parts.budgets.correct(request.user_id, key, request.cost_microusd)
+        return inference_pb2.SettleCallResponse()
 
     async def drain(self, *, grace: float) -> None:
         """Let runs finish for `grace` seconds, then leave them: their gateways record that they failed."""

@@ -121,7 +121,7 @@ async def test_cut_off_and_resumed_after_the_end_at_the_other_gateway(mesh: Mesh
     (user, *_) = MODELS
     async with mesh.client(1, user=user) as client:
         visits = await _visits(
-            mesh, clients, "tokens=60 rate=100", user, cut=12, away=lambda run_id: _stored(client, run_id)
+            mesh, clients, "tokens=60 rate=40", user, cut=12, away=lambda run_id: _stored(client, run_id)
         )
         await _check_stored(mesh, visits, await _ask_all(visits), 2)
 

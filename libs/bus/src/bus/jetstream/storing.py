@@ -57,12 +57,8 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class KnownMessageError(Exception):
-    """Nothing of a batch was stored now: the id of one of its messages was known. `first_try` False: by an earlier try of this
-    very call, so all of it is stored."""
-
-    def __init__(self, *, first_try: bool) -> None:
-        super().__init__("known message id")
-        self.first_try = first_try
+    """Nothing of a batch was stored now: the id of one of its messages was known, from an earlier try of this very call or from
+    an earlier call."""
 
 
 class WrongLastSequenceError(Exception):
@@ -148,7 +144,7 @@ def _raise_if_final(subject: str, refusal: _Refusal, *, first_try: bool) -> None
     if code == api_calls.WRONG_LAST_SEQUENCE:
         raise WrongLastSequenceError(first_try=first_try)
     if code == api_calls.BATCH_HAS_DUPLICATE:
-        raise KnownMessageError(first_try=first_try)
+        raise KnownMessageError(f"{subject}: {said}")
     # 10077 stands for every failure to store; only a limit or a full disk is final.
     full = code == api_calls.STORE_FAILED and ("exceeded" in said or "no space" in said)
     if full or code in api_calls.RESOURCES_EXCEEDED:
